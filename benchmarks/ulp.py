@@ -1,0 +1,201 @@
+"""The worst error of the scalar functions of minigrad/kernels, in units in the last place (ULP).
+
+    python benchmarks/ulp.py                    # everything: some 10 minutes on 2 cores
+    python benchmarks/ulp.py exp tanh           # these functions
+    python benchmarks/ulp.py --sample 1000000   # float32 on a sample as well
+
+A float32 function of one argument is run on each of the 2^32 floats and held against NumPy's float64 function, whose
+own error is a billionth of a float32 ULP; functions of two arguments and those of float64 are run on samples that give
+every exponent the same weight, the latter held against mpmath. One ULP is the gap between the floats around the true
+value. A wrong NaN, or a zero of the wrong sign, counts as an infinite error.
+"""
+
+import argparse
+import importlib
+import math
+import time
+import types
+from concurrent.futures import ThreadPoolExecutor
+
+import mpmath
+import numpy as np
+from numba import njit
+
+OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+CHUNK = 1 << 20
+TWO_ARGUMENTS = ("pow", "arctan2")
+
+
+def compiled(module):
+    """The functions of a module of plain scalar functions, compiled as the generated kernels compile them."""
+    functions = {
+        name: function
+        for name, function in vars(module).items()
+        if isinstance(function, types.FunctionType) and function.__module__ == module.__name__
+    }
+    namespace = dict(vars(module))
+    for name, function in functions.items():
+        twin = types.FunctionType(function.__code__, namespace, name)
+        namespace[name] = njit(**OPTIONS, forceinline=True)(twin)
+    return {name: namespace[name] for name in functions}
+
+
+def loop_over(function, arguments):
+    """A compiled loop that applies `function` to arrays, as one more function of arrays."""
+    if arguments == 1:
+
+        def loop(x, out):
+            for i in range(x.size):
+                out[i] = function(x[i])
+    else:
+
+        def loop(x, y, out):
+            for i in range(x.size):
+                out[i] = function(x[i], y[i])
+
+    loop = njit(**OPTIONS)(loop)
+
+    def apply(*arrays):
+        out = np.empty_like(arrays[0])
+        loop(*arrays, out)
+        return out
+
+    return apply
+
+
+@njit(nogil=True)
+def worst_float32_error(got, truth):
+    """The largest error in ULP, and its index."""
+    worst, where = -1.0, 0
+    for i in range(got.size):
+        y, t = np.float64(got[i]), truth[i]
+        if np.isnan(t) or np.isnan(y):
+            error = 0.0 if np.isnan(t) and np.isnan(y) else np.inf
+        elif y == 0 and np.signbit(y) != np.signbit(t):
+            error = np.inf
+        else:
+            y, t = min(max(y, -(2.0**128)), 2.0**128), min(max(t, -(2.0**128)), 2.0**128)  # infinity comes after the last float
+            exponent = max(math.frexp(t)[1] - 24, -149) if t != 0 else -149
+            error = abs(y - t) / 2.0**exponent
+        if error > worst:
+            worst, where = error, i
+    return worst, where
+
+
+def sigmoid64(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+@njit(nogil=True)
+def erf64(x):
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = math.erf(x[i])
+    return out
+
+
+FLOAT64_TRUTH = {
+    "pow": np.power,
+    "round": np.rint,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": sigmoid64,
+    "softplus": lambda x: np.logaddexp(0, x),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "erf": erf64,
+}
+
+MPMATH_TRUTH = {
+    "abs": abs,
+    "arccos": mpmath.acos,
+    "arcsin": mpmath.asin,
+    "arctan": mpmath.atan,
+    "arctan2": mpmath.atan2,
+    "log_sigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)),
+    "pow": mpmath.power,
+    "round": mpmath.nint,
+    "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+}
+
+
+def check_float32(name, function, sample, pool):
+    """(worst error, its arguments, how many were tried)"""
+    arguments = 2 if name in TWO_ARGUMENTS else 1
+    apply = loop_over(function, arguments)
+    truth = FLOAT64_TRUTH.get(name) or getattr(np, name)
+    total = sample or (1 << 26 if arguments == 2 else 1 << 32)
+
+    def check(start):
+        stop = min(start + CHUNK, total)
+        if arguments == 1 and not sample:
+            arrays = [np.arange(start, stop, dtype=np.uint32).view(np.float32)]
+        else:
+            bits = np.random.default_rng(start).integers(0, 1 << 32, (arguments, stop - start), dtype=np.uint32)
+            arrays = list(bits.view(np.float32))
+            if arguments == 2:
+                near_one = np.random.default_rng(start).random(stop - start) < 0.7
+                exponent = np.log2(np.abs(arrays[0].astype(np.float64)))
+                y = np.random.default_rng(start).uniform(-150, 128, stop - start) / exponent
+                arrays[1] = np.where(near_one, y, arrays[1]).astype(np.float32)
+        with np.errstate(all="ignore"):
+            error, where = worst_float32_error(apply(*arrays), truth(*(a.astype(np.float64) for a in arrays)))
+        return error, [float(a[where]) for a in arrays]
+
+    return *max(pool.map(check, range(0, total, CHUNK)), key=lambda found: found[0]), total
+
+
+def sample_float64(name, size, rng):
+    """Arguments of which a third has any exponent, a third lies where exp neither over- nor underflows, a third near 0."""
+    arrays = []
+    for _ in range(2 if name in TWO_ARGUMENTS else 1):
+        any_exponent = rng.integers(-(1 << 63), (1 << 63) - 1, size // 3).view(np.float64)
+        arrays.append(np.concatenate([any_exponent, rng.uniform(-750, 750, size // 3), rng.uniform(-2, 2, size // 3)]))
+        rng.shuffle(arrays[-1])
+    return arrays
+
+
+def check_float64(name, function, sample):
+    """(worst error, its arguments, how many were tried)"""
+    arrays = sample_float64(name, sample or 30000, np.random.default_rng(0))
+    got = loop_over(function, len(arrays))(*arrays)
+    truth = MPMATH_TRUTH.get(name) or getattr(mpmath, name)
+    worst, where, tried = -1.0, None, 0
+    for *numbers, y in zip(*arrays, got, strict=True):
+        if not np.isfinite([*numbers, y]).all():
+            continue
+        with mpmath.workprec(200 + (1100 if name in ("sin", "cos", "tan") else 0)):
+            exact = truth(*(mpmath.mpf(float(x)) for x in numbers))
+            nearest_exponent = max(mpmath.frexp(exact)[1] - 53, -1074) if exact else -1074
+            error = float(abs(mpmath.mpf(float(y)) - exact) / mpmath.mpf(2) ** nearest_exponent)
+        tried += 1
+        if error > worst:
+            worst, where = error, [float(x) for x in numbers]
+    return worst, where, tried
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="functions; all of them if none is named")
+    parser.add_argument("--sample", type=int, help="so many arguments at random instead of all 2^32")
+    parser.add_argument("--dtype", choices=["float32", "float64"], help="only this module")
+    options = parser.parse_args()
+
+    for dtype in [options.dtype] if options.dtype else ["float32", "float64"]:
+        functions = compiled(importlib.import_module(f"minigrad.kernels.{dtype}"))
+        for name, function in functions.items():
+            if (name not in options.names) if options.names else not (name in MPMATH_TRUTH or hasattr(np, name) or name == "erf"):
+                continue
+            start = time.perf_counter()
+            if dtype == "float32":
+                with ThreadPoolExecutor(2) as pool:
+                    error, where, tried = check_float32(name, function, options.sample, pool)
+            else:
+                error, where, tried = check_float64(name, function, options.sample)
+            seconds = time.perf_counter() - start
+            print(f"{dtype} {name:12} {error:6.3f} ULP at {where} of {tried:,} ({seconds:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Two or more threads for an elementwise loop over a large array.
+
+NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads around slices of the operands are enough.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+# Elements from which a second thread pays (benchmarks/elementwise.py): waking one costs about 40 us.
+LARGE = 1 << 18
+
+count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    """A child of fork has none of its parent's threads."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def run(tasks: list) -> None:
+    """Call every one of these functions, the first in this thread; returns when all are done."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="minigrad")
+    others = [_pool.submit(task) for task in tasks[1:]]
+    tasks[0]()
+    for other in others:
+        other.result()
+
+
+def split(kernel, *operands, out=None):
+    """kernel(*operands), the longest axis divided between the threads where the result is large."""
+    shape = np.broadcast_shapes(*[np.shape(x) for x in operands])
+    if count == 1 or np.prod(shape, dtype=float) < LARGE or not isinstance(kernel, np.ufunc):
+        return kernel(*operands) if out is None else kernel(*operands, out=out)
+    axis = int(np.argmax(shape))
+    operands = [x if type(x) in (int, float) else np.broadcast_to(x, shape) for x in operands]
+    if out is None:
+        dtype = kernel.types[0][-1]
+        out = np.empty(shape, dtype)
+    outs = out if isinstance(out, tuple) else (out,)
+    edges = [shape[axis] * k // count for k in range(count + 1)]
+
+    def part(first, last):
+        where = (slice(None),) * axis + (slice(first, last),)
+        pieces = [x if type(x) in (int, float) else x[where] for x in operands]
+        return lambda: kernel(*pieces, out=tuple(o[where] for o in outs))
+
+    run([part(first, last) for first, last in zip(edges, edges[1:])])
+    return out

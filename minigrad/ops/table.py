@@ -1,0 +1,473 @@
+"""How an op is declared, and what follows from the declaration.
+
+An op is declared once: its forward on arrays, its shape rule, the vjp of each input, a sample for the tests. From that
+come the public function, the method on `Tensor`, NumPy's protocols, the node on the tape, the backward, higher
+derivatives, the traced node, the property tests and the row in the docs.
+
+Two things make a declaration short.
+- *What a vjp names is what the tape saves.* `lambda g, y: ...` saves the result, `lambda g, b: ...` the input b,
+  `lambda g, x_shape, axis: ...` a shape and a parameter, and no array at all.
+- *A vjp is read two ways.* It is written with ops and operators. Given arrays it computes; given tensors it computes and
+  is recorded, and that is all there is to second derivatives.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import update_wrapper
+
+import numpy as np
+
+from minigrad import tape
+from minigrad.kernels import loops, threads
+from minigrad.tape import OFF, RAW, Node, Pick, call_site, thread
+from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
+
+table: dict[str, "Op"] = {}
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Shape and dtype of an array that need not exist: what shape rules read and return."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __str__(self):
+        return f"{self.dtype}{list(self.shape)}"
+
+
+class Op:
+    """One row of the op table.
+
+    name: of the op and of the public function. inputs: names of its array arguments. forward: on arrays. shape: from
+    Specs of the inputs and the parameters to the Spec (or the shape, in the inputs' common dtype) of the result, or a
+    list of them; it raises ValueError or TypeError for what the op cannot take. vjps: for each differentiable input
+    (g, anything by name) -> its cotangent. sample: from a `Draw` (see minigrad.testing) to (inputs, params).
+    """
+
+    def __init__(self, name, inputs, forward, shape, vjps, sample, doc, variadic=False):
+        self.name = name
+        self.inputs = inputs
+        self.forward = forward
+        self.shape = shape
+        self.vjps = vjps
+        self.sample = sample
+        self.doc = doc
+        self.variadic = variadic
+        wanted = {i: [p for p in inspect.signature(f).parameters][1:] for i, f in vjps.items()}
+        self.saves = sorted({name for names in wanted.values() for name in names})
+        self.plans = [
+            (vjps[i], [self.saves.index(name) for name in wanted[i]]) if i in vjps else None for i in inputs
+        ]
+        self.save = eval(f"lambda y, inputs, params: ({''.join(self.where_saved(n) + ', ' for n in self.saves)})")
+        table[name] = self
+
+    def where_saved(self, name: str) -> str:
+        """Expression for what a vjp calls `name`, in terms of a call's result, inputs and params."""
+        if name == "y":
+            return "y"
+        if self.variadic and name == "arrays":
+            return "tuple(inputs)"
+        if name == "arrays_shape":
+            return "[x.shape for x in inputs]"
+        if name in self.inputs:
+            return f"inputs[{self.inputs.index(name)}]"
+        if name.removesuffix("_shape") in self.inputs:
+            return f"inputs[{self.inputs.index(name.removesuffix('_shape'))}].shape"
+        return f"params[{name!r}]"
+
+    def specs(self, *inputs: Spec | None, **params):
+        """Spec of the result, or a list of them."""
+        result = self.shape(*inputs, **params)
+        given = [spec for spec in inputs if spec is not None]
+
+        def complete(spec):
+            return spec if isinstance(spec, Spec) else Spec(tuple(spec), common_dtype(given))
+
+        return [complete(spec) for spec in result] if isinstance(result, list) else complete(result)
+
+    def complain(self, arrays, params, error: Exception):
+        """Raise what the shape rule has to say of these inputs; what NumPy said of them if it has no objection."""
+        specs = [None if a is None else Spec(np.shape(a), as_array(a).dtype) for a in arrays]
+        got = ", ".join("None" if spec is None else str(spec) for spec in specs)
+        try:
+            self.specs(*specs, **params)
+        except (ValueError, TypeError, IndexError) as reason:
+            raise type(reason)(f"{self.name}({got}): {reason}") from None
+        raise type(error)(f"{self.name}({got}): {error}") from error
+
+    def pull(self, node: Node, g, useful=None) -> list:
+        """Cotangents of the node's inputs, given that of its result; None for those that need none."""
+        saved = node.saved
+        if thread.mode is not RAW:
+            saved = self.saved_tensors(node)
+        if type(g) is list:
+            g = [self.zeros(spec) if one is None else one for one, spec in zip(g, node.shape)]
+        if self.variadic:
+            vjp, plan = self.plans[0]
+            pulled = vjp(g, *[saved[k] for k in plan])
+            return [None if parent is None else p for parent, p in zip(node.inputs, pulled)]
+        return [
+            None
+            if parent is None or plan is None or (useful is not None and parent not in useful)
+            else plan[0](g, *[saved[k] for k in plan[1]])
+            for parent, plan in zip(node.inputs, self.plans)
+        ]
+
+    def saved_tensors(self, node: Node) -> list:
+        """What the node saved, as tensors in their places on the tape."""
+
+        def tensor(value, parent):
+            return Tensor(value, parent) if isinstance(value, np.ndarray) else value
+
+        parents = dict(zip(self.inputs, node.inputs))
+        if self.variadic and self.inputs[0] in self.saves:
+            arrays = node.saved[self.saves.index(self.inputs[0])]
+            return [
+                tuple(tensor(a, p) for a, p in zip(arrays, node.inputs)) if value is arrays else value
+                for value in node.saved
+            ]
+        return [tensor(v, node if name == "y" else parents.get(name)) for name, v in zip(self.saves, node.saved)]
+
+    @staticmethod
+    def zeros(spec: Spec):
+        zeros = np.zeros(spec.shape, spec.dtype)
+        return zeros if thread.mode is RAW else Tensor(zeros)
+
+
+def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
+    """Declare an op: decorates its forward, a function from arrays to an array (or a list of arrays).
+
+    The forward's positional-only arguments are the op's inputs (a default of None marks one that may be missing; the
+    name `arrays` means a sequence of tensors), the others its parameters. The remaining arguments of `op` are the vjps,
+    each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
+    it, under which name.
+    """
+
+    def declare(forward: Callable):
+        parameters = list(inspect.signature(forward).parameters.values())
+        inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        options = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+        defaults = {p.name: p.default for p in parameters[len(inputs) :] if p.default is not p.empty}
+        variadic = inputs == ["arrays"]
+        required = [p.name for p in parameters if p.default is p.empty]
+        this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, variadic)
+        arity = len(inputs)
+        promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
+
+        def bind(args, kwargs):
+            """(inputs, params) of a call: inputs come first, each may be given by position or by name."""
+            given = {**defaults, **dict(zip(options, args[arity:])), **kwargs}
+            tensors = list(args[:arity])
+            tensors += [given.pop(i, None) for i in inputs[len(tensors) :]]
+            missing = [i for i, x in zip(inputs, tensors) if x is None and i in required]
+            missing += [o for o in options if o not in given]
+            unknown = [o for o in given if o not in options]
+            if missing or unknown or len(args) > arity + len(options):
+                problem = f"{missing} missing" if missing else f"unknown {unknown}" if unknown else "too many arguments"
+                raise TypeError(f"{this.name}({', '.join([*inputs, *options])}): {problem}")
+            return tensors, given
+
+        def call(*args, **kwargs):
+            mode = thread.mode
+            if mode is RAW:
+                return forward(*args, **kwargs)
+            if len(args) == arity and not kwargs and len(defaults) == len(options):
+                tensors, params = args, defaults
+            else:
+                tensors, params = bind(args, kwargs)
+            if variadic:
+                tensors = list(tensors[0])
+            arrays, parents, recorded = [], [], False
+            for x in tensors:
+                if isinstance(x, Tensor):
+                    arrays.append(x._data)
+                    parents.append(x._node)
+                    recorded = recorded or x._node is not None
+                else:
+                    arrays.append(None if x is None else as_array(x))
+                    parents.append(None)
+            try:
+                if variadic:
+                    promote(arrays, range(len(arrays)))
+                    result = forward(arrays, **params)
+                else:
+                    if promoted:
+                        promote(arrays, promoted)
+                    result = forward(*arrays, **params)
+            except (ValueError, TypeError, IndexError, AttributeError) as error:
+                this.complain(arrays, params, error)
+            if type(result) is not list:
+                if type(result) is not np.ndarray:
+                    result = np.asarray(result)
+                if mode is OFF or not recorded or not vjps:
+                    return Tensor(result)
+                node = Node(
+                    this, parents, params, this.save(result, arrays, params), result.shape, result.dtype, call_site()
+                )
+                return Tensor(result, node)
+            if mode is OFF or not recorded or not vjps:
+                return [Tensor(r) for r in result]
+            site = call_site()
+            specs = [Spec(r.shape, r.dtype) for r in result]
+            node = Node(this, parents, params, this.save(result, arrays, params), specs, None, site)
+            return [Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site)) for k, r in enumerate(result)]
+
+        update_wrapper(call, forward)
+        call.op = this
+        return publish(call, numpy, method)
+
+    return declare
+
+
+def promote(arrays: list, which: Sequence[int]) -> None:
+    """Bring the arrays at these places to their common dtype."""
+    given = [arrays[k] for k in which if arrays[k] is not None]
+    for a in given:
+        if a.dtype is not given[0].dtype:
+            break
+    else:
+        return
+    dtype = common_dtype(given)
+    for k in which:
+        if arrays[k] is not None and arrays[k].dtype != dtype:
+            arrays[k] = arrays[k].astype(dtype)
+
+
+def publish(call, numpy, method):
+    """The public function's other names: NumPy's functions that stand for it, and the method on Tensor."""
+    for function in numpy if isinstance(numpy, tuple) else (numpy,) if numpy else ():
+        numpy_rules[function] = call
+    if method:
+        setattr(Tensor, method if isinstance(method, str) else call.__name__, call)
+    return call
+
+
+class Elementwise(Op):
+    """An op whose result at one place depends on the inputs at that place alone: one scalar expression.
+
+    expression, derivatives: text, read by Numba on scalars and by Python on tensors. A derivative is written as the
+    product with the cotangent g, which is the vjp; with a tangent in place of g it is the jvp. domain: an interval for
+    each input on which tests sample it; kinks: points where it has no derivative, with PyTorch's choice of subgradient
+    in `doc`. booleans: inputs that are conditions.
+    """
+
+    def __init__(self, name, inputs, expression, derivatives, domain, doc, integers, kinks, booleans):
+        self.expression = expression
+        self.derivatives = derivatives
+        self.domain = domain
+        self.integers = integers
+        self.kinks = kinks
+        self.booleans = booleans
+        self.kernels = _Kernels(self, inputs, expression, integers)
+        vjps, self.vjp_kernels = {}, {}
+        for x, derivative in derivatives.items():
+            names = [n for n in ("y", *inputs) if re.search(rf"\b{n}\b", derivative)]
+            vjps[x] = eval(f"lambda g, {', '.join(names)}: {derivative}", self.namespace)
+            self.vjp_kernels[x] = _Kernels(self, ["g", *names], derivative, None)
+        super().__init__(name, inputs, self.forward_any, self.shape_rule, vjps, None, doc)
+        keep = "".join(f"{n}, " for n in self.saves)
+        self.keep = eval(f"lambda y, {', '.join(inputs)}: ({keep})")
+        self.raw_plans = [
+            None if x not in derivatives
+            else ("g" if derivatives[x] == "g" else self.vjp_kernels[x], plan[1])
+            for x, plan in zip(inputs, self.plans)
+        ]  # fmt: skip
+
+    namespace: dict = {}  # the ops that the derivatives of elementwise ops name; filled by ops/elementwise.py
+
+    def shape_rule(self, *inputs: Spec):
+        try:
+            return Spec(np.broadcast_shapes(*[x.shape for x in inputs]), self.result_dtype(inputs))
+        except ValueError:
+            raise ValueError("the shapes do not broadcast; from the last axis on, sizes must be equal or 1") from None
+
+    def result_dtype(self, inputs):
+        if not self.derivatives:
+            return np.dtype(bool)
+        dtype = common_dtype([x for x, n in zip(inputs, self.inputs) if n not in self.booleans])
+        return dtype if dtype.kind == "f" or self.integers else FLOAT32
+
+    def forward_any(self, *arrays):
+        arrays, dtype = self.unify(*arrays)
+        return self.kernels[dtype](*arrays)
+
+    def unify(self, *arrays):
+        """Operands brought to a common dtype (Python numbers stay as they are), and that dtype."""
+        kinds = [a for a, n in zip(arrays, self.inputs) if n not in self.booleans]
+        dtype = common_dtype(kinds)
+        if dtype.kind != "f" and self.derivatives and not self.integers:
+            dtype = FLOAT32
+        arrays = [
+            condition(self, a) if n in self.booleans else a if np.isscalar(a) and type(a) in (int, float, bool)
+            else np.asarray(a, dtype)
+            for a, n in zip(arrays, self.inputs)
+        ]  # fmt: skip
+        return arrays, dtype
+
+    def pull(self, node, g, useful=None):
+        if thread.mode is not RAW:
+            pulled = super().pull(node, g, useful)
+        else:
+            pulled = []
+            saved = node.saved
+            for parent, plan in zip(node.inputs, self.raw_plans):
+                if parent is None or plan is None or (useful is not None and parent not in useful):
+                    pulled.append(None)
+                elif plan[0] == "g":
+                    pulled.append(g)
+                elif g.size < threads.LARGE:
+                    pulled.append(plan[0][g.dtype](g, *[saved[k] for k in plan[1]]))
+                else:
+                    pulled.append(threads.split(plan[0][g.dtype], g, *[saved[k] for k in plan[1]]))
+        for k, p in enumerate(pulled):
+            if p is not None and p.shape != node.inputs[k].shape:
+                pulled[k] = self.namespace["sum_to"](p, shape=node.inputs[k].shape)
+        return pulled
+
+
+def condition(this: Op, a):
+    a = np.asarray(a)
+    if a.dtype != bool:
+        raise TypeError(f"{this.name}: a condition must be bool, got {a.dtype}; write a comparison, such as x != 0")
+    return a
+
+
+class _Kernels(dict):
+    """Compiled loops by dtype, each made when it is first needed."""
+
+    def __init__(self, this, names, expression, integers):
+        self.this, self.names, self.expression, self.integers = this, names, expression, integers
+
+    def __missing__(self, dtype):
+        this = self.this
+        if not this.derivatives:
+            kernel = this.integers
+        elif dtype in (FLOAT32, FLOAT64):
+            booleans = [n for n in self.names if n in this.booleans]
+            kernel = loops.elementwise(this.name, self.names, [self.expression], dtype.name, booleans)
+        elif dtype.kind in "iub" and self.integers:
+            kernel = self.integers
+        elif dtype.kind in "iub":
+            float32 = self[FLOAT32]
+
+            def kernel(*arrays):
+                return float32(*[a.astype(FLOAT32) if isinstance(a, np.ndarray) else a for a in arrays])
+
+        else:
+            raise TypeError(f"{this.name}: no kernel for dtype {dtype}; use float32 or float64 (t.astype(...))")
+        self[dtype] = kernel
+        return kernel
+
+
+def elementwise(
+    call: str, expression: str, *, domain=(-3.0, 3.0), doc: str, numpy=None, integers=None, method=True, kinks=(),
+    booleans=(), **derivatives: str,
+):  # fmt: skip
+    """Declare an elementwise op: `elementwise("tanh(x)", "tanh(x)", x="g * (1 - y * y)", doc="...")`.
+
+    Derivatives come under the name of their input. integers: the NumPy ufunc for integer and bool operands, if the op
+    keeps them; otherwise they become float32.
+    """
+    name, inputs = call.rstrip(")").split("(")
+    names = [n.strip() for n in inputs.split(",")]
+    domain = dict.fromkeys(names, domain) if isinstance(domain, tuple) else domain
+    this = Elementwise(name, names, expression, derivatives, domain, doc, integers, kinks, booleans)
+    function = {1: _unary, 2: _binary}.get(len(names), _nary)(this, this.kernels)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting."
+    function.op = this
+    Elementwise.namespace[name] = function
+    return publish(function, numpy, method)
+
+
+# The hot path. The three functions below do the same thing; one and two operands are spelled out for speed.
+
+
+def _unary(this: Elementwise, kernels: _Kernels):
+    keep = this.keep
+
+    def call(x):
+        mode = thread.mode
+        if isinstance(x, Tensor):
+            array, parent = x._data, x._node
+        elif mode is RAW:
+            return this.forward_any(x)
+        else:
+            array, parent = as_array(x), None
+        kernel = kernels[array.dtype]
+        y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
+        if type(y) is not np.ndarray:
+            y = np.asarray(y)
+        out = Tensor(y)
+        if parent is not None and mode is not OFF:
+            out._node = Node(this, (parent,), None, keep(y, array), y.shape, y.dtype, call_site())
+        return out
+
+    return call
+
+
+def _binary(this: Elementwise, kernels: _Kernels):
+    keep = this.keep
+
+    def call(a, b):
+        mode = thread.mode
+        if isinstance(a, Tensor):
+            x, p = a._data, a._node
+        elif mode is RAW:
+            return this.forward_any(a, b)
+        else:
+            x, p = a if type(a) in (int, float) else as_array(a), None
+        if isinstance(b, Tensor):
+            z, q = b._data, b._node
+        else:
+            z, q = b if type(b) in (int, float) else as_array(b), None
+        try:
+            if type(x) is type(z) and x.dtype is z.dtype:
+                kernel = kernels[x.dtype]
+            else:
+                (x, z), dtype = this.unify(x, z)
+                kernel = kernels[dtype]
+            y = kernel(x, z) if np.size(x) < threads.LARGE else threads.split(kernel, x, z)
+        except (ValueError, TypeError) as error:
+            this.complain((x, z), {}, error)
+        if type(y) is not np.ndarray:
+            y = np.asarray(y)
+        out = Tensor(y)
+        if (p is not None or q is not None) and mode is not OFF:
+            out._node = Node(this, (p, q), None, keep(y, x, z), y.shape, y.dtype, call_site())
+        return out
+
+    return call
+
+
+def _nary(this: Elementwise, kernels: _Kernels):
+    def call(*operands):
+        if len(operands) != len(this.inputs):
+            raise TypeError(f"{this.name} takes {len(this.inputs)} operands ({', '.join(this.inputs)})")
+        if thread.mode is RAW:
+            return this.forward_any(*operands)
+        arrays = [x._data if isinstance(x, Tensor) else x if type(x) in (int, float) else as_array(x) for x in operands]
+        parents = tuple([x._node if isinstance(x, Tensor) else None for x in operands])
+        try:
+            arrays, dtype = this.unify(*arrays)
+            y = np.asarray(threads.split(this.kernels[dtype], *arrays))
+        except (ValueError, TypeError) as error:
+            this.complain(arrays, {}, error)
+        out = Tensor(y)
+        if thread.mode is not OFF and any(parents):
+            out._node = Node(this, parents, None, this.keep(y, *arrays), y.shape, y.dtype, call_site())
+        return out
+
+    return call

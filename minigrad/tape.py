@@ -1,0 +1,270 @@
+"""The tape: what was computed, and how to go back through it.
+
+Every operation on a tensor that needs a gradient leaves a `Node`: the op, the nodes of its inputs, the parameters of
+the call, and the few arrays that its derivative needs. Nodes point at the nodes that they came from, so the tape is held
+by its last tensor and vanishes with it.
+
+`pull_back` is reverse-mode differentiation, all of it. It visits the nodes that the output depends on in the reverse
+order of their creation. Why this order? A node's cotangent (the derivative of the output with respect to its value) is
+the sum of what *all* its consumers send back, so all of them must have been visited first; and a consumer is always
+created after what it consumes. Creation order is a topological order that costs one counter.
+"""
+
+import itertools
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+OFF, ON, RAW = "off", "on", "raw"
+
+
+class _Mode(threading.local):
+    """What an op does in this thread.
+
+    ON: it records a node if an input has one. OFF: it records nothing (`no_grad`). RAW: it takes and returns plain
+    arrays; so the vjps run when nobody will differentiate their result.
+    """
+
+    mode = ON
+
+
+thread = _Mode()
+clock = itertools.count(1)
+
+
+class Node:
+    """One operation that was recorded.
+
+    op: its declaration in the op table. inputs: the nodes of its inputs, None for a constant. params: the keyword
+    arguments of the call. saved: what the op's vjps name (arrays, shapes, parameters). shape, dtype: of the result.
+    seq: time of creation. site: (code, instruction) of the line that called the op.
+    """
+
+    __slots__ = ("op", "inputs", "params", "saved", "shape", "dtype", "seq", "site", "__weakref__")
+
+    def __init__(self, op, inputs, params, saved, shape, dtype, site):
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.saved = saved
+        self.shape = shape
+        self.dtype = dtype
+        self.seq = next(clock)
+        self.site = site
+
+    @property
+    def line(self) -> str:
+        """File and line that recorded this node, with its text."""
+        import linecache
+
+        code, instruction = self.site
+        number = next(itertools.islice(code.co_positions(), instruction // 2, None), (0,))[0] or code.co_firstlineno
+        text = linecache.getline(code.co_filename, number).strip()
+        return f'{code.co_filename}:{number}: "{text}"' if text else f"{code.co_filename}:{number}"
+
+    def __repr__(self):
+        return f"<{self.op.name if self.op else 'leaf'} {self.dtype}{list(self.shape)} #{self.seq}>"
+
+
+class Leaf(Node):
+    """Where a tensor that requires a gradient enters the tape. It holds the gradient, so that the tensor need not."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self, shape, dtype):
+        super().__init__(None, (), {}, (), shape, dtype, None)
+        self.grad = None
+
+
+class Pick(Node):
+    """One result of an op that has several: `params` is its index among them."""
+
+    __slots__ = ()
+
+
+hooks: "weakref.WeakKeyDictionary[Node, list[Callable]]" = weakref.WeakKeyDictionary()
+
+
+def tape_of(roots: Sequence[Node]) -> list[Node]:
+    """Every node that the roots depend on, in order of creation."""
+    found, unseen = set(roots), list(roots)
+    while unseen:
+        for parent in unseen.pop().inputs:
+            if parent is not None and parent not in found:
+                found.add(parent)
+                unseen.append(parent)
+    return sorted(found, key=attrgetter("seq"))
+
+
+def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
+    """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
+
+    Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded. Unless the graph is kept,
+    each node lets go of its arrays and its inputs as soon as it has been visited.
+    """
+    order = tape_of(roots)
+    useful = None
+    if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
+        useful = set(wanted)
+        useful.update(node for node in order if any(parent in useful for parent in node.inputs))  # in order, so it grows
+    pending: dict = {}
+    for root, g in zip(roots, cotangents):
+        pending[root] = g if root not in pending else pending[root] + g
+    ours: set = set()  # nodes whose pending cotangent is an array that we made here, and may add to in place
+    results = {}
+    caller, thread.mode = thread.mode, ON if differentiable else RAW
+    try:
+        while order:
+            node = order.pop()
+            g = pending.pop(node, None)
+            if g is None or (useful is not None and node not in useful):
+                continue
+            if hooks.data and node in hooks:
+                g = call_hooks(node, g)
+            if type(node) is Leaf if wanted is None else node in wanted:
+                results[node] = g if differentiable or node in ours else g.copy()  # g may be another leaf's as well
+            if type(node) is Leaf:
+                continue
+            if node.saved is None:
+                raise RuntimeError(
+                    f"backward through {node.op.name} a second time: its graph was freed by the first "
+                    f"(recorded at {node.line}); pass retain_graph=True to the first backward"
+                )
+            if type(node) is Pick:
+                (parent,) = node.inputs
+                pending.setdefault(parent, [None] * len(parent.shape))[node.params] = g
+            else:
+                if node.seq < mutations.latest:
+                    mutations.refuse(node)
+                for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
+                    if pulled is None or parent is None:
+                        continue
+                    if pulled.dtype is not parent.dtype:
+                        pulled = pulled.astype(parent.dtype)
+                    if parent not in pending:
+                        pending[parent] = pulled
+                    elif parent in ours:
+                        np.add(pending[parent], pulled, out=pending[parent])
+                    else:
+                        pending[parent] = total = pending[parent] + pulled
+                        if type(total) is np.ndarray:
+                            ours.add(parent)
+            if not keep:
+                node.saved = None
+                node.inputs = ()
+    finally:
+        thread.mode = caller
+    return results
+
+
+def call_hooks(node: Node, g):
+    from minigrad.tensor import Tensor
+
+    caller, thread.mode = thread.mode, OFF if thread.mode is RAW else ON
+    try:
+        for hook in list(hooks[node]):
+            given = g if isinstance(g, Tensor) else Tensor(g)
+            replaced = hook(given)
+            if replaced is not None:
+                g = replaced if isinstance(g, Tensor) else replaced._data
+    finally:
+        thread.mode = caller
+    return g
+
+
+class _SetMode(ContextDecorator):
+    """Base of context managers that change what ops do in this thread; each is a decorator as well."""
+
+    mode: str
+
+    def __enter__(self):
+        self.__dict__.setdefault("outer", []).append(thread.mode)
+        thread.mode = self.mode
+
+    def __exit__(self, *_):
+        thread.mode = self.outer.pop()
+
+    def _recreate_cm(self):
+        return type(self)()
+
+
+class no_grad(_SetMode):  # noqa: N801 (the field's name for it)
+    """Record nothing in this thread: `with no_grad():`, or `@no_grad()` on a function."""
+
+    mode = OFF
+
+
+class enable_grad(_SetMode):  # noqa: N801
+    """Record again inside a `no_grad`."""
+
+    mode = ON
+
+
+class Mutations:
+    """When an array was last changed in place, for the arrays that were.
+
+    A node remembers its time of creation and nothing else; a change is rare, so the change does the bookkeeping. At
+    backward one comparison clears every node that is younger than the latest change.
+    """
+
+    def __init__(self):
+        self.latest = 0
+        self.times: dict[int, tuple] = {}  # id of the array that owns the memory -> (weak reference to it, time)
+
+    def note(self, array: np.ndarray) -> None:
+        owner = memory_of(array)
+        key = id(owner)
+        self.latest = next(clock)
+        self.times[key] = weakref.ref(owner, lambda _: self.times.pop(key, None)), self.latest
+
+    def refuse(self, node: Node) -> None:
+        """Raise if an array that the node's vjp needs has been changed since it was recorded."""
+        for value in node.saved:
+            for array in value if type(value) is tuple else (value,):
+                if not isinstance(array, np.ndarray):
+                    continue
+                _, time = self.times.get(id(memory_of(array)), (None, 0))
+                if time > node.seq:
+                    raise RuntimeError(
+                        f"backward of {node.op.name}: an array {array.dtype}{list(array.shape)} that it needs was "
+                        f"changed in place after {node.line} recorded it; change a copy, or call backward first"
+                    )
+
+
+def memory_of(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory that `array` is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+mutations = Mutations()
+
+
+class _Engine(dict):
+    """Whether a file belongs to the engine: a recorded line should be the user's (cells in models/ are users too)."""
+
+    home = Path(__file__).parent
+
+    def __missing__(self, file):
+        path = Path(file)
+        inside = self.home in path.parents and self.home / "models" not in path.parents
+        self[file] = inside
+        return inside
+
+
+_engine = _Engine()
+
+
+def call_site():
+    """(code, instruction) of the innermost frame outside the engine. Cheap: the line number is worked out on demand."""
+    frame = sys._getframe(2)
+    while _engine[frame.f_code.co_filename] and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti

@@ -1,0 +1,348 @@
+"""Tensor: an array and its place on the tape.
+
+The operators and methods come from the op table (minigrad/ops): each op that is declared there puts itself here.
+"""
+
+import numpy as np
+
+from minigrad import tape
+from minigrad.tape import OFF, Leaf, hooks, mutations, pull_back, thread
+
+default_dtype = np.dtype("float32")
+numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by the op table
+
+
+class Tensor:
+    """An array of numbers that remembers how it was computed.
+
+    Make one with `minigrad.tensor`. `shape`, `dtype`, `ndim`, `size` are the array's; `requires_grad` tells whether it is
+    on the tape; `grad` is the sum of the gradients that `backward` has brought to a leaf.
+    """
+
+    __slots__ = ("_data", "_node", "__weakref__")
+    __hash__ = object.__hash__
+
+    def __init__(self, data: np.ndarray, node=None):
+        self._data = data
+        self._node = node
+
+    shape = property(lambda self: self._data.shape)
+    dtype = property(lambda self: self._data.dtype)
+    ndim = property(lambda self: self._data.ndim)
+    size = property(lambda self: self._data.size)
+    is_leaf = property(lambda self: self._node is None or type(self._node) is Leaf)
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool):
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, wanted: bool = True) -> "Tensor":
+        """Make this tensor a leaf of the tape, or (False) take it off. Returns the tensor."""
+        if not self.is_leaf:
+            raise RuntimeError(f"requires_grad_: this tensor is the result of {self._node.op.name}; detach() it first")
+        if wanted and self.dtype.kind != "f":
+            raise TypeError(f"requires_grad_: only float tensors have gradients, got {self.dtype}; use astype(float32)")
+        if wanted != self.requires_grad:
+            self._node = Leaf(self.shape, self.dtype) if wanted else None
+        return self
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """Sum of the gradients that have reached this leaf, of its shape and dtype; None before the first."""
+        return self._node.grad if type(self._node) is Leaf else None
+
+    @grad.setter
+    def grad(self, value):
+        if type(self._node) is not Leaf:
+            raise RuntimeError("grad can be set on a leaf that requires a gradient, and on nothing else")
+        if value is not None:
+            value = as_tensor(value)
+            if value.shape != self.shape:
+                raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
+        self._node.grad = value
+
+    def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to the `grad` of every leaf that this tensor depends on.
+
+        gradient: the cotangent of this tensor, of its shape; 1 for a scalar. The graph is freed on the way unless
+        retain_graph; with create_graph the gradients are on the tape themselves.
+
+        Raises RuntimeError for a tensor that is not on the tape, a non-scalar without a cotangent, a freed graph, or an
+        array that was changed in place.
+        """
+        if self._node is None:
+            raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
+        g = cotangent_for(self, gradient)
+        keep = retain_graph or create_graph
+        gradients = pull_back([self._node], [g if create_graph else g._data], keep=keep, differentiable=create_graph)
+        for leaf, g in gradients.items():
+            g = g if create_graph else Tensor(np.asarray(g))
+            with tape.enable_grad() if create_graph else tape.no_grad():
+                leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def register_hook(self, hook):
+        """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
+
+        Returns a function that removes the hook.
+        """
+        if self._node is None:
+            raise RuntimeError("register_hook: this tensor does not require a gradient")
+        registered = hooks.setdefault(self._node, [])
+        registered.append(hook)
+        return lambda: registered.remove(hook)
+
+    def detach(self) -> "Tensor":
+        """The same values, off the tape. The memory is shared."""
+        return Tensor(self._data)
+
+    def numpy(self) -> np.ndarray:
+        """The values, as a read-only view: a change behind the tape's back would make gradients wrong. Copy to write."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self):
+        """The one value of a tensor of size 1, as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item: got shape {self.shape}, wanted a tensor with one element")
+        return self._data.item()
+
+    def tolist(self):
+        return self._data.tolist()
+
+    T = property(lambda self: self.transpose())
+    mT = property(lambda self: self.swapaxes(-1, -2))
+
+    def __len__(self):
+        if not self.ndim:
+            raise TypeError("len of a 0-d tensor")
+        return self.shape[0]
+
+    def __bool__(self):
+        if self.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous; use mg.any or mg.all")
+        return bool(self._data)
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"an index must be an integer, got a tensor of {self.dtype}")
+        return int(self.item())
+
+    def __contains__(self, value):
+        return bool((self._data == as_array(value)).any())
+
+    def __repr__(self):
+        values = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=100)
+        origin = ""
+        if self._node is not None:
+            origin = ", requires_grad=True" if self.is_leaf else f", op={self._node.op.name}"
+        return f"tensor({values}, dtype={self.dtype}{origin})"
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
+
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise RuntimeError(f"deepcopy: this tensor is the result of {self._node.op.name}; detach() it first")
+        copy = type(self)(self._data.copy())
+        memo[id(self)] = copy
+        return copy.requires_grad_() if self.requires_grad else copy
+
+    def __reduce__(self):
+        raise TypeError("a tensor is not pickled; save t.numpy(), or a module's state_dict with minigrad.io")
+
+    # In-place changes. On the tape a value stays what it was, so they are for tensors that no gradient flows through.
+
+    def _change(self, name: str, write, *operands):
+        """Call write(array) on this tensor's memory, or say why not."""
+        if thread.mode is not OFF and (self.requires_grad or any(isinstance(o, Tensor) and o._node for o in operands)):
+            raise RuntimeError(
+                f"{name}: an in-place change of a tensor that is on the tape; do it under no_grad(), "
+                "or write the result to a new tensor (mg.where, mg.scatter_add)"
+            )
+        if not self._data.flags.writeable:
+            raise ValueError(f"{name}: this tensor is a read-only view (of a broadcast, perhaps); copy() it first")
+        write(self._data)
+        mutations.note(self._data)
+        return self
+
+    def __setitem__(self, index, value):
+        def write(array):
+            array[unwrap(index)] = unwrap(value)
+
+        try:
+            self._change("setitem", write, value)
+        except (IndexError, ValueError) as error:
+            raise type(error)(f"setitem of {np.shape(unwrap(value))} into {self.dtype}{list(self.shape)}: {error}") from None
+
+    def copy_(self, values) -> "Tensor":
+        """Overwrite the values, in place. Shapes must agree."""
+        values = as_array(values)
+        if values.shape != self.shape:
+            raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
+        return self._change("copy_", lambda array: np.copyto(array, values, casting="same_kind"))
+
+    def zero_(self) -> "Tensor":
+        """Set every value to 0, in place."""
+        return self._change("zero_", lambda array: array.fill(0))
+
+    # NumPy's protocols: np.tanh(t), np.concatenate([t, u]), array @ t are the ops of the table.
+
+    def __array__(self, dtype=None, copy=None):
+        if self.requires_grad:
+            raise TypeError(
+                "a NumPy function wants the array of a tensor that is on the tape, and would lose its gradient; "
+                "use the op of minigrad, or t.detach().numpy()"
+            )
+        return np.array(self._data, dtype=dtype, copy=True if copy is None else copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        rule = numpy_rules.get(ufunc)
+        if method != "__call__":
+            fix = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__)
+            hint = f"use minigrad.{fix}" if method == "reduce" and fix else "use an op of minigrad"
+            raise TypeError(f"np.{ufunc.__name__}.{method} has no rule for tensors; {hint}")
+        if rule is None:
+            raise TypeError(f"np.{ufunc.__name__} has no rule for tensors; {suggestion(ufunc.__name__)}")
+        if kwargs:
+            raise TypeError(f"np.{ufunc.__name__} of tensors takes no {sorted(kwargs)}: ops do not write into arrays")
+        return rule(*inputs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        rule = numpy_rules.get(function)
+        if rule is None:
+            raise TypeError(f"np.{function.__name__} has no rule for tensors; {suggestion(function.__name__)}")
+        return rule(*args, **kwargs)
+
+
+def suggestion(name: str) -> str:
+    """The op of the table whose name is nearest, or the way to leave the tape."""
+    import difflib
+
+    from minigrad.ops.table import table
+
+    near = difflib.get_close_matches(name, table, n=1)
+    return f"use minigrad.{near[0]}, or t.detach().numpy()" if near else "use ops of minigrad, or t.detach().numpy()"
+
+
+def _in_place(name: str):
+    operator = f"__{name}__"
+
+    def change(self, other):
+        if thread.mode is not OFF and (self._node or isinstance(other, Tensor) and other._node):
+            if type(self._node) is Leaf:
+                self._change(f"__i{name}__", None)
+            return NotImplemented  # `h += x` on the tape is `h = h + x`
+        try:
+            return self._change(
+                f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(as_array(other) if np.ndim(other) else unwrap(other))
+            )
+        except (ValueError, TypeError) as error:
+            got = f"{self.dtype}{list(self.shape)}, {as_array(other).dtype}{list(np.shape(unwrap(other)))}"
+            raise type(error)(f"in-place {operator}({got}): {error}") from None
+
+    change.__name__ = f"__i{name}__"
+    return change
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(Tensor, f"__i{_name}__", _in_place(_name))
+
+
+def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of `data`.
+
+    data: a number, nested lists, an array or a tensor. dtype: by default an array keeps its own; Python floats become
+    float32, Python integers int64, booleans bool.
+
+    Raises TypeError for data that is not numeric (or complex, or float16: cast first), ValueError for ragged lists.
+    """
+    made = Tensor(np.array(as_array(data, dtype), copy=True))
+    return made.requires_grad_() if requires_grad else made
+
+
+def as_tensor(data) -> Tensor:
+    return data if isinstance(data, Tensor) else Tensor(as_array(data))
+
+
+def as_array(data, dtype=None) -> np.ndarray:
+    """The array of a tensor, or of what `minigrad.tensor` takes, without a copy where there need be none."""
+    if isinstance(data, Tensor):
+        array = data._data
+    elif isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+    else:
+        try:
+            array = np.asarray(nested_arrays(data))
+        except ValueError as error:
+            raise ValueError(f"tensor: wanted numbers in lists of equal lengths: {error}") from None
+        if array.dtype == np.float64 and dtype is None and not _holds_arrays(data):
+            array = array.astype(default_dtype)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
+        raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {array.dtype}")
+    return array
+
+
+def nested_arrays(data):
+    """Lists with their tensors replaced by arrays."""
+    if isinstance(data, (list, tuple)):
+        return [nested_arrays(x) for x in data]
+    return data._data if isinstance(data, Tensor) else data
+
+
+def _holds_arrays(data) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(_holds_arrays(x) for x in data)
+    return isinstance(data, (Tensor, np.ndarray, np.generic)) or hasattr(data, "__array__")
+
+
+def unwrap(value):
+    """`value` with every tensor in it (in a tuple or a list too) replaced by its array."""
+    if isinstance(value, Tensor):
+        return value._data
+    if isinstance(value, (tuple, list)):
+        return type(value)([unwrap(v) for v in value])
+    return value
+
+
+def common_dtype(operands) -> np.dtype:
+    """Dtype of the result of an op on these (arrays, tensors, Specs or Python numbers).
+
+    The widest float type wins. Integers and booleans take the float operand's type (as in PyTorch), Python numbers are
+    weak (NEP 50).
+    """
+    dtypes = [x.dtype for x in operands if hasattr(x, "dtype")]
+    floats = [d for d in dtypes if d.kind == "f"]
+    if floats:
+        return max(floats, key=lambda d: d.itemsize)
+    if not dtypes or any(type(x) is float for x in operands):
+        return default_dtype
+    weak = [x for x in operands if type(x) is int]
+    return np.result_type(*dtypes, *weak)
+
+
+def cotangent_for(y: Tensor, gradient) -> Tensor:
+    """`gradient` as a tensor that fits y; a 1 if there is none and y is a scalar."""
+    if gradient is None:
+        if y.size != 1:
+            raise RuntimeError(
+                f"backward of a tensor of shape {y.shape} wants a cotangent of that shape: "
+                "y.backward(gradient), or reduce to a scalar first, y.sum().backward()"
+            )
+        return Tensor(np.ones(y.shape, y.dtype))
+    given = as_tensor(gradient)
+    if given.shape != y.shape:
+        raise ValueError(f"backward: got a cotangent of shape {given.shape} for a tensor of shape {y.shape}")
+    return given if given.dtype == y.dtype else Tensor(given._data.astype(y.dtype), None)
