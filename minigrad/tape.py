@@ -93,13 +93,15 @@ hooks: "weakref.WeakKeyDictionary[Node, list[Callable]]" = weakref.WeakKeyDictio
 
 def tape_of(roots: Sequence[Node]) -> list[Node]:
     """Every node that the roots depend on, in order of creation."""
-    found, unseen = set(roots), list(roots)
-    while unseen:
-        for parent in unseen.pop().inputs:
-            if parent is not None and parent not in found:
-                found.add(parent)
-                unseen.append(parent)
-    return sorted(found, key=attrgetter("seq"))
+    found = list(dict.fromkeys(roots))
+    seen = {None, *found}
+    for node in found:  # which grows as we go
+        for parent in node.inputs:
+            if parent not in seen:
+                seen.add(parent)
+                found.append(parent)
+    found.sort(key=attrgetter("seq"))
+    return found
 
 
 def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
@@ -108,6 +110,8 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded. Unless the graph is kept,
     each node lets go of its arrays and its inputs as soon as it has been visited.
     """
+    from minigrad.ops.reduce import sum_to
+
     order = tape_of(roots)
     useful = None
     if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
@@ -128,7 +132,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             if hooks.data and node in hooks:
                 g = call_hooks(node, g)
             if type(node) is Leaf if wanted is None else node in wanted:
-                results[node] = g if differentiable or node in ours else g.copy()  # g may be another leaf's as well
+                results[node] = g if differentiable or node in ours else g.copy(order="K")  # g may be another leaf's as well
             if type(node) is Leaf:
                 continue
             if node.saved is None:
@@ -145,6 +149,8 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
                     if pulled is None or parent is None:
                         continue
+                    if pulled.shape != parent.shape:  # the input was broadcast: undo it
+                        pulled = sum_to(pulled, parent.shape)
                     if pulled.dtype is not parent.dtype:
                         pulled = pulled.astype(parent.dtype)
                     if parent not in pending:

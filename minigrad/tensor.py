@@ -114,7 +114,6 @@ class Tensor:
     def tolist(self):
         return self._data.tolist()
 
-    T = property(lambda self: self.transpose())
     mT = property(lambda self: self.swapaxes(-1, -2))
 
     def __len__(self):

@@ -12,9 +12,9 @@ Two things make a declaration short.
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import update_wrapper
 
 import numpy as np
@@ -28,12 +28,14 @@ table: dict[str, "Op"] = {}
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
-@dataclass(frozen=True)
 class Spec:
     """Shape and dtype of an array that need not exist: what shape rules read and return."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    __slots__ = ("shape", "dtype")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape = shape
+        self.dtype = dtype
 
     @property
     def ndim(self) -> int:
@@ -41,7 +43,7 @@ class Spec:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def __str__(self):
         return f"{self.dtype}{list(self.shape)}"
@@ -108,22 +110,23 @@ class Op:
         raise type(error)(f"{self.name}({got}): {error}") from error
 
     def pull(self, node: Node, g, useful=None) -> list:
-        """Cotangents of the node's inputs, given that of its result; None for those that need none."""
-        saved = node.saved
-        if thread.mode is not RAW:
-            saved = self.saved_tensors(node)
+        """Cotangents of the node's inputs, given that of its result; None for those that need none.
+
+        useful: the nodes that need a cotangent, None for all.
+        """
+        saved = node.saved if thread.mode is RAW else self.saved_tensors(node)
         if type(g) is list:
             g = [self.zeros(spec) if one is None else one for one, spec in zip(g, node.shape)]
         if self.variadic:
             vjp, plan = self.plans[0]
-            pulled = vjp(g, *[saved[k] for k in plan])
-            return [None if parent is None else p for parent, p in zip(node.inputs, pulled)]
-        return [
-            None
-            if parent is None or plan is None or (useful is not None and parent not in useful)
-            else plan[0](g, *[saved[k] for k in plan[1]])
-            for parent, plan in zip(node.inputs, self.plans)
-        ]
+            return vjp(g, *[saved[k] for k in plan])
+        pulled = []
+        for parent, plan in zip(node.inputs, self.plans):
+            if parent is None or plan is None or (useful is not None and parent not in useful):
+                pulled.append(None)
+            else:
+                pulled.append(plan[0](g, *[saved[k] for k in plan[1]]))
+        return pulled
 
     def saved_tensors(self, node: Node) -> list:
         """What the node saved, as tensors in their places on the tape."""
@@ -163,7 +166,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
         variadic = inputs == ["arrays"]
         required = [p.name for p in parameters if p.default is p.empty]
         this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, variadic)
-        arity = len(inputs)
+        arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
 
         def bind(args, kwargs):
@@ -183,8 +186,10 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
             mode = thread.mode
             if mode is RAW:
                 return forward(*args, **kwargs)
-            if len(args) == arity and not kwargs and len(defaults) == len(options):
+            if not kwargs and len(args) == arity and len(defaults) == len(options):
                 tensors, params = args, defaults
+            elif not kwargs and len(args) == full:
+                tensors, params = args[:arity], dict(zip(options, args[arity:]))
             else:
                 tensors, params = bind(args, kwargs)
             if variadic:
@@ -281,7 +286,7 @@ class Elementwise(Op):
         self.keep = eval(f"lambda y, {', '.join(inputs)}: ({keep})")
         self.raw_plans = [
             None if x not in derivatives
-            else ("g" if derivatives[x] == "g" else self.vjp_kernels[x], plan[1])
+            else (None if derivatives[x] == "g" else self.vjp_kernels[x], plan[1])
             for x, plan in zip(inputs, self.plans)
         ]  # fmt: skip
 
@@ -318,22 +323,22 @@ class Elementwise(Op):
 
     def pull(self, node, g, useful=None):
         if thread.mode is not RAW:
-            pulled = super().pull(node, g, useful)
-        else:
-            pulled = []
-            saved = node.saved
-            for parent, plan in zip(node.inputs, self.raw_plans):
-                if parent is None or plan is None or (useful is not None and parent not in useful):
-                    pulled.append(None)
-                elif plan[0] == "g":
-                    pulled.append(g)
-                elif g.size < threads.LARGE:
-                    pulled.append(plan[0][g.dtype](g, *[saved[k] for k in plan[1]]))
-                else:
-                    pulled.append(threads.split(plan[0][g.dtype], g, *[saved[k] for k in plan[1]]))
-        for k, p in enumerate(pulled):
-            if p is not None and p.shape != node.inputs[k].shape:
-                pulled[k] = self.namespace["sum_to"](p, shape=node.inputs[k].shape)
+            return super().pull(node, g, useful)
+        pulled = []
+        saved, large = node.saved, g.size >= threads.LARGE
+        for parent, plan in zip(node.inputs, self.raw_plans):
+            if parent is None or plan is None or (useful is not None and parent not in useful):
+                pulled.append(None)
+                continue
+            kernels, places = plan
+            if kernels is None:  # the derivative is 1
+                pulled.append(g)
+            elif large:
+                pulled.append(threads.split(kernels[g.dtype], g, *[saved[k] for k in places]))
+            elif len(places) == 1:
+                pulled.append(kernels[g.dtype](g, saved[places[0]]))
+            else:
+                pulled.append(kernels[g.dtype](g, *[saved[k] for k in places]))
         return pulled
 
 
@@ -410,10 +415,9 @@ def _unary(this: Elementwise, kernels: _Kernels):
         y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        out = Tensor(y)
-        if parent is not None and mode is not OFF:
-            out._node = Node(this, (parent,), None, keep(y, array), y.shape, y.dtype, call_site())
-        return out
+        if parent is None or mode is OFF:
+            return Tensor(y, None)
+        return Tensor(y, Node(this, (parent,), None, keep(y, array), y.shape, y.dtype, call_site()))
 
     return call
 
@@ -436,18 +440,17 @@ def _binary(this: Elementwise, kernels: _Kernels):
         try:
             if type(x) is type(z) and x.dtype is z.dtype:
                 kernel = kernels[x.dtype]
+                y = kernel(x, z) if x.size < threads.LARGE else threads.split(kernel, x, z)
             else:
                 (x, z), dtype = this.unify(x, z)
-                kernel = kernels[dtype]
-            y = kernel(x, z) if np.size(x) < threads.LARGE else threads.split(kernel, x, z)
+                y = threads.split(kernels[dtype], x, z)
         except (ValueError, TypeError) as error:
             this.complain((x, z), {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        out = Tensor(y)
-        if (p is not None or q is not None) and mode is not OFF:
-            out._node = Node(this, (p, q), None, keep(y, x, z), y.shape, y.dtype, call_site())
-        return out
+        if (p is None and q is None) or mode is OFF:
+            return Tensor(y, None)
+        return Tensor(y, Node(this, (p, q), None, keep(y, x, z), y.shape, y.dtype, call_site()))
 
     return call
 

@@ -1,0 +1,205 @@
+"""The cache of compiled kernels: every way in which such a cache has gone wrong elsewhere, tried on ours."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+from minigrad.kernels import build, loops, threads
+
+pytestmark = pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: nothing is compiled")
+
+SOURCE = """
+import numpy as np
+from numba import njit
+
+@njit
+def callee(x):
+    return x + np.float32({step})
+
+def kernel(x, n):
+    for i in range(n):
+        x[i] = callee(x[i])
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "loaded", {})
+    return tmp_path / "cache"
+
+
+def run(step=1.0, size=5):
+    """[0, 0, ...] + step, by a kernel that is compiled or found in the cache."""
+    import ctypes
+
+    address = build.address(SOURCE.format(step=step), "kernel", "CPointer(float32), intp")
+    x = np.zeros(size, np.float32)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_ssize_t)(address)(x.ctypes.data, size)
+    return x.tolist()
+
+
+def forbid_compilation(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("compiled, though the cache should have had it")
+
+    monkeypatch.setattr(build, "compile_object", refuse)
+
+
+def test_second_use_comes_from_the_disk(cache, monkeypatch):
+    assert run() == [1.0] * 5
+    monkeypatch.setattr(build, "loaded", {})
+    forbid_compilation(monkeypatch)
+    assert run() == [1.0] * 5
+
+
+def test_an_edited_callee_is_compiled_anew(cache):
+    assert run(step=1.0) == [1.0] * 5
+    assert run(step=2.0) == [2.0] * 5
+
+
+def test_versions_and_cpu_are_part_of_the_key(cache, monkeypatch):
+    run()
+    before = set(os.listdir(cache))
+    monkeypatch.setattr(build, "loaded", {})
+    monkeypatch.setattr(build, "VERSIONS", "another numba")
+    run()
+    assert set(os.listdir(cache)) > before
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flip", "foreign"])
+def test_a_damaged_file_is_a_miss_and_is_rewritten(cache, monkeypatch, damage):
+    run()
+    (file,) = cache.iterdir()
+    intact = file.read_bytes()
+    flipped = bytearray(intact)
+    flipped[-1] ^= 1
+    file.write_bytes(
+        {"cut": intact[: len(intact) // 2], "empty": b"", "flip": bytes(flipped), "foreign": b"not ours" * 99}[damage]
+    )
+    monkeypatch.setattr(build, "loaded", {})
+    assert run() == [1.0] * 5
+    assert build.read(file.name) == build.read(file.name) is not None
+
+
+def test_a_directory_that_others_may_write_is_not_used(cache):
+    cache.mkdir()
+    cache.chmod(0o777)
+    assert build.cache_directory() is None
+    assert run() == [1.0] * 5
+    assert not list(cache.iterdir())
+
+
+def test_a_directory_of_another_user_is_not_used(cache, monkeypatch):
+    cache.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: cache.stat().st_uid + 1)
+    assert build.cache_directory() is None
+    assert run() == [1.0] * 5
+
+
+def test_a_path_that_cannot_be_a_directory_costs_nothing_but_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MINIGRAD_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(build, "loaded", {})
+    assert run() == [1.0] * 5
+
+
+def test_a_disk_that_refuses_the_write_costs_nothing_but_time(cache, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build.tempfile, "mkstemp", full)
+    assert run() == [1.0] * 5
+
+
+def test_the_directory_is_private(cache):
+    run()
+    assert cache.stat().st_mode & 0o077 == 0
+
+
+def test_a_kernel_that_allocates_is_refused(cache):
+    source = "import numpy as np\ndef kernel(x, n):\n    x[0] = np.zeros(n)[0]\n"
+    with pytest.raises(ValueError, match="needs Numba's runtime"):
+        build.address(source, "kernel", "CPointer(float32), intp")
+
+
+def test_two_threads_may_ask_for_one_kernel_at_once(cache):
+    results = []
+    workers = [threading.Thread(target=lambda: results.append(run(step=3.0))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [[3.0] * 5] * 4
+
+
+def test_two_processes_may_fill_one_cache_at_once(cache):
+    program = textwrap.dedent("""
+        import numpy as np
+        from minigrad.kernels import loops
+        tanh = loops.elementwise("tanh", ["x"], ["tanh(x)"], "float32")
+        assert abs(tanh(np.float32([0.5]))[0] - np.tanh(0.5)) < 1e-6
+    """)
+    running = [subprocess.Popen([sys.executable, "-c", program], env=os.environ) for _ in range(3)]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    assert not [file for file in cache.iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_fork_computes_with_threads_of_its_own():
+    program = textwrap.dedent("""
+        import os, sys
+        import numpy as np
+        import minigrad as mg
+        from minigrad.kernels import threads
+        threads.count = 2
+        x = mg.tensor(np.linspace(-3, 3, 2 * threads.LARGE, dtype=np.float32))
+        expected = mg.tanh(x).numpy().copy()  # starts the parent's pool
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if np.array_equal(mg.tanh(x).numpy(), expected) else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
+
+
+def test_importing_needs_no_numba():
+    program = "import sys, minigrad; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+def test_large_arrays_are_split_between_threads_with_the_same_bits(monkeypatch):
+    kernel = loops.elementwise("fma_like", ["a", "b"], ["a * b + a"], "float32")
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((3, threads.LARGE // 2)).astype(np.float32)
+    b = rng.standard_normal(threads.LARGE // 2).astype(np.float32)
+    alone = kernel(a, b)
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "count", count)
+        assert np.array_equal(threads.split(kernel, a, b), alone)
+        out = np.empty_like(a)
+        assert threads.split(kernel, a, b, out=out) is out
+        assert np.array_equal(out, alone)
+
+
+def test_strided_broadcast_reversed_and_inplace_operands():
+    kernel = loops.elementwise("scaled", ["a", "b"], ["a * b"], "float64")
+    rng = np.random.default_rng(1)
+    for n in (0, 1, 7, 511, 512, 513, 1500):
+        a, b = rng.standard_normal((4, n)), rng.standard_normal(2 * n)
+        for x, y in [(a, b[:n]), (a[::2], b[::2]), (a[:, ::-1], b[n:]), (a.T, rng.standard_normal((n, 1))), (a, 2.5)]:
+            assert np.array_equal(kernel(x, y), x * y)
+        expected = a * b[:n]
+        assert kernel(a, b[:n], out=a) is a
+        assert np.array_equal(a, expected)
+
+
+def test_no_warning_for_lanes_that_a_select_drops():
+    kernel = loops.elementwise("safe_log", ["x"], ["where(x > 0, log(x), 0)"], "float32")
+    with np.errstate(all="raise"):
+        assert kernel(np.float32([-1, 0, 1, 2])).tolist() == [0, 0, 0, pytest.approx(np.log(2))]
