@@ -1,9 +1,9 @@
 """minigrad: tape-based automatic differentiation on NumPy and Numba."""
 
-from minigrad.ops.elementwise import *
-from minigrad.ops.index import *
-from minigrad.ops.linalg import *
-from minigrad.ops.reduce import *
-from minigrad.ops.shape import *
 from minigrad.tape import enable_grad, no_grad
 from minigrad.tensor import Tensor, tensor
+from minigrad.ops import *  # every op of the table is public
+from minigrad.custom import checkpoint, custom_vjp
+from minigrad.scan import scan
+from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad import io, nn, optim, tree

@@ -32,6 +32,7 @@ class _Mode(threading.local):
     """
 
     mode = ON
+    generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
 
 
 thread = _Mode()

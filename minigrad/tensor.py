@@ -243,9 +243,8 @@ def _in_place(name: str):
                 self._change(f"__i{name}__", None)
             return NotImplemented  # `h += x` on the tape is `h = h + x`
         try:
-            return self._change(
-                f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(as_array(other) if np.ndim(other) else unwrap(other))
-            )
+            operand = as_array(other) if np.ndim(unwrap(other)) else unwrap(other)
+            return self._change(f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(operand))
         except (ValueError, TypeError) as error:
             got = f"{self.dtype}{list(self.shape)}, {as_array(other).dtype}{list(np.shape(unwrap(other)))}"
             raise type(error)(f"in-place {operator}({got}): {error}") from None

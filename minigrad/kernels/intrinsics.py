@@ -28,7 +28,7 @@ def fma(typingctx, a, b, c):
 
 if config.DISABLE_JIT:
 
-    def fma(a, b, c):  # noqa: F811 (the plain function takes the place of the intrinsic)
+    def fma(a, b, c):
         """a * b + c, rounded once, for three NumPy floats of one type: worked out as a fraction, then rounded."""
         if not (np.isfinite(a) and np.isfinite(b)):
             return a * b + c

@@ -1,6 +1,17 @@
-"""The op table. Each op is declared in one place: the file of its family."""
+"""The op table: each op is declared in the file of its family, and is public by being declared."""
 
-from minigrad.ops import elementwise, index, linalg, reduce, shape  # noqa: F401
-from minigrad.ops.table import Elementwise, table  # noqa: F401
+from typing import TYPE_CHECKING, Any
+
+from minigrad.ops import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape  # noqa: F401
+from minigrad.ops.table import Elementwise, composites, table
 
 Elementwise.namespace["sum_to"] = reduce.sum_to
+
+public = {name: op.call for name, op in table.items()} | composites
+public |= {"einsum": product.einsum, "straight_through": neural.straight_through}
+globals().update(public)
+__all__ = list(public)  # noqa: PLE0604
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -25,6 +25,7 @@ from minigrad.tape import OFF, RAW, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
 
 table: dict[str, "Op"] = {}
+composites: dict[str, Callable] = {}  # public functions that are built of ops, and tested like them
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
@@ -216,7 +217,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
             if type(result) is not list:
                 if type(result) is not np.ndarray:
                     result = np.asarray(result)
-                if mode is OFF or not recorded or not vjps:
+                if mode is OFF or not recorded or not vjps or result.dtype.kind != "f":
                     return Tensor(result)
                 node = Node(
                     this, parents, params, this.save(result, arrays, params), result.shape, result.dtype, call_site()
@@ -227,10 +228,13 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
             site = call_site()
             specs = [Spec(r.shape, r.dtype) for r in result]
             node = Node(this, parents, params, this.save(result, arrays, params), specs, None, site)
-            return [Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site)) for k, r in enumerate(result)]
+            return [
+                Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site) if r.dtype.kind == "f" else None)
+                for k, r in enumerate(result)
+            ]
 
         update_wrapper(call, forward)
-        call.op = this
+        call.op, this.call = this, call
         return publish(call, numpy, method)
 
     return declare
@@ -257,6 +261,31 @@ def publish(call, numpy, method):
     if method:
         setattr(Tensor, method if isinstance(method, str) else call.__name__, call)
     return call
+
+
+def composite(*, sample, numpy=None, method=True):
+    """Declare a function of a tensor and parameters that is built of ops, hence needs neither vjp nor shape rule.
+
+    sample: as in `op`; the inputs come first, the parameters by name. What has no gradient may be among either.
+    """
+
+    def declare(function: Callable):
+        name = function.__name__
+
+        def call(x, *args, **kwargs):
+            if not isinstance(x, Tensor) and thread.mode is not RAW:
+                x = Tensor(as_array(x))
+            try:
+                return function(x, *args, **kwargs)
+            except (ValueError, TypeError, IndexError) as error:
+                raise type(error)(f"{name}: {error}") from None
+
+        update_wrapper(call, function)
+        call.sample = sample
+        composites[name] = call
+        return publish(call, numpy, method)
+
+    return declare
 
 
 class Elementwise(Op):
@@ -392,7 +421,7 @@ def elementwise(
     function = {1: _unary, 2: _binary}.get(len(names), _nary)(this, this.kernels)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting."
-    function.op = this
+    function.op, this.call = this, function
     Elementwise.namespace[name] = function
     return publish(function, numpy, method)
 

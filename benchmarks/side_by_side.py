@@ -1,0 +1,74 @@
+"""Peers timed against each other: each in a process of its own, in turn, over several rounds; ratios and medians out.
+
+A benchmark is a script that defines `peers` (name -> function that takes a case and returns a function to time) and
+`cases`, and calls `main`. The first peer is ours; a ratio is the peer's time over ours, so more is better. Machines
+differ and drift; a ratio of two processes that took turns drifts less.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+
+def seconds_per_call(function, budget: float = 1.0) -> float:
+    """Median time of a call, after a warm-up, in about `budget` seconds of calls."""
+    function()
+    start = time.perf_counter()
+    function()
+    calls = max(3, min(1000, int(budget / (time.perf_counter() - start + 1e-9))))
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def busy_loop() -> subprocess.Popen:
+    """Another process that keeps a core busy."""
+    return subprocess.Popen([sys.executable, "-c", "while True: pass"])
+
+
+def main(description: str, peers: dict, cases: list, budget: float = 1.0) -> None:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="threads for every peer; all cores by default")
+    parser.add_argument("--busy", action="store_true", help="beside a process that keeps one core busy")
+    parser.add_argument("--only", nargs="*", help="peers to run")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peer:
+        print(json.dumps(seconds_per_call(peers[options.peer](cases[options.case]), budget)))
+        return
+    environment = dict(os.environ)
+    if options.threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINIGRAD_NUM_THREADS"):
+            environment[name] = str(options.threads)
+    names = [name for name in peers if not options.only or name in options.only]
+    ours = names[0]
+    neighbour = busy_loop() if options.busy else None
+    try:
+        for k, case in enumerate(cases):
+            times: dict[str, list[float]] = {name: [] for name in names}
+            for _ in range(options.rounds):
+                for name in names:
+                    command = [sys.executable, sys.argv[0], "--peer", name, "--case", str(k)]
+                    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+                    if result.returncode:
+                        print(f"{name} failed on {case}: {result.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                        continue
+                    times[name].append(float(result.stdout.splitlines()[-1]))
+            line = f"{case}: {ours} {1e3 * statistics.median(times[ours]):.3g} ms"
+            for name in names[1:]:
+                ratios = [theirs / our for theirs, our in zip(times[name], times[ours])]
+                if ratios:
+                    line += f"; {name} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            print(line, flush=True)
+    finally:
+        if neighbour:
+            neighbour.kill()

@@ -1,0 +1,260 @@
+"""Functions whose calls are one node of the tape each: with a vjp of your own, or computed again in the backward."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import update_wrapper, wraps
+
+import numpy as np
+
+from minigrad import tape, tree
+from minigrad.ops.table import Spec
+from minigrad.tape import ON, RAW, Leaf, Node, Pick, call_site, clock, enable_grad, no_grad, pull_back, thread
+from minigrad.tensor import Tensor, as_tensor
+from minigrad.transforms import fitting, recorded_since, variable
+
+
+def _record_call(op, inputs: Sequence, saved: tuple, leaves: list, kept: Sequence[int]) -> None:
+    """Put the results at the places `kept` among the leaves on the tape, as the results of one node of `op`."""
+    site = call_site()
+    specs = [Spec(leaves[k].shape, leaves[k].dtype) for k in kept]
+    node = Node(op, inputs, {}, saved, specs, None, site)
+    for index, (k, spec) in enumerate(zip(kept, specs)):
+        leaves[k] = Tensor(leaves[k]._data, Pick(op, (node,), index, (), spec.shape, spec.dtype, site))
+
+
+def _part(leaves) -> tuple[tuple, list]:
+    """Arrays of the tensors among the leaves, and the other leaves; each None where the other one is."""
+    arrays = tuple([x._data if isinstance(x, Tensor) else None for x in leaves])
+    return arrays, [None if isinstance(x, Tensor) else x for x in leaves]
+
+
+def _join(arrays, others, nodes=None) -> list:
+    nodes = nodes or [None] * len(others)
+    return [other if x is None else Tensor(x, node) for x, other, node in zip(arrays, others, nodes)]
+
+
+class custom_vjp:
+    """A function with a vjp of your own, in place of the one that the tape would derive (the interface is JAX's).
+
+        @mg.custom_vjp
+        def f(x, y): ...
+        f.defvjp(fwd, bwd)
+
+    fwd(x, y) returns (result, residuals), bwd(residuals, g) a tuple with a cotangent for each argument: of its
+    structure and shapes, None for zero. g has the structure of the result, zeros where no gradient arrives. Arguments,
+    results and residuals may be nested. Higher derivatives differentiate fwd and bwd. Only arguments get gradients: a
+    parameter that f merely closes over gets none, so pass it in.
+
+    Raises RuntimeError if it is called before defvjp; backward raises ValueError for cotangents that do not fit.
+    """
+
+    def __init__(self, f: Callable):
+        update_wrapper(self, f)
+        self.f = f
+        self.fwd = self.bwd = None
+        self.name = f"custom_vjp of {getattr(f, '__name__', type(f).__name__)}"
+
+    def defvjp(self, fwd: Callable, bwd: Callable) -> None:
+        """Set the two functions."""
+        self.fwd, self.bwd = fwd, bwd
+
+    def __call__(self, *args, **kwargs):
+        if self.fwd is None:
+            raise RuntimeError(f"{self.name}: its vjp is missing; call defvjp(fwd, bwd) on it first")
+        bound = inspect.signature(self.f).bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(f"{self.name}: fwd takes arguments by position; {sorted(bound.kwargs)} are keyword-only")
+        leaves, structure = tree.flatten(bound.args)
+        arrays, others = _part(leaves)
+        nodes = [x._node if isinstance(x, Tensor) else None for x in leaves]
+        recorded = thread.mode is ON and any(nodes)
+        with no_grad():
+            args = tree.unflatten(structure, _join(arrays, others))
+            result, residuals = self.run_fwd(args) if recorded else (self.f(*args), None)
+        outs, out_structure = tree.flatten(result)
+        if recorded:
+            labels = list(bound.arguments)  # fewer than arguments if there is a *args
+            labels += [f"argument {k}" for k in range(len(labels), len(structure))]
+            call = _CustomCall(self, structure, others, labels)
+            call.kept = [k for k, x in enumerate(outs) if isinstance(x, Tensor) and x.dtype.kind == "f"]
+            call.out_structure, call.out_count = out_structure, len(outs)
+            residuals, call.residual_structure = tree.flatten(residuals)
+            saved, call.residual_others = _part(residuals)
+            _record_call(call, nodes, (arrays, saved), outs, call.kept)
+        return tree.unflatten(out_structure, outs)
+
+    def run_fwd(self, args):
+        pair = self.fwd(*args)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"{self.name}: fwd must return (result, residuals), got {tree.describe(pair)}")
+        return pair
+
+
+class _CustomCall:
+    """The op of one call of a custom_vjp function: all that its node needs but the arrays, which the node saved."""
+
+    def __init__(self, function: custom_vjp, structure, others, labels):
+        self.name, self.function = function.name, function
+        self.structure, self.others, self.labels = structure, others, labels
+
+    def pull(self, node, g, useful=None):
+        arrays, saved = node.saved
+        raw = thread.mode is RAW
+        args = _join(arrays, self.others, None if raw else node.inputs)
+        if raw:
+            residuals = tree.unflatten(self.residual_structure, _join(saved, self.residual_others))
+        else:  # the residuals on the tape, so that they have derivatives
+            _, residuals = self.function.run_fwd(tree.unflatten(self.structure, args))
+        cotangents: list = [None] * self.out_count
+        for k, spec, one in zip(self.kept, node.shape, g):
+            cotangents[k] = Tensor(np.zeros(spec.shape, spec.dtype)) if one is None else as_tensor(one)
+        with no_grad() if raw else enable_grad():
+            pulled = self.function.bwd(residuals, tree.unflatten(self.out_structure, cotangents))
+        return [None if c is None else c._data if raw else c for c in self.per_leaf(pulled, args)]
+
+    def per_leaf(self, pulled, args) -> list:
+        """What bwd returned, as a list of a cotangent for each leaf of the arguments."""
+        labels = [f"the cotangent of {label}" for label in self.labels]
+        wanted = f"wanted one for each argument: {', '.join(labels)}; None for zero"
+        if not isinstance(pulled, (tuple, list)):
+            raise TypeError(f"{self.name}: bwd returned {tree.describe(pulled)}, {wanted}")
+        if len(pulled) != len(self.structure):
+            raise ValueError(f"{self.name}: bwd returned {len(pulled)} cotangents, {wanted}")
+        given, places = [], []
+        for one, structure, label in zip(pulled, self.structure, labels):
+            places += tree.names(structure, label)
+            zero = [None] * (len(places) - len(given))
+            given += zero if one is None else tree.flatten_like(structure, one, f"{self.name}: {label}")
+        floats = [isinstance(x, Tensor) and x.dtype.kind == "f" for x in args]
+        return fitting(self.name, [one if yes else None for one, yes in zip(given, floats)], args, places)
+
+
+def checkpoint(f: Callable) -> Callable:
+    """f, computing again in the backward what it would have kept: memory for time (Chen et al. 2016, arXiv:1604.06174).
+
+    The tape holds the arguments of a call and nothing of what happens inside. Parameters and other tensors that f
+    closes over get their gradients; draws from random generators are repeated. f may hold further checkpoints and be
+    differentiated to any order. It runs once more for each backward, so it should have no effects.
+
+    Raises RuntimeError at backward if what f read has been changed in place, or if f took another course.
+    """
+
+    @wraps(f)
+    def checkpointed(*args, **kwargs):
+        if thread.mode is not ON:
+            return f(*args, **kwargs)
+        leaves, structure = tree.flatten((args, kwargs))
+        arrays, others = _part(leaves)
+        nodes = [x._node if isinstance(x, Tensor) else None for x in leaves]
+        call = _CheckpointedCall(f, structure, others)
+        replaced, thread.generators = thread.generators, call.draws
+        try:
+            run = call.record(arrays, [None if n is None else Leaf(n.shape, n.dtype) for n in nodes])
+        finally:
+            thread.generators = replaced
+        call.older = [n.seq for n in run.older]
+        for key, draw in call.draws.items() if replaced is not None else ():
+            replaced.setdefault(key, draw)  # the enclosing checkpoint repeats them too
+        if run.kept:
+            _record_call(call, nodes + run.older, (arrays,), run.outs, run.kept)
+        return tree.unflatten(run.structure, run.outs)
+
+    return checkpointed
+
+
+@dataclass
+class _Run:
+    """One run of a checkpointed function: its results (those at the places `kept` rest on what it recorded), the nodes
+    that it recorded, and those that were there before."""
+
+    start: int
+    outs: list
+    structure: object
+    kept: list[int]
+    inside: list[Node]
+    older: list[Node]
+
+
+class _CheckpointedCall:
+    """The op of one call of a checkpointed function.
+
+    draws: the generators that it drew from, with their states before. older: when the nodes that it closes over were
+    recorded. They tell which is which in the next run, as an enclosing checkpoint may have cut the tape between them
+    and this call's node.
+    """
+
+    def __init__(self, f, structure, others):
+        self.name = f"checkpoint of {getattr(f, '__name__', type(f).__name__)}"
+        self.f, self.structure, self.others = f, structure, others
+        self.draws: dict = {}
+        self.older: list[int] = []
+
+    def record(self, arrays, variables) -> _Run:
+        start = next(clock)
+        args, kwargs = tree.unflatten(self.structure, _join(arrays, self.others, variables))
+        with enable_grad():
+            outs, structure = tree.flatten(self.f(*args, **kwargs))
+        nodes = [x._node if isinstance(x, Tensor) else None for x in outs]
+        kept = [k for k, n in enumerate(nodes) if n is not None and (n.seq > start or n in variables)]
+        inside, older = recorded_since(start, [nodes[k] for k in kept])
+        return _Run(start, outs, structure, kept, inside, [n for n in older if n not in variables])
+
+    def pull(self, node, g, useful=None):
+        raw = thread.mode is RAW
+        arguments, older = node.inputs[: len(self.others)], node.inputs[len(self.others) :]
+
+        def stand_in(n):  # on plain arrays the tape of this run ends here; else it goes on to what n stands for
+            return None if n is None else variable(None if raw else n, n.shape, n.dtype)
+
+        variables = [stand_in(n) for n in arguments]
+        run = self.repeat(node.saved[0], variables)
+        shapes = [run.outs[k].shape for k in run.kept]
+        if [n.seq for n in run.older] != self.older or shapes != [spec.shape for spec in node.shape]:
+            raise RuntimeError(
+                f"{self.name} ({node.line}) took another course when it was repeated for the backward; "
+                "it must depend on its arguments, tensors and random generators alone"
+            )
+        self.refuse_changed(node, run)
+        borders = {n: stand_in(parent) for n, parent in zip(run.older, older)}
+        for border in borders.values():
+            border.seq = run.start  # before all that the run recorded
+        for inner in run.inside:
+            inner.inputs = tuple([borders.get(n, n) for n in inner.inputs])
+        ends = [*variables, *borders.values()]
+        given = [(run.outs[k]._node, one) for k, one in zip(run.kept, g) if one is not None]
+        pulled = pull_back(
+            [root for root, _ in given],
+            [one for _, one in given],
+            wanted={end for end, n in zip(ends, node.inputs) if n is not None and (useful is None or n in useful)},
+            keep=not raw,
+            differentiable=not raw,
+        )
+        return [None if end is None else pulled.get(end) for end in ends]
+
+    def repeat(self, arrays, variables) -> _Run:
+        """Run f again with the random draws of the first run."""
+        states = [(generator, generator.bit_generator.state) for generator, _ in self.draws.values()]
+        replaced, thread.generators = thread.generators, None
+        try:
+            for generator, state in self.draws.values():
+                generator.bit_generator.state = state
+            return self.record(arrays, variables)
+        finally:
+            thread.generators = replaced
+            for generator, state in states:
+                generator.bit_generator.state = state
+
+    def refuse_changed(self, node, run: _Run) -> None:
+        """Raise if an array that f read was changed in place between the first run and this one."""
+        for inner in run.inside if tape.mutations.latest > node.seq else ():
+            for value in inner.saved:
+                for array in value if isinstance(value, tuple) else (value,):
+                    if isinstance(array, np.ndarray):
+                        _, time = tape.mutations.times.get(id(tape.memory_of(array)), (None, 0))
+                        if node.seq < time < run.start:
+                            raise RuntimeError(
+                                f"backward of {self.name}: an array {Spec(array.shape, array.dtype)} that it reads was "
+                                f"changed in place after {node.line} recorded it; change a copy, or call backward first"
+                            )

@@ -1,0 +1,170 @@
+"""Loops over the rows of a matrix: softmax, cross entropy and standardisation, each forward and backward in one sweep.
+
+A row stays in the cache between the passes over it, where a NumPy function a pass would fetch the whole matrix anew.
+Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectorise them.
+"""
+
+import ctypes
+import functools
+import importlib
+
+import numpy as np
+
+from minigrad.kernels import build, loops, threads
+
+HELPERS = """
+@njit(error_model="numpy", fastmath={"nnan", "nsz", "reassoc"}, forceinline=True)
+def largest(x, at, n):
+    m = x[at]
+    for i in range(at, at + n):
+        m = x[i] if x[i] > m else m
+    return m
+
+@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
+def total(x, at, n):
+    s = Float(0)
+    for i in range(at, at + n):
+        s += x[i]
+    return s
+
+@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
+def total_product(x, y, at, n):
+    s = Float(0)
+    for i in range(at, at + n):
+        s += x[i] * y[i]
+    return s
+
+@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
+def total_exp(x, m, at, n):
+    s = Float(0)
+    for i in range(at, at + n):
+        s += exp(x[i] - m)
+    return s
+
+@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
+def total_square(x, m, at, n):
+    s = Float(0)
+    for i in range(at, at + n):
+        s += (x[i] - m) * (x[i] - m)
+    return s
+"""
+
+KERNELS = {
+    "softmax": """
+def softmax(y, x, rows, n):
+    for at in range(0, rows * n, n):
+        m = largest(x, at, n)
+        for i in range(at, at + n):
+            y[i] = exp(x[i] - m)
+        s = total(y, at, n)
+        for i in range(at, at + n):
+            y[i] = y[i] / s
+""",
+    "softmax_pull": """
+def softmax_pull(result, g, y, rows, n):
+    for at in range(0, rows * n, n):
+        s = total_product(g, y, at, n)
+        for i in range(at, at + n):
+            result[i] = y[i] * (g[i] - s)
+""",
+    "log_softmax": """
+def log_softmax(y, x, rows, n):
+    for at in range(0, rows * n, n):
+        m = largest(x, at, n)
+        s = log(total_exp(x, m, at, n))
+        for i in range(at, at + n):
+            y[i] = (x[i] - m) - s
+""",
+    "log_softmax_pull": """
+def log_softmax_pull(result, g, y, rows, n):
+    for at in range(0, rows * n, n):
+        s = total(g, at, n)
+        for i in range(at, at + n):
+            result[i] = g[i] - exp(y[i]) * s
+""",
+    "cross_entropy": """
+def cross_entropy(loss, x, target, rows, n):
+    for r in range(rows):
+        at = r * n
+        m = largest(x, at, n)
+        loss[r] = log(total_exp(x, m, at, n)) - (x[at + target[r]] - m)
+""",
+    "cross_entropy_pull": """
+def cross_entropy_pull(result, g, x, target, rows, n):
+    for r in range(rows):
+        at = r * n
+        m = largest(x, at, n)
+        for i in range(at, at + n):
+            result[i] = exp(x[i] - m)
+        scale = g[r] / total(result, at, n)
+        for i in range(at, at + n):
+            result[i] = result[i] * scale
+        result[at + target[r]] -= g[r]
+""",
+    "standardize": """
+def standardize(y, x, rows, n, eps):
+    for at in range(0, rows * n, n):
+        m = total(x, at, n) / Float(n)
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps))
+        for i in range(at, at + n):
+            y[i] = (x[i] - m) * scale
+""",
+    "standardize_pull": """
+def standardize_pull(result, g, x, y, rows, n, eps):
+    for at in range(0, rows * n, n):
+        m = total(x, at, n) / Float(n)
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps))
+        a = total(g, at, n) / Float(n)
+        b = total_product(g, y, at, n) / Float(n)
+        for i in range(at, at + n):
+            result[i] = scale * (g[i] - a - y[i] * b)
+""",
+}
+
+
+@functools.cache
+def source(name: str, dtype: str) -> str:
+    body = loops.with_dependencies(HELPERS + KERNELS[name], dtype)
+    return "\n".join([loops.source_of("intrinsics"), loops.HEADER.replace("{dtype}", dtype), body])
+
+
+@functools.cache
+def compiled(name: str, kinds: tuple[str, ...], scalars: int):
+    """A kernel that takes pointers to arrays of `kinds`, the number of rows, their length, and float64 scalars."""
+    types = [*[f"CPointer({kind})" for kind in kinds], "intp", "intp", *["float64"] * scalars]
+    prototype = [*[ctypes.c_void_p] * len(kinds), *[ctypes.c_ssize_t] * 2, *[ctypes.c_double] * scalars]
+    return ctypes.CFUNCTYPE(None, *prototype)(build.address(source(name, kinds[0]), name, ", ".join(types)))
+
+
+@functools.cache
+def interpreted(name: str, dtype: str):
+    """The same kernel in plain Python, for the debugger."""
+    namespace = dict(vars(importlib.import_module(f"minigrad.kernels.{dtype}")), Float=np.dtype(dtype).type)
+    exec("from numba import njit\n" + HELPERS + KERNELS[name], namespace)
+    return namespace[name]
+
+
+def run(name: str, n: int, *arrays: np.ndarray, scalars=()) -> np.ndarray:
+    """Run a kernel over rows of length n. arrays: the result, which it writes, then the operands; contiguous all.
+
+    Returns the result. Threads share the rows of a large matrix.
+    """
+    result = arrays[0]
+    rows = max(a.size for a in arrays) // n if n else 0
+    if rows == 0:
+        return result
+    if loops.INTERPRETED:
+        with np.errstate(all="ignore"):
+            interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n, *scalars)
+        return result
+    kernel = compiled(name, tuple([a.dtype.name for a in arrays]), len(scalars))
+    starts = [(a.ctypes.data, a.nbytes // rows) for a in arrays]
+    count = threads.count if rows * n >= threads.LARGE else 1
+    edges = [rows * k // count for k in range(count + 1)]
+
+    def part(first, last):
+        return lambda: kernel(*[start + first * size for start, size in starts], last - first, n, *scalars)
+
+    tasks = [part(first, last) for first, last in zip(edges, edges[1:])]
+    threads.run(tasks) if count > 1 else tasks[0]()
+    return result

@@ -1,0 +1,91 @@
+"""Initial values: each function returns an array of `shape`, drawn from a NumPy generator.
+
+    self.weight = Parameter(init.xavier_uniform((out_features, in_features), generator=generator))
+
+Without a generator they draw from `default_generator`. They draw in float64 and round, so that one seed gives the same
+numbers in both precisions. Of a shape with two axes or more, the first counts the outputs and the second the inputs
+(PyTorch's order); the rest are the extent of a convolution's kernel, which multiplies both fans.
+"""
+
+import math
+
+import numpy as np
+
+from minigrad.tape import no_grad
+from minigrad.tensor import Tensor, default_dtype
+
+# The generator of everything in nn that is not given one. It is set, never replaced: a checkpoint may hold on to it.
+default_generator = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> None:
+    """Start `default_generator` anew, from `seed`."""
+    default_generator.bit_generator.state = type(default_generator.bit_generator)(seed).state
+
+
+def uniform(shape, bound: float, *, generator=None, dtype=default_dtype) -> np.ndarray:
+    """U(-bound, bound). PyTorch's recurrent layers take bound = 1 / sqrt(hidden_size) for every parameter."""
+    return (generator or default_generator).uniform(-bound, bound, shape).astype(dtype)
+
+
+def normal(shape, std: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+    """N(0, std²)."""
+    return (generator or default_generator).normal(0.0, std, shape).astype(dtype)
+
+
+def xavier_uniform(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+    """U(-b, b), b = gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16)."""
+    return uniform(shape, gain * math.sqrt(6 / sum(fans(shape))), generator=generator, dtype=dtype)
+
+
+def xavier_normal(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+    """N(0, std²), std = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."""
+    return normal(shape, gain * math.sqrt(2 / sum(fans(shape))), generator=generator, dtype=dtype)
+
+
+def kaiming_uniform(
+    shape, gain: float = math.sqrt(2), mode: str = "fan_in", *, generator=None, dtype=default_dtype
+) -> np.ndarray:
+    """U(-b, b), b = gain sqrt(3 / fan) (He et al. 2015, arXiv:1502.01852, eq. 10); the gain is that of relu.
+
+    mode: "fan_in" keeps the variance forward, "fan_out" backward.
+    """
+    return uniform(shape, gain * math.sqrt(3 / fan(shape, mode)), generator=generator, dtype=dtype)
+
+
+def kaiming_normal(
+    shape, gain: float = math.sqrt(2), mode: str = "fan_in", *, generator=None, dtype=default_dtype
+) -> np.ndarray:
+    """N(0, std²), std = gain / sqrt(fan) (He et al. 2015, arXiv:1502.01852, eq. 10); the gain is that of relu."""
+    return normal(shape, gain / math.sqrt(fan(shape, mode)), generator=generator, dtype=dtype)
+
+
+def orthogonal(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+    """A matrix whose rows or columns, whichever are fewer, are orthonormal, times gain (Saxe et al. 2013,
+    arXiv:1312.6120). Axes after the first are taken together."""
+    fans(shape)
+    rows, columns = shape[0], math.prod(shape[1:])
+    q, r = np.linalg.qr(normal((max(rows, columns), min(rows, columns)), generator=generator, dtype=np.float64))
+    q *= np.sign(np.diagonal(r))  # without it the distribution is not uniform (Mezzadri 2007, math-ph/0609050)
+    return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
+
+
+def constant_slice(parameter: Tensor, where: slice, value: float) -> None:
+    """Set a part of a parameter, in place. A bias of 1 for a forget gate keeps early states (Gers et al. 2000;
+    Jozefowicz et al. 2015): with gates i f g o, constant_slice(cell.bias_ih, slice(H, 2 * H), 1.0)."""
+    with no_grad():
+        parameter[where] = value
+
+
+def fans(shape) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight."""
+    if np.ndim(shape) != 1 or len(shape) < 2 or 0 in shape:
+        raise ValueError(f"got shape {shape}, wanted at least two axes (outputs, inputs, ...), none of size 0")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def fan(shape, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"got mode {mode!r}, wanted 'fan_in' or 'fan_out'")
+    return fans(shape)[mode == "fan_out"]

@@ -1,0 +1,127 @@
+"""Layers with PyTorch's parameters (names, shapes, initial distributions), a few lines each, written with ops."""
+
+import math
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.nn import init
+from minigrad.nn.module import Module, Parameter
+
+
+class Sequential(Module):
+    """Layers and functions, each applied to the result of the one before; parameters are "0.weight" and so on."""
+
+    def __init__(self, *layers):
+        vars(self).update({str(k): layer for k, layer in enumerate(layers)})
+
+    @property
+    def layers(self) -> list:
+        return [layer for name, layer in vars(self).items() if name.isdigit()]
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        return self.layers[index]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Linear(Module):
+    """x @ weight.T + bias: (..., in_features) to (..., out_features).
+
+    weight: (out_features, in_features), bias: (out_features,), both U(±1/sqrt(in_features)).
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator=None):
+        self.in_features = in_features
+        self.out_features = out_features
+        bound = 1 / math.sqrt(in_features) if in_features else 0.0
+        self.weight = Parameter(init.uniform((out_features, in_features), bound, generator=generator))
+        self.bias = Parameter(init.uniform((out_features,), bound, generator=generator)) if bias else None
+
+    def forward(self, x):
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+
+class Embedding(Module):
+    """A vector for each integer below num_embeddings: indices of shape (...) to (..., embedding_dim).
+
+    weight: (num_embeddings, embedding_dim), N(0, 1).
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, generator=None):
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
+
+    def forward(self, indices):
+        return mg.embedding(self.weight, indices)
+
+
+class Conv2d(Module):
+    """2-d convolution: (N, in_channels, H, W) to (N, out_channels, H', W').
+
+    weight: (out_channels, in_channels / groups, kernel height, width), bias: (out_channels,), both U(±1/sqrt(fan in)).
+    kernel_size, stride, padding and dilation: an int, or one for each of the two axes.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1, groups: int = 1,
+        bias: bool = True, *, generator=None,
+    ):  # fmt: skip
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"Conv2d: groups={groups} has to divide {in_channels} and {out_channels} channels")
+        self.kernel_size = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        bound = 1 / math.sqrt(init.fans(shape)[0])
+        self.weight = Parameter(init.uniform(shape, bound, generator=generator))
+        self.bias = Parameter(init.uniform((out_channels,), bound, generator=generator)) if bias else None
+
+    def forward(self, x):
+        return mg.conv2d(
+            x, self.weight, self.bias,
+            stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
+        )  # fmt: skip
+
+
+class LayerNorm(Module):
+    """Layer normalisation over the last axes, of the given shape (Ba et al. 2016, arXiv:1607.06450).
+
+    weight (ones) and bias (zeros) have that shape.
+    """
+
+    def __init__(self, normalized_shape, eps: float = 1e-5, bias: bool = True):
+        self.normalized_shape = tuple(np.atleast_1d(normalized_shape).tolist())
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape, "float32"))
+        self.bias = Parameter(np.zeros(self.normalized_shape, "float32")) if bias else None
+
+    def forward(self, x):
+        last = tuple(range(-len(self.normalized_shape), 0))
+        return mg.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
+
+
+class Dropout(Module):
+    """While training, sets elements to 0 with probability p and multiplies the others by 1 / (1 - p) (Srivastava et al.
+    2014); otherwise passes everything through.
+
+    generator: a numpy.random.Generator, by default `init.default_generator`.
+    """
+
+    def __init__(self, p: float = 0.5, *, generator=None):
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: got p={p}, wanted a probability, from 0 to 1")
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x):
+        if not self.training or not self.p:
+            return x
+        return mg.dropout(x, p=self.p, generator=self.generator or init.default_generator)

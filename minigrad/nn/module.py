@@ -1,0 +1,197 @@
+"""Module: a function with parameters, which are plain attributes.
+
+Nothing is registered. What a module holds is found when it is asked for, by looking through its attributes, and through
+the lists, tuples and dicts among them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minigrad.tape import Leaf, no_grad
+from minigrad.tensor import Tensor, as_array
+
+
+class Parameter(Tensor):
+    """A tensor that a module trains: a float array (a copy of `data`) that requires a gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, data, requires_grad: bool = True):
+        super().__init__(np.array(as_array(data), order="C"))
+        self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo):
+        return super().__deepcopy__(memo).requires_grad_(self.requires_grad)
+
+    def __repr__(self):
+        return "Parameter" + super().__repr__().removeprefix("tensor")
+
+
+class Module:
+    """Base of layers and models: write `forward`, keep parameters and other modules as attributes.
+
+        class Affine(Module):
+            def __init__(self, size):
+                self.scale = Parameter(np.ones(size, "float32"))
+
+            def forward(self, x):
+                return x * self.scale
+
+    `training` is True until `eval()` is called. A parameter's name is the path to it, as in PyTorch: "layers.0.weight".
+    """
+
+    training = True
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args, **kwargs) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def children(self) -> Iterator["Module"]:
+        """The modules that this one holds itself."""
+        return (part for _, part in _parts(vars(self), "") if isinstance(part, Module))
+
+    def named_modules(self, prefix: str = "", seen: set | None = None) -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it, parents first, each once, with their names (its own is "")."""
+        seen = set() if seen is None else seen
+        if self in seen:
+            return
+        seen.add(self)
+        yield prefix, self
+        for name, part in _parts(vars(self), prefix):
+            if isinstance(part, Module):
+                yield from part.named_modules(name, seen)
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, with its (first) name; a module's own before those of the modules in it."""
+        seen = set()
+        for name, parameter in self._every_name():
+            if parameter not in seen:
+                seen.add(parameter)
+                yield name, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter once, in the order of `named_parameters`."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def _every_name(self, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, Parameter]]:
+        """As named_parameters, but a shared parameter comes under each of its names, as in PyTorch's state dicts."""
+        parts = list(_parts(vars(self), prefix))
+        above = (*above, self)
+        yield from ((name, part) for name, part in parts if isinstance(part, Parameter))
+        for name, part in parts:
+            if isinstance(part, Module) and part not in above:
+                yield from part._every_name(name, above)
+
+    def train(self, mode: bool = True) -> "Module":
+        """Set `training` here and below. Returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """Leave training: dropout passes everything through. Returns the module."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                parameter.grad = None
+
+    def astype(self, dtype) -> "Module":
+        """Convert every parameter to `dtype` (float32 or float64), in place; gradients are dropped. Returns the module.
+
+        Make the optimizer afterwards: its state has the parameters' dtype.
+        """
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"astype: parameters are float32 or float64, got {dtype}")
+        for parameter in self.parameters():
+            if parameter.dtype != dtype:
+                parameter._data = parameter._data.astype(dtype)
+                if parameter.requires_grad:
+                    parameter._node = Leaf(parameter.shape, dtype)
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters, by name."""
+        return {name: parameter._data.copy() for name, parameter in self._every_name()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Overwrite the parameters with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
+
+        Returns the names that are missing and those that nothing here is called; if there are any and `strict`, or if a
+        shape or dtype does not fit, raises ValueError with all that is wrong, and nothing has been changed.
+        """
+        own = dict(self._every_name())
+        arrays, missing, unexpected = fit(own, state, type(self).__name__, strict)
+        with no_grad():
+            for name, array in arrays.items():
+                own[name].copy_(array)
+        return missing, unexpected
+
+    def __repr__(self):
+        """One line for each module: its settings, its parameters; the modules in it below, indented."""
+        parts = list(_parts(vars(self), ""))
+        settings = [f"{k}={v!r}" for k, v in vars(self).items() if k != "training" and _is_setting(v)]
+        lines = [f"{type(self).__name__}({', '.join(settings)})"]
+        own = [f"{name} {part.dtype}{list(part.shape)}" for name, part in parts if isinstance(part, Parameter)]
+        lines[0] += ": " + ", ".join(own) if own else ""
+        for name, part in parts:
+            if isinstance(part, Module):
+                lines += f"{name}: {part!r}".split("\n")
+        return "\n  ".join(lines)
+
+
+def _parts(attributes: Mapping, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The parameters and modules in a dict, and in dicts, lists and tuples in it, with their names."""
+    for key, value in attributes.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, (Module, Parameter)):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from _parts(dict(enumerate(value)), name)
+        elif isinstance(value, dict):
+            yield from _parts(value, name)
+
+
+def _is_setting(value) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(_is_setting(v) for v in value)
+    return isinstance(value, (bool, int, float, str))
+
+
+def fit(own: Mapping[str, Any], given: Mapping[str, Any], owner: str, strict: bool = True):
+    """(arrays, missing names, unexpected names): what of `given` goes into `own`, as arrays of its dtypes.
+
+    Raises ValueError with everything that is wrong.
+    """
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    problems = []
+    if strict and missing:
+        problems.append(f"missing: {', '.join(missing)}")
+    if strict and unexpected:
+        problems.append(f"unexpected: {', '.join(map(str, unexpected))}")
+    arrays = {}
+    for name, wanted in own.items():
+        if name in given:
+            value = given[name]
+            array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+            if array.shape != wanted.shape:
+                problems.append(f"{name}: got shape {array.shape}, wanted {wanted.shape}")
+            elif not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
+                problems.append(f"{name}: got {array.dtype}, wanted {wanted.dtype}")
+            else:
+                arrays[name] = array.astype(wanted.dtype, copy=False)
+    if problems:
+        raise ValueError(f"load_state_dict of {owner}: " + "; ".join(problems))
+    return arrays, missing, unexpected

@@ -1,0 +1,182 @@
+"""Losses. `reduction` is "mean", "sum" or "none", as in PyTorch."""
+
+import numpy as np
+
+from minigrad.kernels import rows
+from minigrad.ops.elementwise import square, where
+from minigrad.ops.neural import softmax
+from minigrad.ops.reduce import sum
+from minigrad.ops.shape import reshape, transpose
+from minigrad.ops.table import Spec, composite, elementwise, op
+from minigrad.tensor import as_array, as_tensor
+
+
+def _reduced(losses, reduction, count=None):
+    """The losses, their sum, or that over their number."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction={reduction!r}, wanted 'mean', 'sum' or 'none'")
+    if reduction == "none":
+        return losses
+    total = sum(losses)
+    return total / np.asarray(losses.size if count is None else count, losses.dtype) if reduction == "mean" else total
+
+
+# Regression
+
+
+def _same_shape(x, target):
+    """Target as a tensor. PyTorch broadcasts, warning that this is rarely meant; here it is an error."""
+    target = as_tensor(target)
+    if x.shape != target.shape:
+        raise ValueError(f"got shapes {x.shape} and {target.shape}, wanted equal ones")
+    return target
+
+
+def _pair_sample(d):
+    shape = d.shape()
+    return d.array(shape), d.array(shape), dict(reduction=d.choice(["mean", "sum", "none"]))
+
+
+@composite(sample=_pair_sample, method=False)
+def mse(x, target, reduction="mean"):
+    """Squared error, (x - target)²."""
+    return _reduced(square(x - _same_shape(x, target)), reduction)
+
+
+_huber = elementwise(
+    "huber_penalty(x, delta)", "where(abs(x) <= delta, 0.5 * x * x, delta * (abs(x) - 0.5 * delta))",
+    x="where(abs(x) <= delta, g * x, g * delta * sign(x))",
+    delta="where(abs(x) <= delta, 0, g * (abs(x) - delta))",
+    domain={"x": (-3, 3), "delta": (0.2, 2)}, kinks={"x": ()}, method=False,
+    doc="x² / 2 up to |x| = delta, delta (|x| - delta / 2) beyond (Huber 1964).",
+)  # fmt: skip
+
+
+@composite(
+    sample=lambda d: (d.array((2, 3)), d.array((2, 3)), dict(reduction=d.choice(["mean", "sum", "none"]), delta=0.7)),
+    method=False,
+)
+def huber(x, target, reduction="mean", delta=1.0):
+    """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964)."""
+    if not delta > 0:
+        raise ValueError(f"delta={delta}, wanted more than 0")
+    return _reduced(_huber(x - _same_shape(x, target), delta), reduction)
+
+
+# Classification
+
+_logistic = elementwise(
+    "logistic_loss(x, target)", "target * softplus(-x) + (1 - target) * softplus(x)", x="g * (sigmoid(x) - target)",
+    target="-g * x", domain={"x": (-3, 3), "target": (0, 1)}, method=False,
+    doc="-log of the probability that sigmoid(x) gives the target.",
+)  # fmt: skip
+
+
+@composite(sample=_pair_sample, method=False)
+def binary_cross_entropy_with_logits(x, target, reduction="mean"):
+    """-(target log(sigmoid(x)) + (1 - target) log(1 - sigmoid(x))), without overflow for any finite logit x."""
+    return _reduced(_logistic(x, _same_shape(x, target)), reduction)
+
+
+def _rows_shape(logits: Spec, targets: Spec) -> Spec:
+    if logits.dtype.kind != "f" or targets.dtype.kind not in "iu":
+        raise TypeError("wanted float logits and integer targets")
+    if logits.shape[:-1] != targets.shape or logits.ndim == 0:
+        raise ValueError("wanted logits (..., classes) and targets (...)")
+    return Spec(targets.shape, logits.dtype)
+
+
+def _rows_sample(d):
+    shape = d.shape(1)
+    return d.array(shape), d.indices(shape[:-1], shape[-1])
+
+
+def _check_targets(targets, classes):
+    if targets.size and not (0 <= targets.min() and targets.max() < classes):
+        raise IndexError(f"targets from {targets.min()} to {targets.max()}, wanted classes from 0 to {classes - 1}")
+
+
+@op(
+    shape=_rows_shape,
+    sample=lambda d: (*_rows_sample(d), {}),
+    logits=lambda g, logits, targets: softmax_error(g, logits, targets),
+    method=False,
+)
+def softmax_cross_entropy(logits, targets, /):
+    """-log_softmax(logits)[target] along the last axis. logits: (..., classes). targets: (...) integers."""
+    _rows_shape(logits, targets)
+    _check_targets(targets, logits.shape[-1])
+    losses = np.empty(targets.shape, logits.dtype)
+    return rows.run("cross_entropy", logits.shape[-1], losses, *_as_rows(logits, targets))
+
+
+def _as_rows(logits, targets):
+    return np.asarray(logits, order="C"), np.asarray(targets, np.int64, order="C")
+
+
+def _error_shape(g: Spec, logits: Spec, targets: Spec) -> tuple[int, ...]:
+    _rows_shape(logits, targets)
+    if g.shape != targets.shape:
+        raise ValueError("wanted a cotangent of the targets' shape")
+    return logits.shape
+
+
+def _error_g(cotangent, logits, targets):
+    ones = np.ones(targets.shape, logits.dtype)
+    return sum(cotangent * softmax_error(ones, logits, targets), axis=-1)
+
+
+def _error_logits(cotangent, g, logits):
+    y = softmax(logits)
+    product = cotangent * y
+    return reshape(g, (*g.shape, 1)) * (product - y * sum(product, axis=-1, keepdims=True))
+
+
+@op(
+    shape=_error_shape,
+    sample=lambda d: (lambda logits, targets: (d.array(targets.shape), logits, targets, {}))(*_rows_sample(d)),
+    g=_error_g,
+    logits=_error_logits,
+    method=False,
+)
+def softmax_error(g, logits, targets, /):
+    """g (softmax(logits) - one_hot(targets)): how softmax_cross_entropy pulls back g, (...)."""
+    _error_shape(g, logits, targets)
+    operands = np.asarray(g, order="C"), *_as_rows(logits, targets)
+    return rows.run("cross_entropy_pull", logits.shape[-1], np.empty(logits.shape, logits.dtype), *operands)
+
+
+def _cross_entropy_sample(d):
+    shape = d.choice([(3,), (2, 3), (2, 3, 2), (2, 3, 2, 1)])
+    targets = d.indices(shape[:1] + shape[2:] if len(shape) > 1 else (), 3)
+    return d.array(shape), targets, dict(reduction=d.choice(["mean", "sum", "none"]), ignore_index=d.choice([-100, 7]))
+
+
+@composite(sample=_cross_entropy_sample, method=False)
+def cross_entropy(logits, targets, reduction="mean", ignore_index=-100):
+    """-log of the probability that softmax(logits) gives the targets.
+
+    logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; logits of a sequence,
+    (T, N, classes), are reshaped to (T * N, classes). targets: integers, of the shape without classes. Where a target
+    is ignore_index the loss is 0, and the mean does not count it (it is NaN if nothing is left).
+
+    Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.
+    """
+    targets = as_array(targets)
+    if logits.ndim == 0:
+        raise ValueError("got logits without an axis, wanted (classes,), (N, classes) or (N, classes, d1, ...)")
+    wanted = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else ()
+    if targets.shape != wanted:
+        raise ValueError(f"got logits {logits.shape} and targets {targets.shape}, wanted targets {wanted}")
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"got targets of {targets.dtype}, wanted integer classes; use targets.argmax(axis=1)")
+    if logits.ndim > 2:
+        logits = transpose(logits, (0, *range(2, logits.ndim), 1))
+    kept = targets != ignore_index
+    count = int(kept.sum())
+    if count < targets.size:
+        targets = np.where(kept, targets, 0)
+    losses = softmax_cross_entropy(logits, targets)
+    if count < targets.size:
+        losses = where(kept, losses, 0)
+    return _reduced(losses, reduction, count)

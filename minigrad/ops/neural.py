@@ -1,0 +1,216 @@
+"""Softmax, normalisation, dropout, and ops whose gradient is not their derivative."""
+
+import math
+
+import numpy as np
+
+from minigrad.kernels import rows
+from minigrad.ops.elementwise import exp, rsqrt
+from minigrad.ops.reduce import axes_of, mean, sum, var
+from minigrad.ops.shape import reshape
+from minigrad.ops.table import Spec, composite, op
+from minigrad.tape import thread
+from minigrad.tensor import as_array, as_tensor, common_dtype
+
+# Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
+# is one sweep over the rows. An op `..._pull` is written out with other ops in its vjps, for higher derivatives.
+
+
+def _along(x: Spec, axis) -> tuple[int, ...]:
+    """Shape of an op that works along an axis, or several, of a float tensor."""
+    if x.dtype.kind != "f":
+        raise TypeError("wanted float32 or float64; use x.astype")
+    axes_of(axis, x.ndim)
+    return x.shape
+
+
+def _pulled_along(g: Spec, *others: Spec, axis=-1) -> tuple[int, ...]:
+    if any(x.shape != g.shape for x in others):
+        raise ValueError("wanted operands of one shape")
+    if common_dtype([g, *others]).kind != "f":
+        raise TypeError("wanted float32 or float64; use x.astype")
+    axes_of(axis, g.ndim)
+    return g.shape
+
+
+def _sweep(kernel: str, axis, *operands: np.ndarray, scalars=()) -> np.ndarray:
+    """Run a kernel of rows.py along axes of operands of one shape."""
+    ndim = operands[0].ndim
+    axes = axes_of(axis, ndim)
+    last = tuple(range(ndim - len(axes), ndim))
+    if axes != last:
+        operands = [np.moveaxis(x, axes, last) for x in operands]
+    operands = [np.asarray(x, order="C") for x in operands]
+    n = math.prod(operands[0].shape[ndim - len(axes) :])
+    result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, scalars=scalars)
+    return result if axes == last else np.asarray(np.moveaxis(result, last, axes), order="C")
+
+
+def _sample(d):
+    x = d.array(d.shape(1))
+    return x, {"axis": d.choice([None, d.axis(x.ndim), d.axes(x.ndim)])}
+
+
+def _pull_sample(d):
+    x, params = _sample(d)
+    return d.array(x.shape), x, params
+
+
+@op(shape=lambda x, axis: _along(x, axis), sample=_sample, x=lambda g, y, axis: softmax_pull(g, y, axis))
+def softmax(x, /, axis=-1):
+    """exp(x) / sum(exp(x)) over an axis (or several), from the differences to the maximum, so that nothing overflows.
+
+    -inf among the x gives 0; nothing but -inf gives NaN, as in PyTorch.
+    """
+    _along(x, axis)
+    return _sweep("softmax", axis, x)
+
+
+def _softmax_pull_p(c, g, p, axis):
+    return c * (g - sum(g * p, axis=axis, keepdims=True)) - g * sum(c * p, axis=axis, keepdims=True)
+
+
+@op(
+    shape=lambda g, p, axis: _pulled_along(g, p, axis=axis),
+    sample=_pull_sample,
+    g=lambda c, p, axis: softmax_pull(c, p, axis),
+    p=_softmax_pull_p,
+    method=False,
+)
+def softmax_pull(g, p, /, axis=-1):
+    """p (g - sum(g p)): how softmax, of result p, pulls back g."""
+    _pulled_along(g, p, axis=axis)
+    return _sweep("softmax_pull", axis, g, p)
+
+
+@op(shape=lambda x, axis: _along(x, axis), sample=_sample, x=lambda g, y, axis: log_softmax_pull(g, y, axis))
+def log_softmax(x, /, axis=-1):
+    """log(softmax(x)), without the loss of small probabilities: x - log(sum(exp(x)))."""
+    _along(x, axis)
+    return _sweep("log_softmax", axis, x)
+
+
+@op(
+    shape=lambda g, log_p, axis: _pulled_along(g, log_p, axis=axis),
+    sample=_pull_sample,
+    g=lambda c, log_p, axis: c - sum(c * exp(log_p), axis=axis, keepdims=True),
+    log_p=lambda c, g, log_p, axis: -(c * exp(log_p)) * sum(g, axis=axis, keepdims=True),
+    method=False,
+)
+def log_softmax_pull(g, log_p, /, axis=-1):
+    """g - exp(log_p) sum(g): how log_softmax, of result log_p, pulls back g."""
+    _pulled_along(g, log_p, axis=axis)
+    return _sweep("log_softmax_pull", axis, g, log_p)
+
+
+@op(
+    shape=lambda x, axis, eps: _along(x, axis),
+    sample=lambda d: (lambda x, params: (x, {**params, "eps": d.choice([1e-3, 0.5])}))(*_sample(d)),
+    x=lambda g, x, y, axis, eps: standardize_pull(g, x, y, axis, eps),
+    method=False,
+)
+def standardize(x, /, axis=-1, eps=1e-5):
+    """(x - mean) / sqrt(variance + eps) over an axis, or several; the variance is the mean of the squares."""
+    _along(x, axis)
+    return _sweep("standardize", axis, x, scalars=(eps,))
+
+
+def _scale_of(x, axis, eps):
+    return rsqrt(var(x, axis=axis, keepdims=True) + eps)
+
+
+def _standardize_pull_x(c, x, y, axis, eps):
+    return -(standardize(x, axis, eps) * (_scale_of(x, axis, eps) * mean(c * y, axis=axis, keepdims=True)))
+
+
+def _standardize_pull_z(c, g, x, z, axis, eps):
+    of_g, of_c = mean(g * z, axis=axis, keepdims=True), mean(c * z, axis=axis, keepdims=True)
+    return -(_scale_of(x, axis, eps) * (c * of_g + g * of_c))
+
+
+@op(
+    shape=lambda g, x, z, axis, eps: _pulled_along(g, x, z, axis=axis),
+    sample=lambda d: (d.array((2, 3)), d.array((2, 3)), d.array((2, 3)), {"axis": d.choice([0, -1, None]), "eps": 0.1}),
+    g=lambda c, x, z, axis, eps: standardize_pull(c, x, z, axis, eps),
+    x=_standardize_pull_x,
+    z=_standardize_pull_z,
+    method=False,
+)
+def standardize_pull(g, x, z, /, axis=-1, eps=1e-5):
+    """(g - mean(g) - z mean(g z)) / sqrt(variance of x + eps): how standardize(x), of result z, pulls back g."""
+    _pulled_along(g, x, z, axis=axis)
+    return _sweep("standardize_pull", axis, g, x, z, scalars=(eps,))
+
+
+@composite(
+    sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), dict(axis=-1, eps=1e-5)), method=False
+)
+def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+    """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
+
+    axis: the axis, or the axes, that are normalised together. weight, bias: of these axes' sizes, or None.
+
+    Raises ValueError if weight or bias have another shape.
+    """
+    axes = axes_of(axis, x.ndim)
+    shape = tuple([x.shape[k] for k in axes])
+    y = standardize(x, axis=axis, eps=eps)
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is None:
+            continue
+        p = as_tensor(p)
+        if p.shape != shape:
+            raise ValueError(f"{name} is {p.shape}, wanted the normalised axes' {shape}")
+        p = reshape(p, tuple([n if k in axes else 1 for k, n in enumerate(x.shape)]))
+        y = y * p if name == "weight" else y + p
+    return y
+
+
+# Dropout
+
+
+def draw(generator: np.random.Generator, shape) -> np.ndarray:
+    """Uniform float32 numbers from [0, 1). A checkpoint that will run this again is told the generator's state."""
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError(f"wanted a numpy.random.Generator (np.random.default_rng(seed)), got {type(generator).__name__}")
+    if thread.generators is not None:
+        thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+    return generator.random(shape, dtype=np.float32)
+
+
+@composite(
+    sample=lambda d: (d.array(d.shape()), dict(p=d.choice([0.0, 0.25, 1.0]), generator=np.random.default_rng(0))),
+    method=False,
+)
+def dropout(x, p, generator):
+    """Zero each element with probability p and divide the others by 1 - p (Srivastava et al. 2014).
+
+    generator: the numpy.random.Generator to draw from.
+
+    Raises ValueError for a p outside [0, 1].
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p = {p}, wanted a probability, from 0 to 1")
+    if x.dtype.kind != "f":
+        raise TypeError(f"wanted float32 or float64, got {x.dtype}; use x.astype")
+    kept = draw(generator, x.shape) >= p
+    return x * (kept * x.dtype.type(0 if p == 1 else 1 / (1 - p)))
+
+
+# Gradients that are not the derivative
+
+
+@op(shape=lambda x: x.shape, sample=lambda d: (d.array(d.shape()), {}), method=False)
+def stop_gradient(x, /):
+    """x as a constant. No gradient passes."""
+    return x
+
+
+def straight_through(hard, soft):
+    """The value of hard with the gradient of soft, of one shape (Bengio et al. 2013, arXiv:1308.3432).
+
+    Raises ValueError for two shapes.
+    """
+    if as_array(hard).shape != as_array(soft).shape:
+        raise ValueError(f"straight_through({as_array(hard).shape}, {as_array(soft).shape}): wanted two of one shape")
+    return stop_gradient(hard) + (soft - stop_gradient(soft))  # what is in brackets is 0, exactly

@@ -1,0 +1,111 @@
+"""`scan`: a loop over time that carries a state. Eager, it is that loop, on the tape."""
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad import tree
+from minigrad.ops.shape import stack, unstack
+from minigrad.ops.table import Spec
+from minigrad.tape import no_grad
+from minigrad.tensor import Tensor, as_tensor
+
+
+def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False):
+    """Loop `carry, y = f(carry, x)` over the leading axis of xs; returns the last carry and the ys, stacked.
+
+    init: the first carry. xs: tensors (T, ...), or None with length=T. Both, and y, may be nested tuples, lists and
+    dicts; what f is given has the structure of xs without the leading axis, and what f returns first must have the
+    structure, shapes and dtypes of init. reverse: from the last x to the first; ys keep the order of xs. The meaning is
+    that of jax.lax.scan.
+
+    Raises ValueError for xs that disagree in length, for a carry or a y that changes, for no length at all.
+    """
+    leaves, carry_structure = tree.flatten(init)
+    carries = [as_tensor(leaf) for leaf in leaves]
+    streams, xs_structure = tree.flatten(xs)
+    streams = [as_tensor(leaf) for leaf in streams]
+    length = _length(streams, tree.names(xs_structure, "xs"), length)
+    if length == 0:
+        return tree.unflatten(carry_structure, carries), _no_steps(f, carry_structure, carries, xs_structure, streams)
+    slices = [unstack(stream) for stream in streams]
+    rows: list = [None] * length
+    y_structure = ys = None
+    for t in reversed(range(length)) if reverse else range(length):
+        x = tree.unflatten(xs_structure, [stream[t] for stream in slices])
+        carry, y = _step(f, tree.unflatten(carry_structure, carries), x)
+        carries = _same(f, t, "the carry", carry_structure, carries, carry)
+        if ys is None:
+            ys, y_structure = tree.flatten(y)
+            ys = rows[t] = [as_tensor(leaf) for leaf in ys]
+        else:
+            rows[t] = _same(f, t, "y", y_structure, ys, y)
+    return tree.unflatten(carry_structure, carries), tree.unflatten(y_structure, [stack(r) for r in zip(*rows)])
+
+
+def _length(streams, places, length: int | None) -> int:
+    for stream, place in zip(streams, places):
+        if stream.ndim == 0:
+            raise ValueError(f"scan: {place} is a scalar, wanted a leading axis to loop over; close over it instead")
+    lengths = {place: len(stream) for stream, place in zip(streams, places)}
+    if length is not None:
+        lengths["length"] = length
+    if length is not None and length < 0:
+        raise ValueError(f"scan: length={length}, wanted 0 or more")
+    if not lengths:
+        raise ValueError("scan: xs holds no tensor, so how many steps to take must be said: length=...")
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{place} has {n}" if place != "length" else f"length={n}" for place, n in lengths.items())
+        raise ValueError(f"scan: xs must agree in the length of their leading axis: {got}")
+    return next(iter(lengths.values()))
+
+
+def _step(f, carry, x):
+    result = f(carry, x)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"scan: wanted (carry, y) from {line_of(f)}, got {tree.describe(result)}")
+    return result
+
+
+def _same(f, t: int, name: str, structure, before: list, after) -> list:
+    """The leaves of `after`, which must be what those of `before` were."""
+    fix = "start it so (init)" if name == "the carry" else "return the same type at every step"
+    try:
+        leaves = tree.flatten_like(structure, after, name)
+    except ValueError as error:
+        raise ValueError(f"scan: {error} at step {t} of {line_of(f)}; it must not change: {fix}") from None
+    for k, (old, new) in enumerate(zip(before, leaves)):
+        if new is None:
+            new = "None"
+        else:
+            leaves[k] = new = as_tensor(new)
+            if new.shape == old.shape and new.dtype == old.dtype:
+                continue
+            new = Spec(new.shape, new.dtype)
+        raise ValueError(
+            f"scan: {tree.names(structure, name)[k]} was {Spec(old.shape, old.dtype)} and became {new} at step {t} of "
+            f"{line_of(f)}; it must not change: {fix}, or cast or reshape it in the function"
+        )
+    return leaves
+
+
+def _no_steps(f, carry_structure, carries, xs_structure, streams):
+    """ys of length 0. What f returns is found by running it once, off the tape, on zeros."""
+    with no_grad():
+        carry = tree.unflatten(carry_structure, [Tensor(c._data) for c in carries])
+        x = tree.unflatten(xs_structure, [Tensor(np.zeros(s.shape[1:], s.dtype)) for s in streams])
+        carry, y = _step(f, carry, x)
+        _same(f, 0, "the carry", carry_structure, carries, carry)
+    return tree.map(lambda leaf: Tensor(np.zeros((0, *as_tensor(leaf).shape), as_tensor(leaf).dtype)), y)
+
+
+def line_of(f: Callable) -> str:
+    """Name, file and line of a function, method or callable object."""
+    while isinstance(f, functools.partial):
+        f = f.func
+    f = inspect.unwrap(f)
+    code = getattr(f, "__code__", None) or getattr(getattr(type(f), "forward", type(f).__call__), "__code__", None)
+    name = getattr(f, "__qualname__", type(f).__qualname__)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name

@@ -1,0 +1,110 @@
+"""Nested tuples, lists, dicts and named tuples of anything: what transforms and `scan` take and return.
+
+A leaf is whatever is none of these. None is an absent value: it has no leaves and stays where it is. A structure is the
+tree with `...` in place of every leaf. Dicts keep their order; two with the same keys have the same structure.
+"""
+
+from collections.abc import Callable, Iterable
+
+
+def children(node) -> tuple | None:
+    """Keys and values of a container (none of either for None); None for a leaf."""
+    if isinstance(node, (tuple, list)):
+        return range(len(node)), node
+    if isinstance(node, dict):
+        return node.keys(), node.values()
+    return ((), ()) if node is None else None
+
+
+def rebuild(node, values: Iterable):
+    """A container like `node` that holds these values."""
+    if type(node) is tuple:
+        return tuple(values)
+    if isinstance(node, dict):
+        return dict(zip(node, values))
+    if node is None:
+        return None
+    return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)
+
+
+def flatten(tree) -> tuple[list, object]:
+    """The leaves, in order, and the structure."""
+    leaves: list = []
+    return leaves, _strip(tree, leaves)
+
+
+def _strip(tree, leaves: list):  # not a closure: one that names itself is a cycle, and would keep the leaves alive
+    inner = children(tree)
+    if inner is None:
+        leaves.append(tree)
+        return ...
+    return rebuild(tree, [_strip(value, leaves) for value in inner[1]])
+
+
+def unflatten(structure, leaves: Iterable):
+    """The tree of this structure with these leaves."""
+    return _fill(structure, iter(leaves))
+
+
+def _fill(structure, leaves):
+    if structure is ...:
+        return next(leaves)
+    return rebuild(structure, [_fill(value, leaves) for value in children(structure)[1]])
+
+
+def flatten_like(structure, tree, name: str) -> list:
+    """The leaves of a tree that has this structure, in the order of the structure; None may stand for a leaf.
+
+    Raises ValueError that says where the tree, which it calls `name`, differs.
+    """
+    leaves: list = []
+    wrong = _collect(structure, tree, leaves)
+    if wrong:
+        raise ValueError(name + wrong)
+    return leaves
+
+
+def _collect(structure, tree, leaves: list) -> str:
+    """Append the leaves; what is wrong, and where, if anything is."""
+    given = children(tree)
+    if structure is ...:
+        leaves.append(tree)
+        return "" if given is None or tree is None else f": wanted one value, got {describe(tree)}"
+    inner = children(structure)
+    if given is None or kind(structure) is not kind(tree) or inner[0] != given[0]:
+        return f": wanted {describe(structure)}, got {describe(tree)}"
+    for key, value in zip(*inner):
+        wrong = _collect(value, tree[key], leaves)
+        if wrong:
+            return place(structure, key) + wrong
+    return ""
+
+
+def map(f: Callable, tree, *others):
+    """A tree of f(leaf, leaf of the others in the same place)."""
+    leaves, structure = flatten(tree)
+    return unflatten(structure, [f(*x) for x in zip(leaves, *[flatten_like(structure, o, "tree") for o in others])])
+
+
+def names(tree, name: str = "") -> list[str]:
+    """How one would write each leaf: ["x[0]['h']", ...] for name "x"."""
+    inner = children(tree)
+    if inner is None:
+        return [name]
+    return [leaf for key, value in zip(*inner) for leaf in names(value, name + place(tree, key))]
+
+
+def kind(node) -> type:
+    return dict if isinstance(node, dict) else type(node)
+
+
+def place(node, key) -> str:
+    return f".{node._fields[key]}" if hasattr(node, "_fields") else f"[{key!r}]"
+
+
+def describe(node) -> str:
+    inner = children(node)
+    if node is None or inner is None:
+        return "None" if node is None else f"one value ({type(node).__name__})"
+    what = f"with keys {sorted(inner[0], key=str)}" if isinstance(node, dict) else f"of {len(inner[0])}"
+    return f"a {type(node).__name__} {what}"

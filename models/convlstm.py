@@ -1,0 +1,70 @@
+"""The convolutional LSTM (Shi et al. 2015, arXiv:1506.04214)."""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+
+
+class ConvLSTMCell(nn.Module):
+    """An LSTM whose products are "same" convolutions, eq. 3 of Shi et al. 2015, with or without peepholes w:
+
+    i, f = σ(W_x* * x + W_h* * h + w_c* ⊙ c + b); g = tanh(W_xg * x + W_hg * h + b); c' = f ⊙ c + i ⊙ g;
+    o = σ(W_xo * x + W_ho * h + w_co ⊙ c' + b); h' = o ⊙ tanh(c').
+
+    x (B, I, rows, columns), state (h, c), each (B, H, rows, columns) -> (h', c'). peepholes: None, or (rows, columns),
+    which the peephole weights must know.
+    weight_ih (4H, I, k, k), weight_hh (4H, H, k, k), bias (4H,), gates in the order i f g o, and weight_ci, weight_cf,
+    weight_co (H, rows, columns); all U(±1/√H). 4H(k²(I + H) + 1) numbers, and 3H · rows · columns for peepholes.
+    """
+
+    feature_ndim = 3
+
+    def __init__(
+        self, input_size: int, hidden_size: int, kernel_size: int, bias: bool = True,
+        peepholes: tuple[int, int] | None = None, *, generator=None,
+    ):  # fmt: skip
+        self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
+        self.peepholes = peepholes
+        H, k = hidden_size, kernel_size
+        self.weight_ih = uniform_parameter((4 * H, input_size, k, k), H, generator)
+        self.weight_hh = uniform_parameter((4 * H, H, k, k), H, generator)
+        self.bias = uniform_parameter((4 * H,), H, generator) if bias else None
+        self.weight_ci, self.weight_cf, self.weight_co = [
+            uniform_parameter((H, *peepholes), H, generator) if peepholes else None for _ in range(3)
+        ]
+
+    def forward(self, x, state):
+        h, c = state
+        a = mg.conv2d(x, self.weight_ih, self.bias, padding="same") + mg.conv2d(h, self.weight_hh, padding="same")
+        i, f, g, o = mg.split(a, 4, axis=-3)
+        if self.peepholes:
+            i, f = i + self.weight_ci * c, f + self.weight_cf * c
+        i, f, g = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g)
+        c = f * c + i * g
+        o = mg.sigmoid(o + self.weight_co * c if self.peepholes else o)
+        h = o * mg.tanh(c)
+        watch(i=i, f=f, g=g, o=o)
+        return h, c
+
+    def initial_state(self, x):
+        zero = mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))
+        return zero, zero
+
+
+class ConvLSTM(Recurrent):
+    """Layers of `ConvLSTMCell`: `output, (h_n, c_n) = convlstm(x, (h_0, c_0))`, x (T, B, I, rows, columns).
+
+    See `Recurrent` for lengths and masks.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, kernel_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
+        peepholes: tuple[int, int] | None = None, generator=None,
+    ):  # fmt: skip
+        super().__init__(
+            ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes, num_layers=num_layers,
+            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+        )  # fmt: skip

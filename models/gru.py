@@ -1,0 +1,56 @@
+"""The gated recurrent unit (Cho et al. 2014, arXiv:1406.1078)."""
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+
+
+class GRUCell(nn.Module):
+    """r, z = σ(x W_i*^T + b_i* + h W_h*^T + b_h*); h' = (1 - z) ⊙ n + z ⊙ h. Where r resets h is an option:
+
+    reset_after=True, after the product, as PyTorch, Keras and cuDNN: n = tanh(x W_in^T + b_in + r ⊙ (h W_hn^T + b_hn)).
+    reset_after=False, before it, as Cho et al.: n = tanh(x W_in^T + b_in + (r ⊙ h) W_hn^T), and there is no bias_hh.
+
+    x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), weight_hh (3H, H), bias_ih and bias_hh (3H,), gates in the
+    order r z n: names, shapes and initial distribution are those of torch.nn.GRUCell. 3(H(I + H) + 2H) numbers, with
+    one bias 3(H(I + H) + H).
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, *, generator=None
+    ):
+        self.input_size, self.hidden_size, self.reset_after = input_size, hidden_size, reset_after
+        H = hidden_size
+        self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)
+        self.weight_hh = uniform_parameter((3 * H, H), H, generator)
+        self.bias_ih = uniform_parameter((3 * H,), H, generator) if bias else 0
+        self.bias_hh = uniform_parameter((3 * H,), H, generator) if bias and reset_after else 0
+
+    def forward(self, x, h):
+        x_r, x_z, x_n = mg.split(x @ self.weight_ih.T + self.bias_ih, 3, axis=-1)
+        if self.reset_after:
+            h_r, h_z, h_n = mg.split(h @ self.weight_hh.T + self.bias_hh, 3, axis=-1)
+            r, z = mg.sigmoid(x_r + h_r), mg.sigmoid(x_z + h_z)
+            n = mg.tanh(x_n + r * h_n)
+        else:
+            W_hr, W_hz, W_hn = mg.split(self.weight_hh, 3)
+            r, z = mg.sigmoid(x_r + h @ W_hr.T), mg.sigmoid(x_z + h @ W_hz.T)
+            n = mg.tanh(x_n + (r * h) @ W_hn.T)
+        watch(r=r, z=z, n=n)
+        return (1 - z) * n + z * h
+
+
+class GRU(Recurrent):
+    """Layers of `GRUCell`: `output, h_n = gru(x, h_0)`, with the arguments and the state dict of torch.nn.GRU.
+
+    See `Recurrent` for shapes, lengths and masks.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, generator=None,
+    ):  # fmt: skip
+        super().__init__(
+            GRUCell, input_size, hidden_size, bias=bias, reset_after=reset_after, num_layers=num_layers,
+            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+        )  # fmt: skip

@@ -1,0 +1,285 @@
+"""`Recurrent` makes a layer of any cell: stacked, in both directions, reversed, over sequences of different lengths.
+
+A cell is a module that takes the input and the state of one step and returns the next state:
+
+    class MGUCell(nn.Module):                                   # Zhou et al. 2016, arXiv:1603.09420
+        def __init__(self, input_size, hidden_size):
+            self.input_size, self.hidden_size = input_size, hidden_size
+            self.forget, self.new = [nn.Linear(input_size + hidden_size, hidden_size) for _ in range(2)]
+
+        def forward(self, x, h):
+            f = mg.sigmoid(self.forget(mg.concatenate([x, h], axis=-1)))
+            n = mg.tanh(self.new(mg.concatenate([x, f * h], axis=-1)))
+            watch(f=f)                                          # optional: return_states shows it
+            return (1 - f) * h + f * n
+
+    layer = Recurrent(MGUCell, 10, 20, num_layers=2, bidirectional=True)
+    output, state = layer(x, lengths=[7, 3, 0])
+
+The state is a tensor or a nested tuple of tensors; its first tensor is the step's output. What else a cell may have:
+
+    hidden_size         needed to stack it, and for the initial state unless it makes its own
+    input_size          then a wrong input is refused with a clear error
+    initial_state(x)    the state before the first step, from a step's input (its batch axes, its dtype);
+                        without it, zeros of shape (*batch, hidden_size)
+    output(state)       the step's output, if it is not the state's first tensor
+    feature_ndim        how many axes of x are not batch axes, 1 if it does not say; of several (images), the first is
+                        the channels
+"""
+
+import threading
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+
+
+class Steps(NamedTuple):
+    """What one cell did: its state after every step and the gates that it watched, as tensors (T, B, ...).
+
+    Where a sequence is padded the state stands still and the gates are zero.
+    """
+
+    state: Any
+    gates: dict
+
+
+class Recurrent(nn.Module):
+    """A layer of cells.
+
+    cell: the class of a cell or any function that makes one; it is called with `sizes` (input size first) and `options`
+    for each layer and direction, the upper layers with the width of the output below as their input size. Or, for one
+    layer in one direction, a cell.
+    reverse: run from the last step to the first. bidirectional: run both ways and put the outputs side by side
+    (Schuster & Paliwal 1997). dropout: on the output of every layer but the last, while training. generator: of the
+    initial weights and of dropout; default, that of nn.init.
+
+    A parameter `weight` of a cell is called `weight_l0` in the first layer, `weight_l0_reverse` in its backward
+    direction, and so on, as in PyTorch.
+    """
+
+    def __init__(
+        self, cell, *sizes, num_layers: int = 1, bidirectional: bool = False, reverse: bool = False,
+        batch_first: bool = False, dropout: float = 0.0, generator=None, **options,
+    ):  # fmt: skip
+        if num_layers < 1:
+            raise ValueError(f"{type(self).__name__}: got num_layers={num_layers}, wanted at least 1")
+        if bidirectional and reverse:
+            raise ValueError(f"{type(self).__name__}: bidirectional runs both ways already; leave reverse out")
+        directions = 2 if bidirectional else 1
+        if isinstance(cell, nn.Module):
+            if sizes or options or num_layers * directions > 1:
+                raise ValueError(
+                    f"{type(self).__name__}: every layer and direction wants a cell of its own, and this one is made "
+                    "already; give its class and sizes, as in Recurrent(LSTMCell, 10, 20, num_layers=2)"
+                )
+            cells = [cell]
+        else:
+            options |= {} if generator is None else {"generator": generator}
+            cells = []
+            for layer in range(num_layers):
+                if layer:
+                    sizes = (directions * cells[-1].hidden_size, *sizes[1:])
+                cells += [cell(*sizes, **options) for _ in range(directions)]
+            if not isinstance(cells[0], nn.Module):
+                raise TypeError(f"{type(self).__name__}: wanted a cell, an nn.Module, got {type(cells[0]).__name__}")
+        self.input_size = getattr(cells[0], "input_size", None)
+        self.hidden_size = getattr(cells[0], "hidden_size", None)
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.reverse = reverse
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.drop = nn.Dropout(dropout, generator=generator) if dropout else None
+        # The layer's own attributes name the parameters; the cells that share them stay out of the names' sight.
+        self.inner = SimpleNamespace(cells=cells)
+        for k, cell in enumerate(cells):
+            suffix = f"_l{k // directions}" + "_reverse" * (k % directions)
+            for name, parameter in cell.named_parameters():
+                setattr(self, name + suffix, parameter)
+
+    @property
+    def cells(self) -> list:
+        """The cells: layer by layer, forward before backward."""
+        return self.inner.cells
+
+    def named_modules(self, prefix: str = "", seen: set | None = None):
+        """As of every module, with the cells."""
+        seen = set() if seen is None else seen
+        yield from super().named_modules(prefix, seen)
+        for k, cell in enumerate(self.cells):
+            yield from cell.named_modules(f"{prefix}.cells.{k}" if prefix else f"cells.{k}", seen)
+
+    def forward(self, x, state=None, *, lengths=None, mask=None, return_states: bool = False):
+        """Run over x; returns (output, state), with return_states (output, state, [a `Steps` for each cell]).
+
+        x: (T, B, input_size), with batch_first (B, T, input_size), or unbatched (T, input_size); float, of the
+        parameters' dtype. state: as a cell's, each of its tensors with a leading axis over the cells, (num_layers *
+        directions, B, ...); by default the cells' initial states. lengths: B integers from 0 to T. mask: bool, (T, B),
+        or (B, T) with batch_first; True where there is a step. What is padding changes nothing: the state passes it
+        unchanged, the output there is 0, and no gradient comes from it.
+
+        output: of the last layer, (T, B, directions * hidden_size), laid out as x. state: after each cell's last
+        step (which for the backward direction is the sequence's first), laid out as the state given.
+
+        Raises ValueError for shapes that do not fit and lengths out of range, TypeError for wrong dtypes.
+        """
+        x = x if isinstance(x, mg.Tensor) else mg.tensor(x)
+        features = getattr(self.cells[0], "feature_ndim", 1)
+        batched = self._check_input(x, features)
+        x = x[:, None] if not batched else x.swapaxes(0, 1) if self.batch_first else x
+        valid = self._valid_steps(lengths, mask, batched, *x.shape[:2])
+        if valid is not None:
+            x = keep(valid, x, 0)  # a NaN in the padding, too, changes nothing
+        states = None if state is None else self._cell_states(state, x, batched)
+        directions = 2 if self.bidirectional else 1
+        finals, history = [], []
+        for layer in range(self.num_layers):
+            if layer and self.drop:
+                x = self.drop(x)
+            outputs = []
+            for k in range(directions * layer, directions * (layer + 1)):
+                initial = initial_state(self.cells[k], x) if states is None else states[k]
+                backward = self.reverse or k % directions == 1
+                final, (y, *steps) = mg.scan(
+                    partial(masked_step, self.cells[k], return_states), initial, (x, valid), reverse=backward
+                )
+                outputs.append(y)
+                finals.append(final)
+                history.append(Steps(*steps))
+            x = mg.concatenate(outputs, axis=-features) if self.bidirectional else y
+        final = mg.tree.map(lambda *leaves: mg.stack(leaves), *finals)
+        if not batched:
+            final = mg.tree.map(lambda leaf: leaf[:, 0], final)
+            x, history = mg.tree.map(lambda leaf: leaf[:, 0], (x, history))
+        elif self.batch_first:
+            x, history = mg.tree.map(lambda leaf: leaf.swapaxes(0, 1), (x, history))
+        return (x, final, history) if return_states else (x, final)
+
+    @property
+    def _name(self) -> str:
+        name = type(self).__name__
+        return f"{name}({type(self.cells[0]).__name__})" if type(self) is Recurrent else name
+
+    def _check_input(self, x, features: int) -> bool:
+        """Whether x has a batch axis."""
+        size = self.input_size
+        if x.ndim not in (features + 1, features + 2) or (size is not None and x.shape[-features] != size):
+            inner = ["input_size" if size is None else f"input_size={size}", "rows", "columns"][:features]
+            batch = "B, T" if self.batch_first else "T, B"
+            raise ValueError(
+                f"{self._name}: got x of shape {x.shape}, wanted ({batch}, {', '.join(inner)}), "
+                f"or unbatched (T, {', '.join(inner)})"
+            )
+        dtype = next((p.dtype for p in self.parameters()), x.dtype)
+        if x.dtype.kind == "f" and x.dtype != dtype:
+            raise TypeError(
+                f"{self._name}: got x of {x.dtype}, its parameters are {dtype}; use x.astype({str(dtype)!r}) or "
+                f"layer.astype({str(x.dtype)!r})"
+            )
+        return x.ndim == features + 2
+
+    def _valid_steps(self, lengths, mask, batched: bool, T: int, B: int):
+        """A bool tensor (T, B) from lengths or a mask; None if there is neither."""
+        if lengths is None and mask is None:
+            return None
+        if lengths is not None and mask is not None:
+            raise ValueError(f"{self._name}: got lengths and a mask, wanted one of them")
+        if lengths is not None:
+            lengths = np.asarray(lengths)
+            if lengths.dtype.kind not in "iu":
+                raise TypeError(f"{self._name}: got lengths of {lengths.dtype}, wanted integers")
+            if lengths.shape != ((B,) if batched else ()):
+                wanted = f"({B},), one for each sequence of the batch" if batched else "(), one number"
+                raise ValueError(f"{self._name}: got lengths of shape {lengths.shape}, wanted {wanted}")
+            if ((lengths < 0) | (lengths > T)).any():
+                raise ValueError(f"{self._name}: got lengths {lengths.tolist()}, wanted each from 0 to T={T}")
+            return mg.tensor(np.arange(T)[:, None] < lengths)
+        mask = mask if isinstance(mask, mg.Tensor) else mg.tensor(mask)
+        if mask.dtype != bool:
+            raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")
+        wanted = (T,) if not batched else (B, T) if self.batch_first else (T, B)
+        if mask.shape != wanted:
+            raise ValueError(f"{self._name}: got a mask of shape {mask.shape}, wanted {wanted}")
+        return mask[:, None] if not batched else mask.T if self.batch_first else mask
+
+    def _cell_states(self, state, x, batched: bool) -> list:
+        """The initial state of each cell, from one with a leading axis over the cells."""
+        cells = len(self.cells)
+        zero = initial_state(self.cells[0], x)
+        wanted = mg.tree.map(lambda z: f"{z.dtype}{[cells, *z.shape[0 if batched else 1 :]]}", zero)
+        got = mg.tree.map(lambda s: f"{s.dtype}{list(s.shape)}" if hasattr(s, "dtype") else type(s).__name__, state)
+        if written(got) != written(wanted):
+            raise ValueError(
+                f"{self._name}: got a state {written(got)}, wanted {written(wanted)}: the cell's state with a leading "
+                "axis over layers and directions"
+            )
+        leaves = [s if batched else s[:, None] for s in mg.tree.flatten(state)[0]]
+        structure = mg.tree.flatten(zero)[1]
+        return [mg.tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
+
+
+def masked_step(cell, record: bool, state, inputs):
+    """One step of the scan: (next state, (output, next state, gates)); what is not recorded is None."""
+    x, valid = inputs
+    gates: dict | None = {} if record else None
+    outer, watching.gates = watching.gates, gates
+    try:
+        new = cell(x, state)
+    finally:
+        watching.gates = outer
+    y = cell.output(new) if hasattr(cell, "output") else mg.tree.flatten(new)[0][0]
+    if valid is not None:
+        new = mg.tree.map(partial(keep, valid), new, state)
+        y = keep(valid, y, 0)
+        gates = mg.tree.map(lambda gate: keep(valid, gate, 0), gates)
+    return new, (y, new if record else None, gates)
+
+
+def keep(valid, new, old):
+    """`new` where there is a step, `old` where there is padding."""
+    return mg.where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
+
+
+def initial_state(cell, x):
+    """A cell's state before the first step of x (T, B, ...)."""
+    first = x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
+    if hasattr(cell, "initial_state"):
+        return cell.initial_state(first)
+    batch = first.shape[: first.ndim - getattr(cell, "feature_ndim", 1)]
+    dtype = x.dtype if x.dtype.kind == "f" else next(cell.parameters()).dtype
+    return mg.tensor(np.zeros((*batch, cell.hidden_size), dtype))
+
+
+def written(tree) -> str:
+    return f"({', '.join(written(part) for part in tree)})" if isinstance(tree, (tuple, list)) else str(tree)
+
+
+class _Watching(threading.local):
+    gates: dict | None = None
+
+
+watching = _Watching()
+
+
+def watch(**gates) -> None:
+    """Name values inside a cell's step: `watch(i=i, f=f)`. `Recurrent(...)(x, return_states=True)` returns them all;
+    otherwise nothing happens. A name that comes again in the same step (a cell made of cells) is numbered: i, i_2."""
+    if watching.gates is None:
+        return
+    for name, value in gates.items():
+        count = 1
+        while (numbered := name if count == 1 else f"{name}_{count}") in watching.gates:
+            count += 1
+        watching.gates[numbered] = value
+
+
+def uniform_parameter(shape, hidden_size: int, generator) -> nn.Parameter:
+    """U(-1/√H, 1/√H): how PyTorch's recurrent cells start every parameter."""
+    if hidden_size < 1:
+        raise ValueError(f"hidden_size: got {hidden_size}, wanted at least 1")
+    return nn.Parameter(nn.init.uniform(shape, hidden_size**-0.5, generator=generator))

@@ -1,0 +1,1 @@
+"""Tasks that `minigrad train` runs, one a file."""

@@ -1,0 +1,163 @@
+"""Next frames: a ConvLSTM watches two handwritten digits move, and continues the film.
+
+Encoder and forecaster of Shi et al. 2015 (arXiv:1506.04214), on a small version of their Moving MNIST: real digits of
+8x8 pixels (scikit-learn carries them) bounce in a frame of 24x24, cut into 2x2 patches as there; 10 frames are seen,
+10 are to be told. The loss is the binary cross-entropy of a frame, summed over its pixels, in nats.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.models import ConvLSTM
+from minigrad.models.tasks.training import Run
+
+FRAME, DIGIT, PATCH, FRAMES = 24, 8, 2, 10
+HELD_OUT_DIGITS = 360  # of the 1,797: films of the evaluation are made of digits that training never shows
+
+
+class Forecaster(nn.Module):
+    """Frames (T, B, 24, 24) in [0, 1] -> logits of the next `frames` frames, (frames, B, 24, 24).
+
+    The encoder's final states become the forecaster's initial ones; the forecaster gets no input.
+    """
+
+    def __init__(self, hidden: int, kernel: int, layers: int):
+        self.hidden, self.layers = hidden, layers
+        self.encoder = ConvLSTM(PATCH * PATCH, hidden, kernel, num_layers=layers)
+        self.forecaster = ConvLSTM(1, hidden, kernel, num_layers=layers)
+        self.read_out = nn.Conv2d(hidden, PATCH * PATCH, 1)
+
+    def forward(self, film, frames: int):
+        _, state = self.encoder(to_patches(film))
+        nothing = mg.tensor(np.zeros((frames, film.shape[1], 1, FRAME // PATCH, FRAME // PATCH), film.dtype))
+        hidden, _ = self.forecaster(nothing, state)
+        patches = self.read_out(hidden.reshape(-1, *hidden.shape[2:]))
+        return from_patches(patches.reshape(frames, -1, *patches.shape[1:]))
+
+
+def to_patches(film):
+    """(T, B, 24, 24) to (T, B, 4, 12, 12): the pixels of a patch become channels."""
+    T, B, n = *film.shape[:2], FRAME // PATCH
+    return film.reshape(T, B, n, PATCH, n, PATCH).transpose(0, 1, 3, 5, 2, 4).reshape(T, B, PATCH * PATCH, n, n)
+
+
+def from_patches(patches):
+    T, B, n = *patches.shape[:2], FRAME // PATCH
+    return patches.reshape(T, B, PATCH, PATCH, n, n).transpose(0, 1, 4, 2, 5, 3).reshape(T, B, FRAME, FRAME)
+
+
+def train(
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden channels.")] = 32,
+    kernel: Annotated[int, typer.Option(min=1, help="Size of the kernels, odd.")] = 5,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of encoder and forecaster.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Films a step.")] = 16,
+    steps: Annotated[int, typer.Option(min=0, help="Training steps; 0: 1,000, or as the resumed run has it.")] = 0,
+    lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate.")] = 2e-3,
+    every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and films.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nextframe"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+):
+    settings = dict(
+        hidden=hidden, kernel=kernel, layers=layers, batch=batch, steps=steps, lr=lr, every=every, seed=seed
+    )
+    run = Run("nextframe", out, settings, resume)
+    options = run.settings
+    options["steps"] = options["steps"] or 1000
+    digits = load_digits()
+    films = np.random.default_rng([options["seed"], 1])
+    held_out = moving_digits(digits[:HELD_OUT_DIGITS], 64, np.random.default_rng([options["seed"], 2]))
+    nn.manual_seed(options["seed"])
+    model = Forecaster(options["hidden"], options["kernel"], options["layers"])
+    optimizer = optim.Adam(model.parameters(), lr=options["lr"])
+    schedule = optim.Schedule(optimizer, optim.cosine(options["steps"], last=0.05))
+
+    def step(number: int) -> float:
+        film = moving_digits(digits[HELD_OUT_DIGITS:], options["batch"], films)
+        loss = cross_entropy_of(model, film)
+        optimizer.zero_grad()
+        loss.backward()
+        optim.clip_grad_norm(optimizer.parameters, 10.0)
+        optimizer.step()
+        schedule.step()
+        return loss.item()
+
+    def evaluate() -> dict:
+        with mg.no_grad():
+            loss = cross_entropy_of(model, held_out).item()
+            told = mg.sigmoid(model(mg.tensor(held_out[:FRAMES]), FRAMES)).numpy()
+        draw_films(held_out, told, out / "prediction.png")
+        truth = held_out[FRAMES:]
+        return {
+            "held_out_loss": loss,
+            "squared_error": squared_error(told, truth),
+            "copy_last_frame": squared_error(np.broadcast_to(held_out[FRAMES - 1], truth.shape), truth),
+        }
+
+    run.train(
+        dict(model=model, optimizer=optimizer, schedule=schedule, films=films), lambda: {}, lambda kept: None, step,
+        evaluate, size=options["batch"], unit="films",
+    )  # fmt: skip
+
+
+def cross_entropy_of(model, film: np.ndarray):
+    """Nats a frame, of the second half of the film given the first."""
+    logits = model(mg.tensor(film[:FRAMES]), FRAMES)
+    total = mg.binary_cross_entropy_with_logits(logits, mg.tensor(film[FRAMES:]), reduction="sum")
+    return total / (film.shape[0] - FRAMES) / film.shape[1]
+
+
+def squared_error(told, truth) -> float:
+    """Summed over a frame's pixels, mean over frames."""
+    return float(np.square(told - truth).sum(axis=(-1, -2)).mean())
+
+
+def load_digits() -> np.ndarray:
+    """The 1,797 handwritten digits that scikit-learn carries, (1797, 8, 8), from 0 to 1."""
+    from sklearn.datasets import load_digits
+
+    return (load_digits().images / 16).astype(np.float32)
+
+
+def moving_digits(digits: np.ndarray, films: int, generator, count: int = 2) -> np.ndarray:
+    """(20, films, 24, 24): `count` digits that move in straight lines, up to 2 pixels a frame, and bounce."""
+    room = FRAME - DIGIT
+    place = generator.uniform(0, room, (films, count, 2))
+    speed = generator.uniform(0.5, 2, (films, count, 2)) * generator.choice([-1, 1], (films, count, 2))
+    chosen = digits[generator.integers(len(digits), size=(films, count))]
+    film = np.zeros((2 * FRAMES, films, FRAME, FRAME), np.float32)
+    for t in range(2 * FRAMES):
+        # a path that bounces between two walls is a straight one, folded
+        folded = np.mod(place + t * speed, 2 * room)
+        rows, columns = np.rint(np.minimum(folded, 2 * room - folded)).astype(int).transpose(2, 0, 1)
+        for k in range(films):
+            for d in range(count):
+                spot = film[t, k, rows[k, d] : rows[k, d] + DIGIT, columns[k, d] : columns[k, d] + DIGIT]
+                np.maximum(spot, chosen[k, d], out=spot)
+    return film
+
+
+def draw_films(film: np.ndarray, told: np.ndarray, path: Path, shown: int = 3) -> None:
+    """What was seen, what came next, and what was told, for a few films, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2 * shown, 2 * FRAMES, figsize=(FRAMES * 1.3, shown * 1.5), layout="constrained")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for k in range(shown):
+        for t in range(2 * FRAMES):
+            axes[2 * k, t].imshow(film[t, k], cmap="gray_r", vmin=0, vmax=1)
+            if t >= FRAMES:
+                axes[2 * k + 1, t].imshow(told[t - FRAMES, k], cmap="gray_r", vmin=0, vmax=1)
+        for row, label in ((2 * k, "truth"), (2 * k + 1, "told")):
+            axes[row, 0].text(-0.1, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

@@ -1,0 +1,20 @@
+"""Hypothesis profiles: the same examples in every run by default; `HYPOTHESIS_PROFILE=search pytest` looks for new ones."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "default", max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=quiet,
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+settings.register_profile("search", max_examples=300, deadline=None, print_blob=True, suppress_health_check=quiet)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    np.random.seed(0)

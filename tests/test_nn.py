@@ -1,0 +1,407 @@
+"""Modules, layers and initial values."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.nn import init
+
+
+def leaf(*shape):
+    return nn.Parameter(np.random.default_rng(math.prod(shape)).normal(size=shape))
+
+
+class Block(nn.Module):
+    def __init__(self, size):
+        self.inner = nn.Linear(size, size)
+        self.scale = leaf(size)
+        self.size = size
+
+    def forward(self, x):
+        return self.inner(x) * self.scale
+
+
+class Nest(nn.Module):
+    """Parameters and modules in every kind of place, some of them twice."""
+
+    def __init__(self):
+        self.blocks = [Block(2), (leaf(3), {"deep": Block(4), "p": leaf(1)})]
+        self.own = leaf(2, 2)
+        self.again = self.own
+        self.tied = Block(2)
+        self.tied.inner = self.blocks[0].inner
+        self.table = {0: leaf(5)}
+        self.others = [1, "text", None, np.ones(2), mg.tensor([1.0])]
+        self.parent = self.tied.parent = self
+
+
+EVERY_NAME = [
+    "blocks.1.0", "blocks.1.1.p", "own", "again", "table.0", "blocks.0.scale", "blocks.0.inner.weight",
+    "blocks.0.inner.bias", "blocks.1.1.deep.scale", "blocks.1.1.deep.inner.weight", "blocks.1.1.deep.inner.bias",
+    "tied.scale", "tied.inner.weight", "tied.inner.bias",
+]  # fmt: skip
+SHARED = {"again", "tied.inner.weight", "tied.inner.bias"}
+
+
+def test_parameters_are_found_wherever_they_are_each_once():
+    nest = Nest()
+    found = dict(nest.named_parameters())
+    assert list(found) == [name for name in EVERY_NAME if name not in SHARED]
+    assert found["blocks.1.1.p"] is nest.blocks[1][1]["p"] and found["table.0"] is nest.table[0]
+    assert [id(p) for p in nest.parameters()] == [id(p) for p in found.values()]
+    assert [name for name, _ in nest.named_modules()] == [
+        "", "blocks.0", "blocks.0.inner", "blocks.1.1.deep", "blocks.1.1.deep.inner", "tied",
+    ]  # fmt: skip
+    assert [m for m in nest.children() if m is not nest] == [nest.blocks[0], nest.blocks[1][1]["deep"], nest.tied]
+    assert len(list(nest.modules())) == 6
+
+
+def test_names_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    ours = nn.Sequential(nn.Linear(2, 3), mg.tanh, nn.Sequential(nn.Linear(3, 3, bias=False), nn.LayerNorm(3)))
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(2, 3), torch.nn.Tanh(),
+        torch.nn.Sequential(torch.nn.Linear(3, 3, bias=False), torch.nn.LayerNorm(3)),
+    )  # fmt: skip
+    shapes = {name: tuple(value.shape) for name, value in theirs.state_dict().items()}
+    assert list(shapes.items()) == [(name, value.shape) for name, value in ours.state_dict().items()]
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    ours.load_state_dict(theirs.state_dict())
+    np.testing.assert_allclose(ours(x).detach().numpy(), theirs(torch.tensor(x)).detach().numpy(), atol=1e-5)
+    ours.load_state_dict(dict(theirs.named_parameters()))  # those require a gradient
+
+
+def test_state_dict_round_trip():
+    nest, other = Nest(), Nest()
+    for p in nest.parameters():
+        with mg.no_grad():
+            p += 1.0
+    state = nest.state_dict()
+    assert list(state) == EVERY_NAME
+    assert other.load_state_dict(state) == ([], [])
+    for p, q in zip(nest.parameters(), other.parameters()):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+    state["own"][...] = 7.0  # a copy
+    assert (nest.own.detach().numpy() != 7.0).all() and (other.own.detach().numpy() != 7.0).all()
+
+
+def test_loading_keeps_parameters_and_their_dtype():
+    layer = nn.Linear(2, 2)
+    weight, memory = layer.weight, layer.weight.detach().numpy()
+    loss = (layer.weight * layer.weight).sum()
+    layer.load_state_dict({"weight": np.arange(4.0).reshape(2, 2).T, "bias": mg.tensor([1, 2])})
+    assert layer.weight is weight and weight.dtype == np.float32 and weight.requires_grad
+    np.testing.assert_array_equal(memory, [[0, 2], [1, 3]])
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    layer = nn.Linear(2, 3)
+    before = layer.state_dict()
+    wrong = {"weight": np.zeros((2, 3)), "biass": np.zeros(3), "extra": np.zeros(1)}
+    message = r"of Linear: missing: bias; unexpected: biass, extra; weight: got shape \(2, 3\), wanted \(3, 2\)$"
+    with pytest.raises(ValueError, match=message):
+        layer.load_state_dict(wrong)
+    with pytest.raises(ValueError, match=r"Linear: weight: got complex128, wanted float32$"):
+        layer.load_state_dict({"bias": np.zeros(3), "weight": np.zeros((3, 2), complex)})
+    with pytest.raises(ValueError, match=r"Linear: weight: got shape"):
+        layer.load_state_dict(wrong, strict=False)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert layer.load_state_dict({"bias": np.ones(3), "extra": np.ones(1)}, strict=False) == (["weight"], ["extra"])
+    np.testing.assert_array_equal(layer.bias.detach().numpy(), np.ones(3))
+
+
+def test_train_eval_and_zero_grad():
+    nest = Nest()
+    assert nest.training and nest.tied.inner.training
+    assert nest.eval() is nest
+    assert not any(module.training for module in nest.modules())
+    nest.train()
+    assert all(module.training for module in nest.modules())
+    nest.own.requires_grad_(False)
+    for p in nest.parameters():
+        if p is not nest.own:
+            p.grad = np.ones(p.shape)
+    nest.zero_grad()
+    assert all(p.grad is None for p in nest.parameters())
+
+
+def test_astype():
+    nest = Nest()
+    nest.table[0].requires_grad_(False)
+    before = nest.state_dict()
+    nest.own.grad = np.ones((2, 2))
+    own = nest.own
+    assert nest.astype("float32") is nest and nest.own is nest.again is own
+    assert all(p.dtype == np.float32 for p in nest.parameters())
+    assert own.requires_grad and own.grad is None and not nest.table[0].requires_grad
+    (own * own).sum().backward()
+    assert own.grad.dtype == np.float32
+    for name, value in nest.state_dict().items():
+        np.testing.assert_array_equal(value, before[name].astype("float32"))
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        nest.astype(int)
+
+
+def test_deepcopy_is_independent_and_keeps_what_is_shared():
+    nest = Nest()
+    nest.table[0].requires_grad_(False)
+    twin = copy.deepcopy(nest)
+    assert list(twin.state_dict()) == EVERY_NAME
+    assert twin.own is twin.again is not nest.own and type(twin.own) is nn.Parameter
+    assert twin.own.requires_grad and not twin.table[0].requires_grad
+    with mg.no_grad():
+        twin.own += 1.0
+    assert (twin.own.detach().numpy() != nest.own.detach().numpy()).all()
+
+
+def test_parameter_is_a_float_leaf_with_memory_of_its_own():
+    array = np.ones((2, 3)).T
+    p = nn.Parameter(array)
+    array[...] = 5.0
+    assert p.requires_grad and p.is_leaf and (p.detach().numpy() == 1.0).all() and p.detach().numpy().flags.c_contiguous
+    assert nn.Parameter([1.0, 2.0]).dtype == np.float32 and not nn.Parameter(array, requires_grad=False).requires_grad
+    assert type(p * 2) is mg.Tensor
+    with pytest.raises(TypeError, match="only float tensors"):
+        nn.Parameter([1, 2])
+    assert repr(nn.Parameter([1.0])) == "Parameter([1.], dtype=float32, requires_grad=True)"
+
+
+def test_repr_shows_settings_shapes_and_structure():
+    model = nn.Sequential(nn.Linear(2, 3), mg.tanh, nn.Sequential(nn.Dropout(0.5)))
+    assert repr(model.eval()) == (
+        "Sequential()\n"
+        "  0: Linear(in_features=2, out_features=3): weight float32[3, 2], bias float32[3]\n"
+        "  2: Sequential()\n"
+        "    0: Dropout(p=0.5)"
+    )
+
+
+def test_a_module_without_forward():
+    with pytest.raises(NotImplementedError, match="Module has no forward"):
+        nn.Module()(1)
+
+
+def test_sequential():
+    layers = [nn.Linear(2, 2), mg.tanh, nn.Linear(2, 2)]
+    model = nn.Sequential(*layers)
+    assert len(model) == 3 and list(model) == layers and model[-1] is layers[-1] and model[1:] == layers[1:]
+    x = mg.tensor(np.ones((1, 2), "float32"))
+    np.testing.assert_array_equal(model(x).detach().numpy(), layers[2](mg.tanh(layers[0](x))).detach().numpy())
+    assert nn.Sequential()(x) is x
+
+
+# Layers against PyTorch: the same state dict, the same outputs and gradients
+
+
+def parity(ours, theirs, x, tolerance=1e-10):
+    torch = pytest.importorskip("torch")
+    theirs = theirs.double()
+    ours.astype("float64").load_state_dict(theirs.state_dict())
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    a, b = mg.tensor(x), torch.tensor(x)
+    if x.dtype.kind == "f":
+        a.requires_grad_(), b.requires_grad_()
+    y, z = ours(a), theirs(b)
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=tolerance, atol=tolerance)
+    g = np.random.default_rng(1).normal(size=y.shape)
+    y.backward(g)
+    z.backward(torch.tensor(g))
+    pairs = [(p, q) for p, q in zip(ours.parameters(), theirs.parameters())] + ([(a, b)] if x.dtype.kind == "f" else [])
+    for p, q in pairs:
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@given(
+    lead=st.lists(st.integers(0, 3), max_size=2),
+    inputs=st.integers(1, 4),
+    outputs=st.integers(1, 4),
+    bias=st.booleans(),
+)
+def test_linear(lead, inputs, outputs, bias):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(*lead, inputs))
+    parity(nn.Linear(inputs, outputs, bias), torch.nn.Linear(inputs, outputs, bias), x)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,)])
+def test_embedding(shape):
+    torch = pytest.importorskip("torch")
+    parity(nn.Embedding(4, 3), torch.nn.Embedding(4, 3), np.random.default_rng(0).integers(0, 4, shape))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": (2, 3), "stride": 2, "padding": 1, "bias": False},
+        {"kernel_size": 2, "dilation": (2, 1), "groups": 2, "stride": (1, 2), "padding": (0, 2)},
+    ],
+)
+def test_conv2d(options):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 7))
+    parity(nn.Conv2d(4, 6, **options), torch.nn.Conv2d(4, 6, **options), x)
+
+
+def test_conv2d_groups_must_divide():
+    with pytest.raises(ValueError, match="groups=3 has to divide 4 and 6"):
+        nn.Conv2d(4, 6, 3, groups=3)
+
+
+@pytest.mark.parametrize("shape, options", [(4, {}), ((3, 4), {"eps": 1e-2}), ([4], {"bias": False})])
+def test_layer_norm(shape, options):
+    torch = pytest.importorskip("torch")
+    reference = torch.nn.LayerNorm(shape, **options)
+    with torch.no_grad():
+        for p in reference.parameters():
+            p.normal_()
+    parity(nn.LayerNorm(shape, **options), reference, np.random.default_rng(0).normal(size=(2, 3, 4)))
+
+
+# Dropout
+
+
+def test_dropout_drops_scales_and_is_its_own_gradient():
+    x = mg.tensor(np.full((100, 100), 3.0), requires_grad=True)
+    y = nn.Dropout(0.3, generator=np.random.default_rng(0))(x)
+    y.backward(np.full((100, 100), 3.0))
+    kept = y.detach().numpy() != 0
+    assert abs(kept.mean() - 0.7) < 5 * math.sqrt(0.3 * 0.7 / 10_000)
+    np.testing.assert_allclose(y.detach().numpy(), kept * (3 / 0.7), rtol=1e-12)
+    np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+
+
+def test_dropout_passes_through_when_it_has_nothing_to_do():
+    x = mg.tensor(np.ones(3))
+    assert nn.Dropout(0.5).eval()(x) is x
+    assert nn.Dropout(0.0)(x) is x
+    assert (nn.Dropout(1.0)(x).numpy() == 0).all()
+    for p in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="wanted a probability"):
+            nn.Dropout(p)
+
+
+def test_dropout_draws_from_its_generator_or_the_default():
+    x = mg.tensor(np.ones(64))
+
+    def draw(layer):
+        return layer(x).numpy().tolist()
+
+    first, second = [nn.Dropout(generator=np.random.default_rng(1)) for _ in range(2)]
+    assert draw(first) == draw(second)
+    twin = copy.deepcopy(first)
+    assert draw(first) == draw(second) == draw(twin)
+    default = nn.Dropout()
+    nn.manual_seed(5)
+    a = [draw(default), draw(default)]
+    draw(first)
+    nn.manual_seed(5)
+    assert a == [draw(default), draw(default)] and a[0] != a[1]
+    nn.manual_seed(6)
+    assert a[0] != draw(default)
+
+
+# Initial values
+
+N = (60, 80, 2, 2)
+FANS = {"fan_in": 320, "fan_out": 240}
+BOUNDS = {
+    "uniform": (lambda g: init.uniform(N, 0.1, generator=g), 0.1),
+    "xavier_uniform": (lambda g: init.xavier_uniform(N, 5 / 3, generator=g), 5 / 3 * math.sqrt(6 / 560)),
+    "kaiming_uniform": (lambda g: init.kaiming_uniform(N, generator=g), math.sqrt(6 / 320)),
+    "fan_out": (lambda g: init.kaiming_uniform(N, 1.0, "fan_out", generator=g), math.sqrt(3 / 240)),
+    "linear": (lambda g: nn.Linear(100, 200, generator=g).weight.detach().numpy(), 0.1),
+    "linear bias": (lambda g: nn.Linear(100, 20_000, generator=g).bias.detach().numpy(), 0.1),
+    "conv2d": (lambda g: nn.Conv2d(80, 60, 2, groups=2, generator=g).weight.detach().numpy(), 160**-0.5),
+    "conv2d bias": (lambda g: nn.Conv2d(4, 20_000, 5, generator=g).bias.detach().numpy(), 0.1),
+}
+DEVIATIONS = {
+    "normal": (lambda g: init.normal(N, 0.3, generator=g), 0.3),
+    "xavier_normal": (lambda g: init.xavier_normal(N, 2.0, generator=g), 2 * math.sqrt(2 / 560)),
+    "kaiming_normal": (lambda g: init.kaiming_normal(N, generator=g), math.sqrt(2 / 320)),
+    "fan_out": (lambda g: init.kaiming_normal(N, 1.0, "fan_out", generator=g), math.sqrt(1 / 240)),
+    "embedding": (lambda g: nn.Embedding(100, 200, generator=g).weight.detach().numpy(), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_uniform_values(name):
+    draw, bound = BOUNDS[name]
+    values = draw(np.random.default_rng(0)).ravel().astype(float) / bound
+    n = values.size
+    assert 1 - 20 / n < np.abs(values).max() <= 1 + 1e-6
+    assert np.abs(np.sort(values) - np.linspace(-1, 1, n)).max() < 2 * 1.95 / math.sqrt(n)  # Kolmogorov-Smirnov, 0.001
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_normal_values(name):
+    draw, deviation = DEVIATIONS[name]
+    values = draw(np.random.default_rng(0)).ravel().astype(float) / deviation
+    n = values.size
+    assert abs(values.mean()) < 4 / math.sqrt(n) and abs(values.std() - 1) < 4 / math.sqrt(2 * n)
+    assert abs((np.abs(values) < 1).mean() - 0.6827) < 4 * 0.47 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("name", ["uniform", "normal"])
+@pytest.mark.parametrize("kind", ["xavier", "kaiming"])
+def test_scales_are_pytorchs(kind, name):
+    torch = pytest.importorskip("torch")
+    theirs = torch.empty(N, dtype=torch.float64)
+    torch.manual_seed(0)
+    getattr(torch.nn.init, f"{kind}_{name}_")(theirs)
+    ours = getattr(init, f"{kind}_{name}")(N, generator=np.random.default_rng(0), dtype="float64")
+    assert ours.std() == pytest.approx(theirs.std().item(), rel=0.03)
+
+
+@given(
+    shape=st.lists(st.integers(1, 6), min_size=2, max_size=4).map(tuple),
+    gain=st.floats(0.1, 3),
+    seed=st.integers(0, 99),
+)
+def test_orthogonal(shape, gain, seed):
+    w = init.orthogonal(shape, gain, generator=np.random.default_rng(seed), dtype="float64")
+    assert w.shape == shape
+    m = w.reshape(shape[0], -1) / gain
+    gram = m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m
+    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)
+
+
+def test_orthogonal_is_uniform():
+    rng = np.random.default_rng(0)
+    corners = np.array([init.orthogonal((2, 2), generator=rng, dtype="float64").ravel() for _ in range(4000)])
+    assert np.abs(corners.mean(0)).max() < 4 * math.sqrt(0.5 / 4000)  # without the signs of R one would be one-sided
+
+
+@pytest.mark.parametrize("name", ["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"])
+def test_initial_values_are_reproducible_and_want_two_axes(name):
+    draw = getattr(init, name)
+    a, b = [draw((4, 3), generator=np.random.default_rng(3)) for _ in range(2)]
+    assert a.dtype == np.float32 and (a == b).all()
+    wide = draw((4, 3), generator=np.random.default_rng(3), dtype="float64")
+    assert wide.dtype == np.float64 and (wide.astype("float32") == a).all()
+    nn.manual_seed(3)
+    assert (draw((4, 3)) == a).all()
+    for shape in [(), (3,), (0, 3), 3]:
+        with pytest.raises(ValueError, match="at least two axes"):
+            draw(shape)
+
+
+def test_an_unknown_fan():
+    with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
+        init.kaiming_uniform((2, 2), mode="fan")
+
+
+def test_constant_slice_opens_a_gate():
+    bias = nn.Parameter(np.zeros(8))
+    init.constant_slice(bias, slice(2, 4), 1.0)
+    assert bias.detach().numpy().tolist() == [0, 0, 1, 1, 0, 0, 0, 0] and bias.requires_grad and bias.is_leaf

@@ -1,0 +1,466 @@
+"""The tape: long chains, memory, threads, modes, in-place changes, freed graphs, hooks, the same bits each time."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import tape
+
+
+def draw(seed, *shape):
+    return mg.tensor(np.random.default_rng(seed).uniform(-1, 1, shape))
+
+
+def leaf(*values):
+    return mg.tensor(np.array(values), requires_grad=True)
+
+
+# size and memory
+
+
+def test_a_million_ops_forward_backward_and_freed_without_recursion():
+    x = leaf(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = -y
+    y.sum().backward(retain_graph=True)
+    assert x.grad.item() == 1
+    node = weakref.ref(y._node)
+    del y  # the whole tape goes with its last tensor: a chain of a million deallocations
+    assert node() is None
+
+
+def test_a_diamond_of_many_paths_is_visited_once():
+    x = y = leaf(1.0)
+    for _ in range(60):  # 2^60 paths
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60
+
+
+def resident() -> int:
+    """Bytes that the process holds in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def test_training_does_not_grow_the_process():
+    w, b = draw(0, 32, 32).requires_grad_(), draw(1, 32).requires_grad_()
+    x = draw(2, 16, 32)
+
+    def step():
+        h = x
+        for _ in range(4):
+            h = mg.tanh(h @ w + b)
+        (h * h).sum().backward()
+        with mg.no_grad():
+            for p in (w, b):
+                p -= 0.01 * p.grad
+                p.grad = None
+
+    for _ in range(100):
+        step()
+    gc.collect()
+    before = resident()
+    for _ in range(1900):
+        step()
+    grown = resident() - before
+    assert grown < 200_000, f"{grown} bytes in 1900 steps"  # one array kept a step would be 8 MB
+
+
+def test_what_nobody_holds_is_freed_without_the_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        x, w = draw(0, 8).requires_grad_(), draw(1, 8, 8).requires_grad_()
+        watched = []
+
+        def watch(t):
+            watched.append(weakref.ref(t._data))
+            watched.append(weakref.ref(t._node))
+            return t
+
+        for _ in range(2):
+            y = watch(mg.tanh(watch(watch(x @ w) * 2)))
+            y = watch(mg.concatenate(watch(y[2:]).reshape(2, 3), axis=0).sum())
+            y.backward(create_graph=_ == 1)
+            x.grad = w.grad = None
+        watch(mg.exp(x)).sum()  # never pulled back
+        with pytest.raises(RuntimeError):
+            watch(mg.exp(x)).backward()
+        mg.scan(lambda c, x: (watch(mg.sin(c * x)), c), x, draw(3, 5, 8))[0].sum().backward()
+        del y
+        assert [ref for ref in watched if ref() is not None] == []
+    finally:
+        gc.enable()
+
+
+def test_backward_gives_memory_back_as_it_passes():
+    alive = []
+
+    def spy(x):
+        y = mg.sin(x)
+        saved = weakref.ref(x._data)
+        y.register_hook(lambda g: alive.append(saved() is not None) and None)
+        return y
+
+    x = leaf(*np.ones(3))
+    y = x * 1.0
+    first = weakref.ref(y._data)
+    y = spy(mg.exp(y))
+    last = y * 2.0
+    held = weakref.ref(last._node)
+    gone = []
+    x.register_hook(lambda g: gone.append(first() is None) and None)
+    y = last.sum()
+    del last
+    y.backward()
+    assert alive == [True] and gone == [True]
+    assert held() is None  # y's node let go of its inputs
+
+
+# what backward is
+
+
+@given(st.integers(0, 99))
+def test_gradients_accumulate(seed):
+    x = draw(seed, 3).requires_grad_()
+    (x * 2).sum().backward()
+    (x * x).sum().backward()
+    np.testing.assert_allclose(x.grad._data, 2 + 2 * x._data, rtol=1e-15)
+    x.grad = None
+    (x * x).backward(np.arange(3.0))
+    np.testing.assert_allclose(x.grad._data, 2 * x._data * np.arange(3.0), rtol=1e-15)
+
+
+def test_gradients_of_two_leaves_share_no_memory():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    g = mg.tensor(np.ones(2))
+    (x + y).backward(g)
+    with mg.no_grad():
+        x.grad += 1
+    assert y.grad.tolist() == [1, 1] and g.tolist() == [1, 1]
+
+
+def test_backward_wants_a_cotangent():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) wants a cotangent"):
+        (x * 2).backward()
+    with pytest.raises(ValueError, match=r"cotangent of shape \(3,\) for a tensor of shape \(2,\)"):
+        (x * 2).backward(np.ones(3))
+    with pytest.raises(RuntimeError, match="depends on nothing that requires a gradient"):
+        mg.tensor(1.0).backward()
+
+
+def test_a_freed_graph_is_refused_by_name_and_line():
+    x = leaf(1.0, 2.0)
+    h = mg.sin(x)
+    y = h.sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"backward through sum a second time.*test_tape.py.*retain_graph=True"):
+        y.backward()
+    with pytest.raises(RuntimeError, match=r'backward through sin .*test_tape.py:\d+: "h = mg.sin\(x\)"'):
+        (h * 2).sum().backward()
+    y = mg.sin(x).sum()
+    for _ in range(3):
+        x.grad = None
+        y.backward(retain_graph=True)
+        np.testing.assert_allclose(x.grad._data, np.cos(x._data), rtol=1e-15)
+
+
+def test_create_graph():
+    x = leaf(2.0)
+    (x * x * x).sum().backward(create_graph=True)
+    first, x.grad = x.grad, None
+    assert first.requires_grad
+    first.sum().backward()
+    assert first.item() == 12 and x.grad.item() == 12
+
+
+def test_detach_and_leaves():
+    x = leaf(2.0)
+    y = x * x
+    assert x.is_leaf and not y.is_leaf and y.detach().is_leaf and not y.detach().requires_grad
+    (y.detach() * x).sum().backward()
+    assert x.grad.item() == 4
+    with pytest.raises(RuntimeError, match="result of mul; detach"):
+        y.requires_grad_()
+    with pytest.raises(TypeError, match="only float tensors"):
+        mg.tensor([1, 2]).requires_grad_()
+
+
+# modes
+
+
+def test_no_grad_as_context_and_decorator():
+    x = leaf(1.0)
+
+    @mg.no_grad()
+    def double(x):
+        return x * 2
+
+    with mg.no_grad():
+        assert not (x * 2).requires_grad
+        with mg.enable_grad():
+            assert (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad and not double(x).requires_grad and (x * 2).requires_grad
+    with pytest.raises(KeyError), mg.no_grad():
+        raise KeyError
+    assert (x * 2).requires_grad
+
+
+def test_one_no_grad_entered_twice():
+    x, off = leaf(1.0), mg.no_grad()
+    with off:
+        with off:
+            pass
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_a_recursive_function_under_no_grad():
+    x = leaf(1.0)
+
+    @mg.no_grad()
+    def f(n):
+        return f(n - 1) if n else x * 2
+
+    assert not f(5).requires_grad and (x * 2).requires_grad
+
+
+def in_threads(*functions):
+    """Run them at once; what each returns."""
+    results, barrier = [None] * len(functions), threading.Barrier(len(functions))
+
+    def run(k):
+        barrier.wait()
+        try:
+            results[k] = functions[k]()
+        except BaseException as error:
+            results[k] = error
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(len(functions))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return results
+
+
+def test_threads_record_their_own_tapes():
+    w = draw(0, 16, 16)
+
+    def train(seed):
+        def run():
+            x, found = draw(seed, 16).requires_grad_(), []
+            for k in range(100):
+                h = x
+                for _ in range(10):
+                    h = mg.tanh(h @ w) + x
+                h.sum().backward(create_graph=k % 2 == 1)
+                found.append(x.grad._data.copy())
+                x.grad = None
+            return np.stack(found)
+
+        return run
+
+    alone = [train(seed)() for seed in (1, 2, 3)]
+    for a, b in zip(alone, in_threads(*[train(seed) for seed in (1, 2, 3)])):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_grad_is_the_threads_own():
+    x, inside, done = leaf(1.0), threading.Event(), threading.Event()
+
+    def off():
+        with mg.no_grad():
+            inside.set()
+            done.wait(10)
+            return (x * 2).requires_grad
+
+    def on():
+        inside.wait(10)
+        recorded = (x * 2).requires_grad
+        done.set()
+        return recorded
+
+    assert in_threads(off, on) == [False, True]
+
+
+def test_one_decorated_function_in_two_threads():
+    x, inside, done = leaf(1.0), threading.Event(), threading.Event()
+
+    @mg.no_grad()
+    def f(wait):
+        (inside.set(), done.wait(10)) if wait else (inside.wait(10), None)
+        return (x * 2).requires_grad
+
+    def first():
+        return f(True), (x * 2).requires_grad
+
+    def second():
+        found = f(False), (x * 2).requires_grad
+        done.set()
+        return found
+
+    assert in_threads(first, second) == [(False, True), (False, True)]
+
+
+# in-place changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.zero_(),
+        lambda a: a.copy_(np.ones(4)),
+        lambda a: a.__setitem__(0, 5.0),
+        lambda a: a.__iadd__(1.0),
+        lambda a: a[1:].zero_(),
+        lambda a: a.reshape(2, 2)[1].__imul__(2.0),
+        lambda a: a.detach().zero_(),
+    ],
+)
+def test_a_change_of_what_backward_needs_is_refused_by_op_and_line(change):
+    x, a = leaf(1.0, 2.0, 3.0, 4.0), draw(0, 4)
+    y = x * a
+    with mg.no_grad():
+        change(a)
+    with pytest.raises(
+        RuntimeError, match=r'backward of mul: .*float64\[4\].*test_tape.py:\d+: "y = x \* a" recorded it; change a'
+    ):
+        y.sum().backward()
+
+
+def test_a_change_of_the_base_of_a_view_is_refused():
+    x, a = leaf(1.0, 2.0), draw(0, 4)
+    y = mg.sin(x) * a[:2]
+    a[3] = 1.0  # not of the part that is needed, but the memory is the same: refused to be safe
+    with pytest.raises(RuntimeError, match="backward of mul"):
+        y.sum().backward()
+
+
+def test_a_parameter_may_change_between_steps_but_not_within():
+    w = leaf(1.0, 2.0)
+    for _ in range(2):
+        y = (w * w).sum()
+        y.backward()
+        with mg.no_grad():
+            w -= 0.1
+    y = (w * w).sum()
+    with mg.no_grad():
+        w -= 0.1
+    with pytest.raises(RuntimeError, match="backward of mul"):
+        y.backward()
+
+
+def test_a_change_that_backward_does_not_need_is_allowed():
+    x, a = leaf(1.0, 2.0), draw(0, 2)
+    y = x + a
+    a.zero_()
+    b = draw(1, 2)
+    b.zero_()
+    z = y * b
+    z.sum().backward()
+    assert x.grad.tolist() == [0, 0]
+
+
+def test_the_result_of_an_op_may_not_change_either():
+    x = leaf(1.0, 2.0)
+    y = mg.exp(x)
+    with mg.no_grad():
+        y += 1
+    with pytest.raises(RuntimeError, match="backward of exp"):
+        y.sum().backward()
+
+
+def test_changes_on_the_tape_are_refused_at_once():
+    x = leaf(1.0, 2.0)
+    for change in (lambda: x.zero_(), lambda: x.__setitem__(0, 1.0), lambda: (2 * x).zero_(), lambda: x.__iadd__(1)):
+        with pytest.raises(RuntimeError, match="on the tape; do it under no_grad"):
+            change()
+    with pytest.raises(RuntimeError, match="on the tape"):
+        mg.tensor(np.zeros(2))[0] = x[0]
+    assert x.tolist() == [1, 2]
+    with pytest.raises(ValueError):
+        x.numpy()[0] = 3
+
+
+def test_plus_equals_of_a_result_is_a_new_tensor():
+    x = leaf(1.0, 2.0)
+    h = old = x * 1
+    h += x
+    h *= 2
+    assert h is not old and old.tolist() == [1, 2]
+    h.sum().backward()
+    assert x.grad.tolist() == [4, 4]
+
+
+# hooks
+
+
+def test_hooks_see_and_replace_the_complete_gradient():
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    seen = []
+    remove = h.register_hook(lambda g: seen.append(g.tolist()))
+    h.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: seen.append(g.tolist()))
+    (h + h * 2).sum().backward(retain_graph=True)
+    assert seen == [[3, 3], [90, 90]] and x.grad.tolist() == [90, 90]
+    remove()
+    x.grad = None
+    (h * 1).sum().backward()
+    assert seen[2:] == [[30, 30]] and x.grad.tolist() == [30, 30]
+    with pytest.raises(RuntimeError, match="does not require a gradient"):
+        mg.tensor(1.0).register_hook(print)
+
+
+def test_hooks_in_a_recorded_backward_are_recorded():
+    x = leaf(2.0)
+    h = x * x
+    h.register_hook(lambda g: g * x)
+    h.sum().backward(create_graph=True)  # 2 x * x
+    first, x.grad = x.grad, None
+    first.sum().backward()
+    assert first.item() == 8 and x.grad.item() == 8
+
+
+def test_hooks_do_not_keep_a_tape_alive():
+    x = leaf(2.0)
+    h = x * x
+    h.register_hook(lambda g: None)
+    node = weakref.ref(h._node)
+    del h
+    assert node() is None
+
+
+# the same bits, and what the tape shows
+
+
+def test_the_same_bits_each_time():
+    def run():
+        w, x = draw(0, 300, 300).requires_grad_(), draw(1, 200, 300).requires_grad_()
+        h = mg.tanh(x @ w) * mg.exp(x)
+        (mg.sigmoid(h @ w.T) * h.sum(axis=1, keepdims=True)[:, :1]).sum().backward()
+        return h._data.tobytes(), w.grad._data.tobytes(), x.grad._data.tobytes()
+
+    first = run()
+    for _ in range(4):
+        assert run() == first
+
+
+def test_nodes_know_their_place():
+    x = leaf(1.0, 2.0)
+    y = mg.sin(x * 2)
+    assert [n.op.name if n.op else "leaf" for n in tape.tape_of([y._node])] == ["leaf", "mul", "sin"]
+    assert y._node.line.endswith('"y = mg.sin(x * 2)"') and __file__ in y._node.line
+    assert repr(y._node) == f"<sin float64[2] #{y._node.seq}>"
+    assert "op=sin" in repr(y) and "requires_grad=True" in repr(x)
