@@ -6,4 +6,4 @@ from minigrad.ops import *  # every op of the table is public
 from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from minigrad import io, nn, optim, tree
+from minigrad import io, nn, optim, testing, tree

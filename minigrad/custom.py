@@ -52,7 +52,8 @@ class custom_vjp:
     def __init__(self, f: Callable):
         update_wrapper(self, f)
         self.f = f
-        self.fwd = self.bwd = None
+        self.fwd: Callable | None = None
+        self.bwd: Callable | None = None
         self.name = f"custom_vjp of {getattr(f, '__name__', type(f).__name__)}"
 
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
@@ -77,12 +78,13 @@ class custom_vjp:
         if recorded:
             labels = list(bound.arguments)  # fewer than arguments if there is a *args
             labels += [f"argument {k}" for k in range(len(labels), len(structure))]
-            call = _CustomCall(self, structure, others, labels)
-            call.kept = [k for k, x in enumerate(outs) if isinstance(x, Tensor) and x.dtype.kind == "f"]
-            call.out_structure, call.out_count = out_structure, len(outs)
-            residuals, call.residual_structure = tree.flatten(residuals)
-            saved, call.residual_others = _part(residuals)
-            _record_call(call, nodes, (arrays, saved), outs, call.kept)
+            kept = [k for k, x in enumerate(outs) if isinstance(x, Tensor) and x.dtype.kind == "f"]
+            residuals, residual_structure = tree.flatten(residuals)
+            saved, residual_others = _part(residuals)
+            call = _CustomCall(
+                self, structure, others, labels, out_structure, len(outs), kept, residual_structure, residual_others
+            )
+            _record_call(call, nodes, (arrays, saved), outs, kept)
         return tree.unflatten(out_structure, outs)
 
     def run_fwd(self, args):
@@ -92,12 +94,21 @@ class custom_vjp:
         return pair
 
 
+@dataclass
 class _CustomCall:
     """The op of one call of a custom_vjp function: all that its node needs but the arrays, which the node saved."""
 
-    def __init__(self, function: custom_vjp, structure, others, labels):
-        self.name, self.function = function.name, function
-        self.structure, self.others, self.labels = structure, others, labels
+    function: custom_vjp
+    structure: tuple
+    others: list
+    labels: list[str]
+    out_structure: object
+    out_count: int
+    kept: list[int]
+    residual_structure: object
+    residual_others: list
+
+    name = property(lambda self: self.function.name)
 
     def pull(self, node, g, useful=None):
         arrays, saved = node.saved
@@ -122,7 +133,8 @@ class _CustomCall:
             raise TypeError(f"{self.name}: bwd returned {tree.describe(pulled)}, {wanted}")
         if len(pulled) != len(self.structure):
             raise ValueError(f"{self.name}: bwd returned {len(pulled)} cotangents, {wanted}")
-        given, places = [], []
+        given: list = []
+        places: list = []
         for one, structure, label in zip(pulled, self.structure, labels):
             places += tree.names(structure, label)
             zero = [None] * (len(places) - len(given))
@@ -203,12 +215,11 @@ class _CheckpointedCall:
 
     def pull(self, node, g, useful=None):
         raw = thread.mode is RAW
-        arguments, older = node.inputs[: len(self.others)], node.inputs[len(self.others) :]
 
         def stand_in(n):  # on plain arrays the tape of this run ends here; else it goes on to what n stands for
             return None if n is None else variable(None if raw else n, n.shape, n.dtype)
 
-        variables = [stand_in(n) for n in arguments]
+        variables = [stand_in(n) for n in node.inputs[: len(self.others)]]
         run = self.repeat(node.saved[0], variables)
         shapes = [run.outs[k].shape for k in run.kept]
         if [n.seq for n in run.older] != self.older or shapes != [spec.shape for spec in node.shape]:
@@ -217,7 +228,7 @@ class _CheckpointedCall:
                 "it must depend on its arguments, tensors and random generators alone"
             )
         self.refuse_changed(node, run)
-        borders = {n: stand_in(parent) for n, parent in zip(run.older, older)}
+        borders = {n: stand_in(n) for n in run.older}
         for border in borders.values():
             border.seq = run.start  # before all that the run recorded
         for inner in run.inside:

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.deferred import DeferredProduct
+
 OFF, ON, RAW = "off", "on", "raw"
 
 
@@ -31,7 +33,10 @@ class _Mode(threading.local):
     arrays; so the vjps run when nobody will differentiate their result.
     """
 
-    mode = ON
+    def __init__(self):  # runs once in each thread
+        self.mode = ON
+        self.outer = []  # the modes that the context managers will go back to
+
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
 
 
@@ -92,13 +97,13 @@ class Pick(Node):
 hooks: "weakref.WeakKeyDictionary[Node, list[Callable]]" = weakref.WeakKeyDictionary()
 
 
-def tape_of(roots: Sequence[Node]) -> list[Node]:
-    """Every node that the roots depend on, in order of creation."""
+def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
+    """Every node, not older than `since`, that the roots depend on, in order of creation."""
     found = list(dict.fromkeys(roots))
     seen = {None, *found}
     for node in found:  # which grows as we go
         for parent in node.inputs:
-            if parent not in seen:
+            if parent not in seen and parent.seq >= since:
                 seen.add(parent)
                 found.append(parent)
     found.sort(key=attrgetter("seq"))
@@ -113,7 +118,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     """
     from minigrad.ops.reduce import sum_to
 
-    order = tape_of(roots)
+    order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
     useful = None
     if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
         useful = set(wanted)
@@ -130,10 +135,14 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             g = pending.pop(node, None)
             if g is None or (useful is not None and node not in useful):
                 continue
+            if type(g) is DeferredProduct and (not getattr(node.op, "passes_products", False) or node in hooks):
+                g = g.value()
+                ours.add(node)
             if hooks.data and node in hooks:
                 g = call_hooks(node, g)
             if type(node) is Leaf if wanted is None else node in wanted:
-                results[node] = g if differentiable or node in ours else g.copy(order="K")  # g may be another leaf's as well
+                # another leaf may have been sent the same array
+                results[node] = g if differentiable or node in ours else g.copy(order="K")
             if type(node) is Leaf:
                 continue
             if node.saved is None:
@@ -153,13 +162,15 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                     if pulled.shape != parent.shape:  # the input was broadcast: undo it
                         pulled = sum_to(pulled, parent.shape)
                     if pulled.dtype is not parent.dtype:
-                        pulled = pulled.astype(parent.dtype)
+                        pulled = value_of(pulled).astype(parent.dtype)
                     if parent not in pending:
                         pending[parent] = pulled
+                    elif type(pulled) is DeferredProduct is type(pending[parent]):
+                        pending[parent].add(pulled)
                     elif parent in ours:
-                        np.add(pending[parent], pulled, out=pending[parent])
+                        np.add(pending[parent], value_of(pulled), out=pending[parent])
                     else:
-                        pending[parent] = total = pending[parent] + pulled
+                        pending[parent] = total = value_of(pending[parent]) + value_of(pulled)
                         if type(total) is np.ndarray:
                             ours.add(parent)
             if not keep:
@@ -168,6 +179,10 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     finally:
         thread.mode = caller
     return results
+
+
+def value_of(cotangent):
+    return cotangent.value() if type(cotangent) is DeferredProduct else cotangent
 
 
 def call_hooks(node: Node, g):
@@ -191,11 +206,11 @@ class _SetMode(ContextDecorator):
     mode: str
 
     def __enter__(self):
-        self.__dict__.setdefault("outer", []).append(thread.mode)
+        thread.outer.append(thread.mode)
         thread.mode = self.mode
 
     def __exit__(self, *_):
-        thread.mode = self.outer.pop()
+        thread.mode = thread.outer.pop()
 
     def _recreate_cm(self):
         return type(self)()

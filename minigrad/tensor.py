@@ -60,7 +60,7 @@ class Tensor:
         if type(self._node) is not Leaf:
             raise RuntimeError("grad can be set on a leaf that requires a gradient, and on nothing else")
         if value is not None:
-            value = as_tensor(value)
+            value = value if isinstance(value, Tensor) else tensor(value)
             if value.shape != self.shape:
                 raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
         self._node.grad = value

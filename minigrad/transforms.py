@@ -37,7 +37,7 @@ def variable(node: Node | None, shape, dtype) -> Node:
     return Leaf(shape, dtype) if node is None else Node(_Variable, (node,), {}, (), shape, dtype, call_site())
 
 
-def recorded_since(start: int, roots: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+def recorded_since(start: int, roots: Sequence) -> tuple[list[Node], list[Node]]:
     """Nodes recorded since `start` that the roots depend on, and the older ones that those rest on, in order."""
     found, unseen = dict.fromkeys(roots), list(roots)
     while unseen:
@@ -181,7 +181,6 @@ def _chosen(name: str, f: Callable, argnums, args, kwargs):
     for k in numbers:
         if not -len(args) <= k < len(args):
             raise ValueError(f"{name}: argnums {argnums}, but there are {len(args)} positional arguments")
-    numbers = [k % len(args) for k in numbers]
 
     def of(*chosen):
         given = list(args)

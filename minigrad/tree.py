@@ -7,7 +7,7 @@ tree with `...` in place of every leaf. Dicts keep their order; two with the sam
 from collections.abc import Callable, Iterable
 
 
-def children(node) -> tuple | None:
+def children(node):
     """Keys and values of a container (none of either for None); None for a leaf."""
     if isinstance(node, (tuple, list)):
         return range(len(node)), node

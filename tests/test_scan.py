@@ -127,7 +127,10 @@ def test_dicts_are_matched_by_key_not_by_order():
 @pytest.mark.parametrize("reverse", [False, True])
 def test_length_0(reverse):
     def step(carry, x):
+        assert not (w * 2).requires_grad  # off the tape
         return carry, {"y": mg.concatenate([carry, x]), "n": None}
+
+    w = draw(0, 2).requires_grad_()
 
     init = mg.tensor(np.ones(2), requires_grad=True)
     carry, ys = mg.scan(step, init, mg.tensor(np.zeros((0, 3))), reverse=reverse)

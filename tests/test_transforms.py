@@ -222,6 +222,7 @@ def test_cotangents_take_the_results_dtype():
     x = mg.tensor(np.ones(2, np.float32))
     _, pull = mg.vjp(lambda x: 2 * x, x)
     assert pull(np.ones(2))[0].dtype == np.float32
+    assert mg.vjp(lambda x: x, x)[1](np.ones(2))[0].dtype == np.float32
     assert mg.jvp(lambda x: 2 * x, (x,), (np.ones(2),))[1].dtype == np.float32
 
 
@@ -373,6 +374,24 @@ def test_transforms_keep_no_cycle():
         gc.enable()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_parity_with_pytorch():
+    torch = pytest.importorskip("torch")
+    x, w, v = draw(0, 4), draw(1, 3, 4), draw(2, 4)
+    ours = lambda x, w: {"a": mg.tanh(w @ x), "b": (w * x).sum()}  # noqa: E731
+    theirs = lambda x, w: {"a": torch.tanh(w @ x), "b": (w * x).sum()}  # noqa: E731
+    tx, tw, tv = (torch.tensor(t._data) for t in (x, w, v))
+    scalar = lambda f: lambda x, w: (f(x, w)["a"] ** 2).sum() * f(x, w)["b"]  # noqa: E731
+    pairs = [
+        (mg.jacobian(ours, (0, 1))(x, w), torch.func.jacrev(theirs, (0, 1))(tx, tw)),
+        (mg.hessian(scalar(ours), (0, 1))(x, w), torch.func.hessian(scalar(theirs), (0, 1))(tx, tw)),
+        (mg.jvp(ours, (x, w), (v, w)), torch.func.jvp(theirs, (tx, tw), (tv, tw))),
+        (mg.value_and_grad(scalar(ours))(x, w), torch.func.grad_and_value(scalar(theirs))(tx, tw)[::-1]),
+    ]
+    for a, b in pairs:
+        allclose(a, tree.map(lambda t: t.numpy(), b), rtol=1e-11, atol=1e-13)
+
+
 # custom_vjp
 
 
@@ -504,6 +523,14 @@ def test_straight_through():
     x = mg.tensor(np.array([0.3, 1.7]), requires_grad=True)
     (f(x, 3) * 5).sum().backward()
     assert x.grad.tolist() == [5, 5]
+
+
+def test_cotangents_of_what_is_not_float_are_ignored():
+    f = mg.custom_vjp(lambda x, n, k: x * n)
+    f.defvjp(lambda x, n, k: (x * n, n), lambda n, g: (g * n, g, g))
+    x = mg.tensor(np.ones(2), requires_grad=True)
+    f(x, mg.tensor([3, 4]), 2.0).sum().backward()
+    assert x.grad.tolist() == [3, 4]
 
 
 def test_integer_results_and_arguments_of_custom_vjp():
@@ -715,9 +742,10 @@ def test_checkpoint_refuses_another_course():
         calls.append(0)
         return x[: len(calls)] * 2
 
-    y = f(draw(0, 3).requires_grad_())
-    with pytest.raises(RuntimeError, match=r"checkpoint of f \(.*test_transforms.py.*took another course"):
-        y.sum().backward()
+    x, others = draw(0, 3).requires_grad_(), [draw(1, 3).requires_grad_(), draw(2, 3).requires_grad_()]
+    for y in (f(x), mg.checkpoint(lambda x: x * others.pop())(x)):
+        with pytest.raises(RuntimeError, match=r"checkpoint of .*test_transforms.py.*took another course"):
+            y.sum().backward()
 
 
 # stop_gradient

@@ -124,7 +124,7 @@ def loop_source(inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[s
         ]
         if k < len(inputs):
             walk += [
-                "            for i in range(m):",
+                f"            for i in range(m if steps[{k}] or not start else 0):  # one number fills it once",
                 f"                store(buffer_{k}, i, load(p{k} + i * steps[{k}], 0, np.{kinds[k]}))",
             ]
         walk += [f"            p{k} = buffer_{k}"]

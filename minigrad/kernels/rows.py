@@ -7,6 +7,7 @@ Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectori
 import ctypes
 import functools
 import importlib
+from itertools import pairwise
 
 import numpy as np
 
@@ -165,6 +166,6 @@ def run(name: str, n: int, *arrays: np.ndarray, scalars=()) -> np.ndarray:
     def part(first, last):
         return lambda: kernel(*[start + first * size for start, size in starts], last - first, n, *scalars)
 
-    tasks = [part(first, last) for first, last in zip(edges, edges[1:])]
+    tasks = [part(first, last) for first, last in pairwise(edges)]
     threads.run(tasks) if count > 1 else tasks[0]()
     return result

@@ -124,11 +124,14 @@ def _input_of(g, weight, x_shape, stride, padding, dilation, groups):
 def _conv2d_sample(d):
     groups = d.choice([1, 2])
     kernel = d.choice([(1, 1), (2, 3), (3, 2)])
-    x = d.array((2, 2 * groups, 5, 4))
+    x = d.array((2, 2 * groups, 5, 5))
     bias = d.choice([None, d.array((2 * groups,))])
-    params = dict(
-        stride=d.choice([1, (2, 1), 3]), padding=d.choice([0, (1, 2), 2]), dilation=d.choice([1, (1, 2)]), groups=groups
-    )
+    params = {
+        "stride": d.choice([1, (2, 1), 3]),
+        "padding": d.choice([0, (1, 2), 2]),
+        "dilation": d.choice([1, (1, 2)]),
+        "groups": groups,
+    }
     return x, d.array((2 * groups, 2, *kernel)), bias, params
 
 
@@ -149,7 +152,8 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
 
     x: (N, channels, height, width). weight: (out, channels / groups, kh, kw). bias: (out,) or None. stride, dilation:
     an integer or two. padding: zeros on both sides of each axis, an integer or two, or "same" (of stride 1: the result
-    has x's size). Returns (N, out, height', width'), height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+    has x's size). Returns (N, out, height', width'),
+    height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Raises ValueError for shapes that do not fit.
     """
@@ -216,7 +220,13 @@ def _conv_transpose2d_sample(d):
     x = d.array((2, 2 * groups, 3, 2))
     bias = d.choice([None, d.array((groups,))])
     stride, dilation, extra = d.choice([(1, 1, 0), ((2, 3), 1, (1, 2)), (1, 2, 1), (2, (1, 3), (0, 2))])
-    params = dict(stride=stride, padding=d.choice([0, 1]), output_padding=extra, groups=groups, dilation=dilation)
+    params = {
+        "stride": stride,
+        "padding": d.choice([0, 1]),
+        "output_padding": extra,
+        "groups": groups,
+        "dilation": dilation,
+    }
     return x, d.array((2 * groups, 1, 3, 2)), bias, params
 
 
@@ -268,7 +278,7 @@ def _conv2d_weight_shape(x: Spec, g: Spec, kernel, stride, padding, dilation, gr
 
 
 def _conv2d_weight_sample(d):
-    params = dict(kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=1, groups=d.choice([1, 2]))
+    params = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0), "dilation": 1, "groups": d.choice([1, 2])}
     return d.array((2, 4, 5, 4)), d.array((2, 2, 3, 3)), params
 
 
@@ -301,7 +311,7 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
 @composite(
     sample=lambda d: (
         d.array((2, 2, 5)), d.array((4, 1, 2)), d.choice([None, d.array((4,))]),
-        dict(stride=d.choice([1, 2]), padding=d.choice([0, 1]), dilation=d.choice([1, 2]), groups=2),
+        {"stride": d.choice([1, 2]), "padding": d.choice([0, 1]), "dilation": d.choice([1, 2]), "groups": 2},
     ),
     method=False,
 )  # fmt: skip

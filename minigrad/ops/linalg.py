@@ -42,7 +42,10 @@ def _undiagonal_shape(g: Spec, shape, offset=0, axis1=0, axis2=1) -> tuple[int, 
 
 @op(
     shape=_undiagonal_shape,
-    sample=lambda d: (d.array((2, 3)), dict(shape=d.choice([(3, 2, 4), (4, 2, 3)]), offset=0, axis1=0, axis2=2)),
+    sample=lambda d: (
+        d.array((2, 3)),
+        {"shape": d.choice([(3, 2, 4), (4, 2, 3)]), "offset": 0, "axis1": 0, "axis2": 2},
+    ),
     g=lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
     method=False,
 )
@@ -55,19 +58,20 @@ def undiagonal(g, /, shape, offset=0, axis1=0, axis2=1):
     return result
 
 
-@composite(sample=lambda d: (d.array(d.choice([(3,), (3, 4)])), dict(offset=d.integer(-2, 2))), numpy=np.diag)
-def diag(x, offset=0):
-    """The diagonal of a matrix, as a vector; of a vector, the matrix that has it as its diagonal."""
+@composite(sample=lambda d: (d.array(d.choice([(3,), (3, 4)])), {"k": d.integer(-2, 2)}), numpy=np.diag)
+def diag(x, k=0):
+    """The k-th diagonal of a matrix, as a vector; of a vector, the matrix that has it as its k-th diagonal."""
     if x.ndim == 2:
-        return diagonal(x, offset)
+        return diagonal(x, k)
     if x.ndim != 1:
         raise ValueError(f"wanted a vector or a matrix, got {x.ndim} dimensions; use diagonal with two axes")
-    n = x.shape[0] + abs(offset)
-    return undiagonal(x, shape=(n, n), offset=offset)
+    n = x.shape[0] + abs(k)
+    return undiagonal(x, shape=(n, n), offset=k)
 
 
 @composite(
-    sample=lambda d: (d.array((3, 2, 4)), dict(offset=d.integer(-2, 3), axis1=d.choice([0, 2]), axis2=1)), numpy=np.trace
+    sample=lambda d: (d.array((3, 2, 4)), {"offset": d.integer(-2, 3), "axis1": d.choice([0, 2]), "axis2": 1}),
+    numpy=np.trace,
 )
 def trace(x, offset=0, axis1=0, axis2=1):
     """Sum of a diagonal of two axes (the first two, as in NumPy), over the others."""
@@ -174,8 +178,9 @@ def _cholesky_x(g, y):
 def cholesky(x, /):
     """Lower triangular y with y @ y.mT = x, for symmetric positive definite x (its symmetric part is taken).
 
-    The gradient is symmetric (Murray 2016, arXiv:1602.07527, eq. 8). Raises LinAlgError, a ValueError, for an x that is not positive
-    definite.
+    The gradient is symmetric (Murray 2016, arXiv:1602.07527, eq. 8).
+
+    Raises LinAlgError, a ValueError, for an x that is not positive definite.
     """
     _square(x)
     return _factorised(np.linalg.cholesky, (x + x.swapaxes(-1, -2)) / 2)

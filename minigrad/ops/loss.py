@@ -34,7 +34,7 @@ def _same_shape(x, target):
 
 def _pair_sample(d):
     shape = d.shape()
-    return d.array(shape), d.array(shape), dict(reduction=d.choice(["mean", "sum", "none"]))
+    return d.array(shape), d.array(shape), {"reduction": d.choice(["mean", "sum", "none"])}
 
 
 @composite(sample=_pair_sample, method=False)
@@ -53,7 +53,7 @@ _huber = elementwise(
 
 
 @composite(
-    sample=lambda d: (d.array((2, 3)), d.array((2, 3)), dict(reduction=d.choice(["mean", "sum", "none"]), delta=0.7)),
+    sample=lambda d: (d.array((2, 3)), d.array((2, 3)), {"reduction": d.choice(["mean", "sum", "none"]), "delta": 0.7}),
     method=False,
 )
 def huber(x, target, reduction="mean", delta=1.0):
@@ -92,7 +92,7 @@ def _rows_sample(d):
 
 
 def _check_targets(targets, classes):
-    if targets.size and not (0 <= targets.min() and targets.max() < classes):
+    if targets.size and (targets.min() < 0 or targets.max() >= classes):
         raise IndexError(f"targets from {targets.min()} to {targets.max()}, wanted classes from 0 to {classes - 1}")
 
 
@@ -149,16 +149,20 @@ def softmax_error(g, logits, targets, /):
 def _cross_entropy_sample(d):
     shape = d.choice([(3,), (2, 3), (2, 3, 2), (2, 3, 2, 1)])
     targets = d.indices(shape[:1] + shape[2:] if len(shape) > 1 else (), 3)
-    return d.array(shape), targets, dict(reduction=d.choice(["mean", "sum", "none"]), ignore_index=d.choice([-100, 7]))
+    return (
+        d.array(shape),
+        targets,
+        {"reduction": d.choice(["mean", "sum", "none"]), "ignore_index": d.choice([-100, 7])},
+    )
 
 
 @composite(sample=_cross_entropy_sample, method=False)
 def cross_entropy(logits, targets, reduction="mean", ignore_index=-100):
     """-log of the probability that softmax(logits) gives the targets.
 
-    logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; logits of a sequence,
-    (T, N, classes), are reshaped to (T * N, classes). targets: integers, of the shape without classes. Where a target
-    is ignore_index the loss is 0, and the mean does not count it (it is NaN if nothing is left).
+    logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape the logits of
+    a sequence, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes. Where a target is
+    ignore_index the loss is 0, and the mean does not count it (it is NaN if nothing is left).
 
     Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.
     """

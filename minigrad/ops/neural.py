@@ -142,9 +142,7 @@ def standardize_pull(g, x, z, /, axis=-1, eps=1e-5):
     return _sweep("standardize_pull", axis, g, x, z, scalars=(eps,))
 
 
-@composite(
-    sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), dict(axis=-1, eps=1e-5)), method=False
-)
+@composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
 def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
     """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
 
@@ -172,14 +170,17 @@ def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
 def draw(generator: np.random.Generator, shape) -> np.ndarray:
     """Uniform float32 numbers from [0, 1). A checkpoint that will run this again is told the generator's state."""
     if not isinstance(generator, np.random.Generator):
-        raise TypeError(f"wanted a numpy.random.Generator (np.random.default_rng(seed)), got {type(generator).__name__}")
+        raise TypeError(
+            f"wanted a numpy.random.Generator (np.random.default_rng(seed)), got {type(generator).__name__}"
+        )
     if thread.generators is not None:
         thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
     return generator.random(shape, dtype=np.float32)
 
 
 @composite(
-    sample=lambda d: (d.array(d.shape()), dict(p=d.choice([0.0, 0.25, 1.0]), generator=np.random.default_rng(0))),
+    # A generator changes as it draws, so the p of the generic tests are those with which no draw matters.
+    sample=lambda d: (d.array(d.shape()), {"p": d.choice([0.0, 1.0]), "generator": np.random.default_rng(0)}),
     method=False,
 )
 def dropout(x, p, generator):

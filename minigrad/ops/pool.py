@@ -7,6 +7,8 @@ from minigrad.ops.index import take_along_axis
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, composite, op
 
+INT64 = np.dtype("int64")
+
 
 def _pool_geometry(x: Spec, kernel_size, stride, padding):
     """Kernel, stride and padding, two numbers each, and the two sides of the result."""
@@ -37,12 +39,12 @@ def _padded(x: np.ndarray, padding, value) -> np.ndarray:
 
 
 def _pool_sample(d):
-    params = dict(kernel_size=d.choice([2, (2, 3)]), stride=d.choice([None, 1, (2, 1)]), padding=d.choice([0, 1, (1, 0)]))
-    return d.array((2, 2, 5, 4)), params
+    stride, padding = d.choice([None, 1, (2, 1)]), d.choice([0, 1, (1, 0)])
+    return d.array((2, 2, 5, 4)), {"kernel_size": d.choice([2, (2, 3)]), "stride": stride, "padding": padding}
 
 
 @op(
-    shape=lambda x, kernel_size, stride, padding: Spec(_pool_shape(x, kernel_size, stride, padding), np.dtype(np.int64)),
+    shape=lambda x, kernel_size, stride, padding: Spec(_pool_shape(x, kernel_size, stride, padding), INT64),
     sample=_pool_sample,
     method=False,
 )
@@ -109,7 +111,10 @@ def pool_sum(x, /, kernel_size, stride=None, padding=0):
 
 @op(
     shape=_pool_spread_shape,
-    sample=lambda d: (d.array((2, 1, 2, 4)), dict(size=(5, 4), kernel_size=(2, 3), stride=(2, 1), padding=(0, 1))),
+    sample=lambda d: (
+        d.array((2, 1, 2, 4)),
+        {"size": (5, 4), "kernel_size": (2, 3), "stride": (2, 1), "padding": (0, 1)},
+    ),
     g=lambda cotangent, kernel_size, stride, padding: pool_sum(cotangent, kernel_size, stride, padding),
     method=False,
 )

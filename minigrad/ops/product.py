@@ -6,6 +6,7 @@ import string
 
 import numpy as np
 
+from minigrad.deferred import DeferredProduct
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
@@ -52,6 +53,8 @@ def _matmul_b(g, a, b_shape):
         return sum_to(reshape(a, (*a.shape, 1)) * reshape(g, (*g.shape[:-1], 1, g.shape[-1])), shape=b_shape)
     if a.ndim > 2 and len(b_shape) == 2:  # one large product in place of a batch of them and a sum
         return matmul(swapaxes(_rows(a), 0, 1), _rows(g))
+    if a.ndim == 2 and thread.mode is RAW:
+        return DeferredProduct([a], [g])
     product = matmul(swapaxes(a, -1, -2), g)
     return product if product.shape == b_shape else sum_to(product, shape=b_shape)
 
@@ -82,10 +85,12 @@ def _operand(x):
     return x if thread.mode is RAW else as_tensor(x)
 
 
-@composite(
-    sample=lambda d: (*[d.array(s) for s in d.choice([((3,), (3,)), ((), (2,)), ((2, 3), (3,)), ((2, 3), (4, 3, 2))])], {}),
-    numpy=np.dot,
-)
+def _dot_sample(d):
+    a, b = d.choice([((3,), (3,)), ((), (2,)), ((2, 3), (3,)), ((2, 3), (4, 3, 2))])
+    return d.array(a), d.array(b), {}
+
+
+@composite(sample=_dot_sample, numpy=np.dot)
 def dot(a, b):
     """Product over the last axis of a and the second to last of b (its only one, of a vector), as NumPy's dot.
 
@@ -156,16 +161,16 @@ def _einsum_shape(*arrays, subscripts) -> tuple[int, ...]:
 def _einsum_vjp(g, arrays, subscripts):
     """For each operand, an einsum of the cotangent with the other operands.
 
-    An index that this operand alone has was summed over: its cotangent is repeated, which is a product with ones. One
-    that it has twice took the diagonal: its cotangent is put there, which is a product with the identity.
+    An index that this operand alone has (or has in its full size) was summed over: its cotangent is repeated, which is
+    a product with ones. One that it has twice took the diagonal: its cotangent goes there, times the identity.
     """
     terms, result = _terms(subscripts, tuple([x.ndim for x in arrays]))
     pulled = []
     for k, (term, x) in enumerate(zip(terms, arrays)):
         factors = [g, *arrays[:k], *arrays[k + 1 :]]
         named = [result, *terms[:k], *terms[k + 1 :]]
-        known = set("".join(named))
-        spare = iter([c for c in string.ascii_letters if c not in known and c not in term])
+        known = {axis for letters, factor in zip(named, factors) for axis in zip(letters, factor.shape)}
+        spare = iter([c for c in string.ascii_letters if c not in "".join([term, *named])])
         wanted = ""
         for index, n in zip(term, x.shape):
             if index in wanted:
@@ -174,7 +179,7 @@ def _einsum_vjp(g, arrays, subscripts):
                 named.append(index + twin)
                 wanted += twin
                 continue
-            if index not in known:
+            if (index, n) not in known:
                 factors.append(np.ones(n, g.dtype))
                 named.append(index)
             wanted += index
@@ -185,11 +190,12 @@ def _einsum_vjp(g, arrays, subscripts):
 
 def _einsum_sample(d):
     subscripts, *shapes = d.choice([
-        ("ij,jk->ik", (2, 3), (3, 4)), ("ij,kj", (2, 3), (4, 3)), ("ii->i", (3, 3)), ("ii", (3, 3)), ("ijk->j", (2, 3, 2)),
-        ("iji,j->ij", (2, 3, 2), (3,)), ("...i,...i->...", (2, 1, 3), (4, 3)), ("b...i,ij", (2, 3, 2), (2, 4)),
+        ("ij,jk->ik", (2, 3), (3, 4)), ("ij,kj", (2, 3), (4, 3)), ("ii->i", (3, 3)), ("ii", (3, 3)),
+        ("ijk->j", (2, 3, 2)), ("ij,jk->ik", (2, 1), (3, 2)), ("iji,j->ij", (2, 3, 2), (3,)),
+        ("...i,...i->...", (2, 1, 3), (4, 3)), ("b...i,ij", (2, 3, 2), (2, 4)),
         ("i,j,k->kji", (2,), (3,), (2,)), ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)), (",i->i", (), (3,)), ("ji", (2, 3)),
     ])  # fmt: skip
-    return [d.array(s) for s in shapes], dict(subscripts=subscripts)
+    return [d.array(s) for s in shapes], {"subscripts": subscripts}
 
 
 @op(shape=_einsum_shape, sample=_einsum_sample, arrays=_einsum_vjp, name="einsum", method=False)

@@ -67,7 +67,7 @@ def sum(x, /, axis=None, keepdims=False):
 
 def _summed_to(x: Spec, shape) -> tuple[int, ...]:
     lead = x.ndim - len(shape)
-    if lead < 0 or not builtins.all([n in (1, m) for n, m in zip(shape, x.shape[lead:])]):
+    if lead < 0 or not builtins.all(n in (1, m) for n, m in zip(shape, x.shape[lead:])):
         raise ValueError(f"a tensor of shape {tuple(shape)} does not broadcast to this")
     return tuple(shape)
 
@@ -85,7 +85,7 @@ def sum_to(x, /, shape):
         return x.reshape(shape)
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple([lead + k for k, n in enumerate(shape) if n == 1 and x.shape[lead + k] != 1])
-    return np.add.reduce(x, axis=axes).reshape(shape)
+    return np.add.reduce(x, axis=axes, dtype=x.dtype).reshape(shape)
 
 
 @composite(sample=_sample, numpy=np.mean)

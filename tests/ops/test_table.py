@@ -1,5 +1,6 @@
 """Properties that every row of the op table has, each drawn from the row's own sample."""
 
+import copy
 import importlib
 import pkgutil
 import re
@@ -63,7 +64,7 @@ def has_gradient(name, k, x):
 
 def call(name, inputs, params):
     function = composites.get(name) or FUNCTIONS[name]
-    return function(*inputs, **params)
+    return function(*inputs, **copy.deepcopy(params))  # a copy: a generator among them starts afresh
 
 
 def listed(results):
@@ -184,6 +185,8 @@ def test_shape_rule_accepts_what_forward_accepts(name, data):
     except np.linalg.LinAlgError:
         return  # the values' fault
     except (ValueError, TypeError, IndexError) as error:
+        if "out of bounds" in str(error) and not isinstance(wanted, Exception):
+            return
         assert not isinstance(wanted, list), f"the shape rule gives {wanted}, but the op raises {error!r}"
         assert re.match(rf"{name}[(:]", str(error)), "an error names the op and what it got"
         return
@@ -252,7 +255,7 @@ def test_memory_layout_does_not_matter(name, layout, dtype, data):
     laid_out = [each(x, LAYOUTS[layout]) for x in inputs]
     close = dict(rtol=1e-12, atol=1e-12) if dtype == "float64" else dict(rtol=1e-5, atol=1e-6)
     pairs = list(zip(listed(call(name, inputs, params)), listed(call(name, as_they_are(laid_out), params)), strict=True))
-    if name in composites or table[name].vjps:
+    if any(has_gradient(name, k, x) for k, x in enumerate(inputs)):
         pairs += zip(gradients(name, inputs, params), gradients(name, laid_out, params, wrap=as_they_are), strict=True)
     for a, b in pairs:
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), **close)
@@ -264,7 +267,7 @@ def test_float32_is_float64_rounded(name, data):
     inputs, params = drawn(name, Draw(data))
     narrow = [each(x, lambda a: a.astype("float32") if is_float(a) else a) for x in inputs]
     pairs = list(zip(listed(call(name, inputs, params)), listed(call(name, narrow, params)), strict=True))
-    if name in composites or table[name].vjps:
+    if any(has_gradient(name, k, x) for k, x in enumerate(inputs)):
         grads = gradients(name, inputs, params), gradients(name, narrow, params)
         pairs += zip(*grads, strict=True)
         assert all(g.dtype == np.float32 for g in grads[1])
@@ -313,6 +316,7 @@ WRITTEN_OUT = {  # rules that translate NumPy's parameters into others of ours
     "norm-_norm_as_numpy": lambda x: np.linalg.norm(x, ord=1, axis=1),
     "diagonal-diagonal": lambda x: np.diagonal(x, 1),
     "diag-diag": lambda x: np.diag(x, k=-1),
+    "astype-astype": lambda x: np.astype(x, np.float32),
     "einsum-einsum": lambda x: np.einsum("ij,kj->ik", x, x),
 }
 

@@ -1,0 +1,171 @@
+"""Convolution and pooling against PyTorch, over the ranges of their parameters."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad.testing import gradcheck
+
+
+def normal(*shape, seed=0, dtype="float64"):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def compare(ours, theirs, *arrays):
+    """Value and gradients of ours(*tensors) and theirs(*torch tensors)."""
+    torch = pytest.importorskip("torch")
+    a = [mg.tensor(x, requires_grad=True) for x in arrays]
+    b = [torch.tensor(x, requires_grad=True) for x in arrays]
+    y, z = ours(*a), theirs(*b)
+    close = {"rtol": 1e-10, "atol": 1e-11} if arrays[0].dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    assert (y.shape, y.dtype) == (tuple(z.shape), arrays[0].dtype)
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), **close)
+    g = normal(*y.shape, seed=9, dtype=y.dtype)
+    y.backward(g)
+    z.backward(torch.tensor(g))
+    for p, q in zip(a, b):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), **close)
+
+
+def pairs(low, high):
+    one = st.integers(low, high)
+    return one | st.tuples(one, one)
+
+
+SIZES = st.tuples(st.integers(1, 7), st.integers(1, 7))
+
+
+CHANNELS = st.sampled_from([(1, 2, 4), (2, 4, 2), (2, 2, 4)])  # groups, in, out
+
+
+@given(SIZES, SIZES, pairs(1, 3), pairs(0, 3), pairs(1, 3), CHANNELS, st.booleans())
+def test_conv2d_is_pytorchs(size, kernel, stride, padding, dilation, channels, bias):
+    torch = pytest.importorskip("torch")
+    groups, inputs, outputs = channels
+    both = [np.broadcast_to(p, 2) for p in (padding, dilation)]
+    assume(all(n + 2 * p >= d * (k - 1) + 1 for n, p, d, k in zip(size, *both, kernel)))
+    params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    arrays = [normal(2, inputs, *size), normal(outputs, inputs // groups, *kernel, seed=1), normal(outputs, seed=2)]
+    compare(
+        lambda *xs: mg.conv2d(*xs, **params), lambda *xs: torch.nn.functional.conv2d(*xs, **params), *arrays[: 2 + bias]
+    )
+
+
+@given(SIZES, SIZES, pairs(1, 3), pairs(0, 2), pairs(0, 2), pairs(1, 3), CHANNELS, st.booleans())
+def test_conv_transpose2d_is_pytorchs(size, kernel, stride, padding, extra, dilation, channels, bias):
+    torch = pytest.importorskip("torch")
+    groups, inputs, outputs = channels
+    s, p, e, d = [np.broadcast_to(q, 2) for q in (stride, padding, extra, dilation)]
+    assume(all(e < np.maximum(s, d)))
+    assume(all((np.array(size) - 1) * s - 2 * p + d * (np.array(kernel) - 1) + 1 + e > 0))
+    params = {"stride": stride, "padding": padding, "output_padding": extra, "groups": groups, "dilation": dilation}
+    arrays = [normal(2, inputs, *size), normal(inputs, outputs // groups, *kernel, seed=1), normal(outputs, seed=2)]
+    compare(
+        lambda *xs: mg.conv_transpose2d(*xs, **params),
+        lambda *xs: torch.nn.functional.conv_transpose2d(*xs, **params), *arrays[: 2 + bias],
+    )  # fmt: skip
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans())
+def test_conv1d_is_pytorchs(length, kernel, stride, padding, dilation, same):
+    torch = pytest.importorskip("torch")
+    assume(same or length + 2 * padding >= dilation * (kernel - 1) + 1)
+    stride, padding = (1, "same") if same else (stride, padding)
+    params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 2}
+    compare(
+        lambda *xs: mg.conv1d(*xs, **params), lambda *xs: torch.nn.functional.conv1d(*xs, **params),
+        normal(2, 4, length), normal(2, 2, kernel, seed=1), normal(2, seed=2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (1, 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_padding_same_keeps_the_size(kernel, dtype):
+    torch = pytest.importorskip("torch")
+    arrays = normal(2, 3, 6, 5, dtype=dtype), normal(4, 3, *kernel, seed=1, dtype=dtype)
+    params = {"padding": "same", "dilation": (2, 1)}
+    assert mg.conv2d(*arrays, **params).shape == (2, 4, 6, 5)
+    compare(lambda *xs: mg.conv2d(*xs, **params), lambda *xs: torch.nn.functional.conv2d(*xs, **params), *arrays)
+
+
+def test_second_derivatives_of_an_output_padding_beyond_the_stride():
+    def f(x, w):
+        return mg.conv_transpose2d(x, w, stride=1, dilation=3, output_padding=(2, 1))
+
+    gradcheck(f, (normal(1, 2, 3, 2), normal(2, 1, 2, 2, seed=1)), second_order=True)
+
+
+def test_the_three_ops_are_derivatives_of_one_form():
+    x, w, g = normal(2, 4, 6, 5), normal(6, 2, 3, 2, seed=1), normal(2, 6, 3, 5, seed=2)
+    params = {"stride": (2, 1), "padding": (1, 1), "dilation": (1, 2), "groups": 2}
+    form = (mg.conv2d(x, w, **params) * g).sum().item()
+    transposed = mg.conv_transpose2d(g, w, output_padding=(1, 0), **params)
+    assert transposed.shape == x.shape
+    np.testing.assert_allclose((transposed * x).sum().item(), form)
+    np.testing.assert_allclose((mg.conv2d_weight(x, g, (3, 2), **params) * w).sum().item(), form)
+
+
+def test_an_empty_batch():
+    x = mg.tensor(np.zeros((0, 2, 4, 4)), requires_grad=True)
+    w = mg.tensor(np.ones((3, 2, 3, 3)), requires_grad=True)
+    y = mg.conv2d(x, w)
+    y.backward(np.zeros(y.shape))
+    assert (y.shape, x.grad.shape) == ((0, 3, 2, 2), (0, 2, 4, 4))
+    assert not w.grad.numpy().any()
+
+
+ONES = np.ones((1, 4, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("weight", "params", "words"),
+    [((2, 3, 3, 3), {}, "x has 4 channels and the weight 3"), ((3, 2, 3, 3), {"groups": 2}, "out a multiple of groups"),
+     ((2, 4, 6, 1), {}, r"the kernel covers \(6, 1\), more than"), ((2, 4, 3), {}, r"wanted x \(N, channels"),
+     ((2, 4, 3, 3), {"stride": 0}, "stride=0, wanted an integer of at least 1"),
+     ((2, 4, 3, 3), {"stride": 2, "padding": "same"}, "padding='same', wanted integers, or 'same' with stride 1"),
+     ((2, 4, 3, 3), {"bias": np.ones(3)}, r"wanted a bias of shape \(2,\)")],
+)  # fmt: skip
+def test_conv2d_says_what_is_wrong(weight, params, words):
+    with pytest.raises(ValueError, match=rf"^conv2d\(float64\[1, 4, 5, 5\], .*{words}"):
+        mg.conv2d(ONES, np.ones(weight), **params)
+
+
+def test_others_say_what_is_wrong():
+    with pytest.raises(TypeError, match=r"^conv2d\(int64.*wanted float32 or float64"):
+        mg.conv2d(ONES.astype(int), np.ones((1, 4, 1, 1), int))
+    with pytest.raises(ValueError, match=r"^conv1d: got x \(3, 4\)"):
+        mg.conv1d(np.ones((3, 4)), np.ones((1, 3, 2)))
+    with pytest.raises(ValueError, match=r"^conv_transpose2d\(.*output_padding=1, wanted less"):
+        mg.conv_transpose2d(ONES, np.ones((4, 1, 3, 3)), output_padding=1)
+    with pytest.raises(ValueError, match=r"^conv_transpose2d\(.*wanted less padding"):
+        mg.conv_transpose2d(ONES, np.ones((4, 1, 1, 1)), padding=3)
+    with pytest.raises(ValueError, match=r"^max_pool2d: .*at most half of kernel_size"):
+        mg.max_pool2d(ONES, 2, padding=2)
+    with pytest.raises(ValueError, match=r"^avg_pool2d: .*kernel_size=\(6, 6\) is more than"):
+        mg.avg_pool2d(ONES, 6)
+
+
+@given(SIZES, pairs(1, 4), st.none() | pairs(1, 3), pairs(0, 2), st.booleans())
+def test_pooling_is_pytorchs(size, kernel, stride, padding, counted):
+    torch = pytest.importorskip("torch")
+    k, p = np.broadcast_to(kernel, 2), np.broadcast_to(padding, 2)
+    assume(all(2 * p <= k) and all(np.array(size) + 2 * p >= k))
+    functional = torch.nn.functional
+    x = np.round(normal(2, 3, *size))  # many ties
+    window = kernel, stride, padding
+    compare(lambda x: mg.max_pool2d(x, *window), lambda x: functional.max_pool2d(x, *window), x)
+    compare(
+        lambda x: mg.avg_pool2d(x, *window, count_include_pad=counted),
+        lambda x: functional.avg_pool2d(x, *window, count_include_pad=counted),
+        x,
+    )
+
+
+def test_max_pool_of_infinities_and_nan():
+    x = np.full((1, 1, 2, 4), -np.inf)
+    x[0, 0, 1, 3] = np.nan
+    y = mg.max_pool2d(x, 2).numpy()
+    assert y[0, 0, 0, 0] == -np.inf
+    assert np.isnan(y[0, 0, 0, 1])

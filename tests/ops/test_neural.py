@@ -1,0 +1,149 @@
+"""Softmax, layer normalisation, dropout and ops whose gradient is not their derivative."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import tape
+from minigrad.kernels import rows
+from minigrad.testing import arrays, gradcheck, shapes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(st.data())
+def test_softmax_sums_to_one_and_log_softmax_is_its_logarithm(dtype, data):
+    x = data.draw(arrays(shapes(min_dims=1), dtype=dtype, low=-30, high=30))
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    y = mg.softmax(x, axis).numpy()
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.sum(axis), 1, rtol=1e-6 if dtype == "float32" else 1e-14)
+    np.testing.assert_allclose(mg.log_softmax(x, axis).numpy(), np.log(y), atol=1e-5 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 16, 65, 300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_longer_than_a_vector(n, dtype):
+    x = np.random.default_rng(n).normal(size=(5, n)).astype(dtype)
+    e = np.exp(x.astype("float64"))
+    rtol = 3e-6 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(mg.softmax(x).numpy(), e / e.sum(-1, keepdims=True), rtol=rtol)
+    wanted = (x - x.mean(-1, keepdims=True, dtype="float64")) / np.sqrt(x.var(-1, keepdims=True, dtype="float64") + 0.1)
+    np.testing.assert_allclose(mg.standardize(x, eps=0.1).numpy(), wanted, rtol=rtol, atol=rtol)
+
+
+def test_huge_and_masked_logits():
+    y = mg.softmax(np.array([[1e30, 0, -1e30], [-np.inf, 2, 2], [np.nan, 0, 0], [-np.inf] * 3])).numpy()
+    np.testing.assert_array_equal(y[:2], [[1, 0, 0], [0, 0.5, 0.5]])
+    assert np.isnan(y[2:]).all()
+    x = mg.tensor([[-np.inf, 2.0, 2.0]], requires_grad=True)
+    y = mg.log_softmax(x)
+    assert y.detach().numpy()[0, 0] == -np.inf
+    y[0, 1].backward()
+    np.testing.assert_allclose(x.grad.numpy(), [[0, 0.5, -0.5]], atol=1e-7)
+
+
+def test_threads_give_the_same_rows(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(33, 9)).astype("float32")
+    alone = mg.softmax(x).numpy()
+    monkeypatch.setattr(rows.threads, "LARGE", 1)
+    monkeypatch.setattr(rows.threads, "count", 3)
+    np.testing.assert_array_equal(mg.softmax(x).numpy(), alone)
+
+
+@pytest.mark.parametrize("axes", [(2,), (1, 2)])
+def test_layer_norm_is_pytorchs(axes):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    shape = tuple([(4, 3, 5)[k] for k in axes])
+    arrays = rng.normal(size=(4, 3, 5)), rng.normal(size=shape), rng.normal(size=shape)
+    ours = [mg.tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = mg.layer_norm(*ours, axis=axes)
+    z = torch.nn.functional.layer_norm(theirs[0], shape, *theirs[1:])
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-11, atol=1e-12)
+    y.backward(np.cos(arrays[0]))
+    z.backward(torch.tensor(np.cos(arrays[0])))
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-11)
+
+
+def test_layer_norm_over_an_axis_in_the_middle():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    weight = np.array([1.0, 2.0, 3.0])
+    y = mg.layer_norm(x, weight, axis=1).numpy()
+    wanted = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5) * weight[:, None]
+    np.testing.assert_allclose(y, wanted, rtol=1e-12)
+    with pytest.raises(ValueError, match="layer_norm: weight is .4,., wanted the normalised axes' .3,."):
+        mg.layer_norm(x, np.ones(4), axis=1)
+
+
+def test_softmax_of_integers_and_of_a_missing_axis():
+    with pytest.raises(TypeError, match=r"^softmax\(int64\[3\]\): wanted float32 or float64"):
+        mg.softmax(np.arange(3))
+    with pytest.raises(ValueError, match=r"^softmax\(float64\[3\]\): axis 1 "):
+        mg.softmax(np.ones(3), 1)
+
+
+def test_dropout_keeps_the_mean_and_its_gradient_is_the_mask():
+    x = mg.tensor(np.ones(100_000), requires_grad=True)
+    y = mg.dropout(x, 0.25, np.random.default_rng(0))
+    assert set(np.unique(y.detach().numpy())) == {0, 1 / 0.75}
+    assert abs(y.detach().numpy().mean() - 1) < 0.01
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+
+
+def test_dropout_draws_from_its_generator_alone():
+    x = np.ones(50)
+    a, b = [mg.dropout(x, 0.5, np.random.default_rng(7)).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(a, b)
+    generator = np.random.default_rng(7)
+    mg.dropout(x, 0.5, generator)
+    assert (mg.dropout(x, 0.5, generator).numpy() != a).any(), "a generator moves on"
+
+
+def test_dropout_tells_a_checkpoint_of_its_generator():
+    generator = np.random.default_rng(3)
+    before = generator.bit_generator.state
+    tape.thread.generators = {}
+    try:
+        mg.dropout(np.ones(4), 0.5, generator)
+        mg.dropout(np.ones(4), 0.5, generator)
+        ((told, state),) = tape.thread.generators.values()
+    finally:
+        tape.thread.generators = None
+    assert told is generator
+    assert state == before
+
+
+def test_dropout_refuses():
+    with pytest.raises(ValueError, match="dropout: p = 1.5, wanted a probability"):
+        mg.dropout(np.ones(2), 1.5, np.random.default_rng(0))
+    with pytest.raises(TypeError, match="dropout: wanted a numpy.random.Generator"):
+        mg.dropout(np.ones(2), 0.5, 0)
+    with pytest.raises(TypeError, match="dropout: wanted float32 or float64, got int64"):
+        mg.dropout(np.arange(2), 0.5, np.random.default_rng(0))
+
+
+def test_straight_through_is_the_first_and_differentiates_as_the_second():
+    x = mg.tensor([0.2, 0.7, 1e-30], requires_grad=True)
+    hard = mg.round(x)
+    y = mg.straight_through(hard, x * 3)
+    np.testing.assert_array_equal(y.detach().numpy(), hard.detach().numpy())
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 3, 3])
+    with pytest.raises(ValueError, match="wanted two of one shape"):
+        mg.straight_through(x, x[:2])
+
+
+def test_stop_gradient():
+    x = mg.tensor([2.0, 3.0], requires_grad=True)
+    (x * mg.stop_gradient(x)).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 3])
+    assert not mg.stop_gradient(x).requires_grad
+
+
+def test_higher_derivatives_of_softmax():
+    gradcheck(lambda x: mg.hessian(lambda x: mg.square(mg.softmax(x)).sum())(x), np.array([0.3, -1.0, 0.7]))
