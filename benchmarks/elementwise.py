@@ -1,4 +1,4 @@
-"""Elementwise kernels against NumPy's own, by size: forward, one thread up to the size where a second one pays.
+"""Elementwise kernels by size, against NumPy's own and against ours in one thread (which tells from where on two pay).
 
     python benchmarks/elementwise.py [--rounds 3]
 """
@@ -7,7 +7,7 @@ import numpy as np
 from side_by_side import main
 
 OPS = ["add", "mul", "exp", "log", "tanh", "sin", "sqrt", "maximum", "where"]
-CASES = [(name, dtype, size) for name in OPS for dtype in ("float32", "float64") for size in (1 << 12, 1 << 16, 1 << 20)]
+CASES = [(name, dtype, size) for name in OPS for dtype in ("float32", "float64") for size in (1 << 12, 1 << 16, 1 << 18, 1 << 20)]
 NUMPY = {"mul": np.multiply}
 
 
@@ -37,5 +37,12 @@ def with_numpy(case):
     return repeated(lambda: function(*inputs), case[2])
 
 
+def with_one_thread(case):
+    from minigrad.kernels import threads
+
+    threads.LARGE = case[2] + 1
+    return with_minigrad(case)
+
+
 if __name__ == "__main__":
-    main(__doc__, {"minigrad": with_minigrad, "numpy": with_numpy}, CASES, budget=0.3)
+    main(__doc__, {"minigrad": with_minigrad, "numpy": with_numpy, "one thread": with_one_thread}, CASES, budget=0.3)

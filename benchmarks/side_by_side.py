@@ -36,19 +36,16 @@ def busy_loop() -> subprocess.Popen:
 def main(description: str, peers: dict, cases: list, budget: float = 1.0) -> None:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="threads for every peer; all cores by default")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="cores that each peer may use")
     parser.add_argument("--busy", action="store_true", help="beside a process that keeps one core busy")
     parser.add_argument("--only", nargs="*", help="peers to run")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
+        os.sched_setaffinity(0, range(options.cores))
         print(json.dumps(seconds_per_call(peers[options.peer](cases[options.case]), budget)))
         return
-    environment = dict(os.environ)
-    if options.threads:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINIGRAD_NUM_THREADS"):
-            environment[name] = str(options.threads)
     names = [name for name in peers if not options.only or name in options.only]
     ours = names[0]
     neighbour = busy_loop() if options.busy else None
@@ -58,7 +55,8 @@ def main(description: str, peers: dict, cases: list, budget: float = 1.0) -> Non
             for _ in range(options.rounds):
                 for name in names:
                     command = [sys.executable, sys.argv[0], "--peer", name, "--case", str(k)]
-                    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+                    command += ["--cores", str(options.cores)]
+                    result = subprocess.run(command, capture_output=True, text=True)
                     if result.returncode:
                         print(f"{name} failed on {case}: {result.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                         continue

@@ -1,6 +1,6 @@
 """The worst error of the scalar functions of minigrad/kernels, in units in the last place (ULP).
 
-    python benchmarks/ulp.py                    # everything: some 10 minutes on 2 cores
+    python benchmarks/ulp.py                    # everything: a quarter of an hour on 2 idle cores
     python benchmarks/ulp.py exp tanh           # these functions
     python benchmarks/ulp.py --sample 1000000   # float32 on a sample as well
 

@@ -1,5 +1,7 @@
 """minigrad: tape-based automatic differentiation on NumPy and Numba."""
 
+from typing import TYPE_CHECKING, Any
+
 from minigrad.tape import enable_grad, no_grad
 from minigrad.tensor import Tensor, tensor
 from minigrad.ops import *  # every op of the table is public
@@ -7,3 +9,7 @@ from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, testing, tree
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...  # the ops

@@ -1,7 +1,8 @@
 """The command `minigrad`: train a task, sample from what it learnt.
 
-A task is a module of minigrad.models.tasks with a function `train`, whose annotated arguments are the command's options;
-its docstring's first line is what `minigrad tasks` prints. Bad input ends in one line on stderr and exit code 2.
+A task is a module of minigrad.models.tasks with a function `train`, whose annotated arguments are the command's
+options; its docstring is the help, the first line what `minigrad tasks` prints. Tasks are reached by name only.
+Bad input ends in one line on stderr and exit code 2.
 """
 
 import importlib
@@ -11,6 +12,13 @@ from pathlib import Path
 from typing import Annotated
 
 TASKS = "minigrad.models.tasks"
+HELP = """Train recurrent networks, and see what they have learnt.
+
+\b
+  minigrad train charlm                      an LSTM learns to write Python
+  minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
+  minigrad sample runs/book --prompt "Once"
+"""
 
 
 class BadInput(Exception):
@@ -19,25 +27,27 @@ class BadInput(Exception):
 
 def tasks() -> dict:
     """Modules of the tasks, by name."""
-    package = importlib.import_module(TASKS)
-    modules = {name: importlib.import_module(f"{TASKS}.{name}") for _, name, _ in pkgutil.iter_modules(package.__path__)}
+    names = [name for _, name, _ in pkgutil.iter_modules(importlib.import_module(TASKS).__path__)]
+    modules = {name: importlib.import_module(f"{TASKS}.{name}") for name in names}
     return {name: module for name, module in modules.items() if hasattr(module, "train")}
 
 
 def application():
     import typer
 
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-    train = typer.Typer(no_args_is_help=True, help="Train a task: `minigrad train charlm --help`.")
+    # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
+    plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
+    app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
+    train = typer.Typer(**plain, help="Train a task; `minigrad train charlm --help` tells its options.")
     app.add_typer(train, name="train")
     for name, module in tasks().items():
-        train.command(name, help=module.__doc__)(module.train)
+        train.command(name, help=module.__doc__, short_help=first_line(module))(module.train)
 
     @app.command("tasks")
     def list_tasks():
         """List the tasks, a line each."""
         for name, module in tasks().items():
-            print(f"{name:12} {module.__doc__.strip().splitlines()[0]}")
+            print(f"{name:12} {first_line(module)}")
 
     @app.command()
     def sample(
@@ -45,12 +55,13 @@ def application():
         prompt: Annotated[str, typer.Option(help="Text to begin with.")] = "",
         length: Annotated[int, typer.Option(min=1, help="Characters to add.")] = 500,
         temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest each time.")] = 0.8,
-        seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     ):
         """Print text from a trained character model."""
-        module = importlib.import_module(f"{TASKS}.training").task_of(run, tasks())
+        settings = importlib.import_module(f"{TASKS}.training").read_settings(run)
+        module = tasks().get(settings["task"])
         if not hasattr(module, "sample"):
-            raise BadInput(f"{run}: a run of {module.__name__.rpartition('.')[2]} has nothing to sample")
+            raise BadInput(f"{run}: a run of {settings['task']} has nothing to sample")
         for piece in module.sample(run, prompt, length, temperature, seed):
             print(piece, end="", flush=True)
         print()
@@ -58,19 +69,27 @@ def application():
     return app
 
 
+def first_line(module) -> str:
+    return module.__doc__.strip().splitlines()[0]
+
+
 def main() -> None:
+    """The command. BadInput, a full disk and too little memory end in a line on stderr and exit code 2."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a sample may have characters that this terminal has not
     try:
-        import typer  # noqa: F401
-    except ImportError:
-        sys.exit("minigrad: the command needs more packages: pip install 'minigrad[cli]'")
-    try:
-        application()()
+        try:
+            application()()
+        finally:
+            sys.stdout.flush()
     except BadInput as error:
-        print(f"minigrad: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except ImportError as error:
+        message = f"{error}; the command needs all of: pip install 'minigrad[cli]'"
+    except MemoryError as error:
+        message = f"not enough memory: {error}"
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"minigrad: {error.strerror or error}{where}", file=sys.stderr)
-        sys.exit(2)
-
-
+        message = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+        sys.stdout = None  # may be what is full; Python would complain again at exit
+    print("minigrad:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

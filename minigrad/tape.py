@@ -110,6 +110,7 @@ def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
     return found
 
 
+@np.errstate(all="ignore")  # a vjp may well compute inf - inf; the result shows what came of it
 def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
     """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
 
@@ -138,7 +139,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             if type(g) is DeferredProduct and (not getattr(node.op, "passes_products", False) or node in hooks):
                 g = g.value()
                 ours.add(node)
-            if hooks.data and node in hooks:
+            if hooks.data and node in hooks:  # type: ignore[attr-defined]  # len(hooks) is slow
                 g = call_hooks(node, g)
             if type(node) is Leaf if wanted is None else node in wanted:
                 # another leaf may have been sent the same array

@@ -58,7 +58,9 @@ def gradcheck(
             check_duality(of, xs, rng, rtol, atol)
         if second_order:
             cotangents = [(f"cotangent {k}", random_like(y, rng).requires_grad_()) for k, y in enumerate(outputs())]
-            check(lambda: pulled_back(outputs(), cotangents, leaves), leaves + cotangents, rng, eps, rtol, atol, "second ")
+            check(
+                lambda: pulled_back(outputs(), cotangents, leaves), leaves + cotangents, rng, eps, rtol, atol, "second "
+            )
     return True
 
 

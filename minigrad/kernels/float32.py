@@ -133,7 +133,7 @@ def split_exponential(x):
 
 
 def exp(x):
-    """e^x = 2^n e^r, with a polynomial of degree 6 for e^r. Worst error @exp@ ULP."""
+    """e^x = 2^n e^r, with a polynomial of degree 6 for e^r. Worst error 1.02 ULP."""
     x = np.float32(89) if x > np.float32(89) else x
     x = np.float32(-104) if x < np.float32(-104) else x
     n, t = split_exponential(x)
@@ -141,7 +141,7 @@ def exp(x):
 
 
 def expm1(x):
-    """e^x - 1 = 2^n t + (2^n - 1), of which the last part is exact where it matters. Worst error @expm1@ ULP.
+    """e^x - 1 = 2^n t + (2^n - 1), of which the last part is exact where it matters. Worst error 1.47 ULP.
 
     Powers are halved, since 2^128 is no float32, except for n = 0, where halves of subnormal numbers would be lost.
     """
@@ -173,7 +173,7 @@ def split_logarithm(x):
 
 
 def log(x):
-    """log x = e ln 2 + log(1 + f), with a polynomial of degree 11. Worst error @log@ ULP."""
+    """log x = e ln 2 + log(1 + f), with a polynomial of degree 11. Worst error 0.91 ULP."""
     e, f = split_logarithm(x)
     result = log_of_parts(e, f)
     result = result if x < INFINITY else x
@@ -181,7 +181,7 @@ def log(x):
 
 
 def log1p(x):
-    """log(1 + x) as for log; f = 2^-e x + (2^-e - 1) keeps the bits that 1 + x loses. Worst error @log1p@ ULP."""
+    """log(1 + x) as for log; f = 2^-e x + (2^-e - 1) keeps the bits that 1 + x loses. Worst error 1.45 ULP."""
     bits = np.int32(bits_of(ONE + x) - SQRT_HALF_BITS)
     e = bits >> np.int32(23)
     inverse_power = power_of_two(-e if e < np.int32(126) else np.int32(-126))
@@ -193,7 +193,7 @@ def log1p(x):
 
 
 def tanh(x):
-    """tanh |x| = h / (h + 1) with h = (e^(2|x|) - 1) / 2 = 2^(n - 1) t + (2^(n - 1) - 1/2). Worst error @tanh@ ULP.
+    """tanh |x| = h / (h + 1) with h = (e^(2|x|) - 1) / 2 = 2^(n - 1) t + (2^(n - 1) - 1/2). Worst error 1.81 ULP.
 
     Below 0.35 a quotient q is improved to h - h q, in which its own error hardly counts. Where n is large, neither does
     that of h, so the low part of ln 2 is left out. From 9.1 on the result is 1.
@@ -210,7 +210,7 @@ def tanh(x):
 
 
 def sigmoid(x):
-    """1 / (1 + e^-x) = 1 / (2^n t + (2^n + 1)) with e^-x = 2^n (1 + t). Worst error @sigmoid@ ULP.
+    """1 / (1 + e^-x) = 1 / (2^n t + (2^n + 1)) with e^-x = 2^n (1 + t). Worst error 1.95 ULP.
 
     Everything is multiplied by 2^-64, so that n can reach 150, where the result is the smallest subnormal number. From
     x = 30 on it is 1. The sum 2^n + 1 is exact up to n = 23; for n = 24, where to lose the 1 costs a ULP, t takes it.
@@ -225,18 +225,18 @@ def sigmoid(x):
 
 
 def softplus(x):
-    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), the latter by a polynomial in e^-|x|. Worst error @softplus@ ULP."""
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), the latter by a polynomial in e^-|x|. Worst error 1.86 ULP."""
     e = exp(-np.abs(x))
     return fma(e * e, horner(e, LOG1P_UNIT), e) + (ZERO if x < ZERO else x)
 
 
 def log_sigmoid(x):
-    """log(1 / (1 + e^-x)) = -softplus(-x). Worst error @log_sigmoid@ ULP."""
+    """log(1 / (1 + e^-x)) = -softplus(-x). Worst error 1.86 ULP."""
     return -softplus(-x)
 
 
 def erf(x):
-    """x times a polynomial in x^2 up to 1, from there 1 - 2^p(x), p a polynomial of degree 6. Worst error @erf@ ULP."""
+    """x times a polynomial in x^2 up to 1, from there 1 - 2^p(x), p a polynomial of degree 6. Worst error 1.14 ULP."""
     a = np.abs(x)
     a = np.float32(4) if a > np.float32(4) else a
     centre = fma(a, horner(a * a, ERF_CENTRE), a)
@@ -278,19 +278,19 @@ def sin_of_parts(n, r):
 
 
 def sin(x):
-    """sin(n pi/2 + r), by polynomials in r of degree 7 and 8. Worst error @sin@ ULP."""
+    """sin(n pi/2 + r), by polynomials in r of degree 7 and 8. Worst error 1.58 ULP."""
     n, r = reduce_angle(x, 0.0)
     return sin_of_parts(n, r)
 
 
 def cos(x):
-    """sin(x + pi/2). Worst error @cos@ ULP."""
+    """sin(x + pi/2). Worst error 1.59 ULP."""
     n, r = reduce_angle(x, 1.0)
     return sin_of_parts(n, r)
 
 
 def tan(x):
-    """tan r or -1 / tan r, by a polynomial of degree 15 whose last step is taken in float64. Worst error @tan@ ULP."""
+    """tan r or -1 / tan r, by a polynomial of degree 15 whose last step is taken in float64. Worst error 1.65 ULP."""
     n, r = reduce_angle(x, 0.0)
     square = r * r
     tangent = np.float32(fma(r * square, np.float64(horner(np.float32(square), TAN)), r))
@@ -299,7 +299,7 @@ def tan(x):
 
 
 def rsqrt(x):
-    """1 / sqrt(x): two roundings. Worst error @rsqrt@ ULP."""
+    """1 / sqrt(x): two roundings. Worst error 1.49 ULP."""
     return ONE / np.sqrt(x)
 
 
@@ -307,7 +307,7 @@ def pow(x, y):
     """x^y = 2^(y log2 |x|), in float64, with the special cases of C99's Annex F.
 
     log2(1 + f) = log2((1 + s) / (1 - s)) with s = f / (2 + f): the quotient in float32, and one Newton step with the
-    derivative 1 / (2 + f) = (1 - s) / 2. Zeros, infinities and NaN of x pass through as e. Worst error @pow@ ULP in
+    derivative 1 / (2 + f) = (1 - s) / 2. Zeros, infinities and NaN of x pass through as e. Worst error 0.53 ULP in
     2^26 samples.
     """
     a = np.abs(x)
@@ -345,7 +345,7 @@ def split_arcsin(a):
 
 
 def arcsin(x):
-    """A polynomial up to 1/2, from there pi/2 - 2 arcsin(sqrt((1 - x) / 2)). Worst error @arcsin@ ULP.
+    """A polynomial up to 1/2, from there pi/2 - 2 arcsin(sqrt((1 - x) / 2)). Worst error 1.31 ULP.
 
     One half of pi/2 is added last: next to the other half the first, large term loses nothing.
     """
@@ -356,7 +356,7 @@ def arcsin(x):
 
 
 def arccos(x):
-    """pi/2 - arcsin x up to 1/2, from there 2 arcsin(sqrt((1 - x) / 2)), reflected for x < 0. Worst error @arccos@ ULP."""
+    """pi/2 - arcsin x up to 1/2, from there 2 arcsin(sqrt((1 - x) / 2)), reflected for x < 0. Worst error 1.26 ULP."""
     a = np.abs(x)
     root, rest = split_arcsin(a)
     angle = root + rest
@@ -371,7 +371,7 @@ def arctan_unit(t):
 
 
 def arctan(x):
-    """A polynomial of degree 21 up to 1, from there pi/2 - arctan(1 / x). Worst error @arctan@ ULP."""
+    """A polynomial of degree 21 up to 1, from there pi/2 - arctan(1 / x). Worst error 1.79 ULP."""
     a = np.abs(x)
     angle = arctan_unit(ONE / a if a > ONE else a)
     return np.copysign(HALF * PI_HIGH - angle if a > ONE else angle, x)
@@ -379,7 +379,7 @@ def arctan(x):
 
 def arctan2(y, x):
     """The angle of the point (x, y), from -pi to pi: the arctangent of the quotient of the smaller by the larger of |x|
-    and |y|, reflected at the diagonal and at the vertical axis. Worst error @arctan2@ ULP in 2^26 samples.
+    and |y|, reflected at the diagonal and at the vertical axis. Worst error 1.70 ULP in 2^26 samples.
     """
     a, b = np.abs(x), np.abs(y)
     is_steep = b > a
@@ -397,7 +397,7 @@ def half_exp(a):
 
 
 def sinh(x):
-    """e^|x| / 2 - 1 / (2 e^|x|), below 1 an odd polynomial of degree 9. Worst error @sinh@ ULP."""
+    """e^|x| / 2 - 1 / (2 e^|x|), below 1 an odd polynomial of degree 9. Worst error 1.62 ULP."""
     a = np.abs(x)
     half = half_exp(a)
     square = a * a
@@ -406,7 +406,7 @@ def sinh(x):
 
 
 def cosh(x):
-    """e^|x| / 2 + 1 / (2 e^|x|). Worst error @cosh@ ULP."""
+    """e^|x| / 2 + 1 / (2 e^|x|). Worst error 1.47 ULP."""
     half = half_exp(np.abs(x))
     return half + QUARTER / half
 

@@ -160,8 +160,8 @@ def _cross_entropy_sample(d):
 def cross_entropy(logits, targets, reduction="mean", ignore_index=-100):
     """-log of the probability that softmax(logits) gives the targets.
 
-    logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape the logits of
-    a sequence, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes. Where a target is
+    logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape a
+    sequence's, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes. Where a target is
     ignore_index the loss is 0, and the mean does not count it (it is NaN if nothing is left).
 
     Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.

@@ -68,6 +68,7 @@ class Op:
         self.sample = sample
         self.doc = doc
         self.variadic = variadic
+        self.call: Callable  # the public function; set when it is made
         wanted = {i: [p for p in inspect.signature(f).parameters][1:] for i, f in vjps.items()}
         self.saves = sorted({name for names in wanted.values() for name in names})
         self.plans = [
@@ -121,7 +122,7 @@ class Op:
         if self.variadic:
             vjp, plan = self.plans[0]
             return vjp(g, *[saved[k] for k in plan])
-        pulled = []
+        pulled: list = []
         for parent, plan in zip(node.inputs, self.plans):
             if parent is None or plan is None or (useful is not None and parent not in useful):
                 pulled.append(None)
@@ -430,7 +431,7 @@ def elementwise(
 
 
 def _unary(this: Elementwise, kernels: _Kernels):
-    keep = this.keep
+    keep, differentiable = this.keep, bool(this.derivatives)
 
     def call(x):
         mode = thread.mode
@@ -444,7 +445,7 @@ def _unary(this: Elementwise, kernels: _Kernels):
         y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        if parent is None or mode is OFF:
+        if parent is None or mode is OFF or not differentiable:
             return Tensor(y, None)
         return Tensor(y, Node(this, (parent,), None, keep(y, array), y.shape, y.dtype, call_site()))
 
@@ -452,7 +453,7 @@ def _unary(this: Elementwise, kernels: _Kernels):
 
 
 def _binary(this: Elementwise, kernels: _Kernels):
-    keep = this.keep
+    keep, differentiable = this.keep, bool(this.derivatives)
 
     def call(a, b):
         mode = thread.mode
@@ -467,9 +468,12 @@ def _binary(this: Elementwise, kernels: _Kernels):
         else:
             z, q = b if type(b) in (int, float) else as_array(b), None
         try:
-            if type(x) is type(z) and x.dtype is z.dtype:
-                kernel = kernels[x.dtype]
-                y = kernel(x, z) if x.size < threads.LARGE else threads.split(kernel, x, z)
+            like = x if type(x) is np.ndarray else z
+            if type(like) is np.ndarray and getattr(x, "dtype", like.dtype) is getattr(z, "dtype", like.dtype) and (
+                x is like and type(z) is np.ndarray or like.dtype.kind == "f"
+            ):  # of one dtype, or a float array and a Python number, which is weak
+                kernel = kernels[like.dtype]
+                y = kernel(x, z) if like.size < threads.LARGE else threads.split(kernel, x, z)
             else:
                 (x, z), dtype = this.unify(x, z)
                 y = threads.split(kernels[dtype], x, z)
@@ -477,7 +481,7 @@ def _binary(this: Elementwise, kernels: _Kernels):
             this.complain((x, z), {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        if (p is None and q is None) or mode is OFF:
+        if (p is None and q is None) or mode is OFF or not differentiable:
             return Tensor(y, None)
         return Tensor(y, Node(this, (p, q), None, keep(y, x, z), y.shape, y.dtype, call_site()))
 

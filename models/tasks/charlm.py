@@ -8,6 +8,7 @@ After Karpathy 2015 ("The unreasonable effectiveness of recurrent neural network
 import hashlib
 import math
 import sysconfig
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,11 @@ import minigrad as mg
 from minigrad import nn, optim, tree
 from minigrad.cli import BadInput
 from minigrad.models import Recurrent
-from minigrad.models.tasks.training import Run, cell_named, load_weights, read_settings
+from minigrad.models.tasks.training import Run, cell_named, load_weights, read_weights
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for characters that are too rare to learn
 STANDARD_LIBRARY = 2_000_000  # characters of it that make up the default text
+HELD_OUT = 200_000  # at most so many characters are told at an evaluation
 
 
 class CharacterModel(nn.Module):
@@ -43,38 +45,39 @@ class CharacterModel(nn.Module):
 
 
 def train(
-    text: Annotated[Path | None, typer.Option(help="Text file (UTF-8); the Python standard library's source.")] = None,
+    text: Annotated[Path | None, typer.Option(help="UTF-8 text.  [default: Python's standard library]")] = None,
     cell: Annotated[str, typer.Option(help="rnn, lstm, gru or path/to/file.py:Class.")] = "lstm",
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units a layer.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 1,
     embedding: Annotated[int, typer.Option(min=1, help="Size of a character's embedding.")] = 64,
-    dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Dropout between layers.")] = 0.0,
+    dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Dropout between layers, if several.")] = 0.0,
     batch: Annotated[int, typer.Option(min=1, help="Streams read side by side.")] = 32,
     length: Annotated[int, typer.Option(min=1, help="Characters a step.")] = 64,
-    steps: Annotated[int, typer.Option(min=0, help="Training steps; 0: 3,000, or as the resumed run has it.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.  [default: 3000]")] = None,
     lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate at its highest.")] = 3e-3,
     every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 250,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout and samples.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/charlm"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False,
 ):
     settings = {
         "text": str(text.absolute()) if text else None, "cell": cell_path(cell), "hidden": hidden, "layers": layers,
         "embedding": embedding, "dropout": dropout, "batch": batch, "length": length, "steps": steps, "lr": lr,
         "every": every, "seed": seed,
     }  # fmt: skip
-    run = Run("charlm", out, settings, resume)
+    run = Run(train, out, settings, resume)
     options = run.settings
     options["steps"] = options["steps"] or 3000
-    characters = read_text(Path(options["text"]) if options["text"] else None)
-    vocabulary = options.setdefault("vocabulary", vocabulary_of(characters))
+    characters = read_text(options["text"])
     digest = hashlib.sha256(characters.encode()).hexdigest()
     if options.setdefault("sha256", digest) != digest:
         raise BadInput(f"{options['text'] or 'the default text'} is not the text that {out} was trained on")
+    vocabulary = options.setdefault("vocabulary", vocabulary_of(characters))
     numbers = encode(characters, vocabulary)
     split = len(numbers) * 9 // 10
-    training = streams(numbers[:split], options["batch"], options["length"])
-    held_out = streams(numbers[split:], min(options["batch"], 16), options["length"])
+    training = side_by_side(numbers[:split], options["batch"], options["length"])
+    rest = numbers[split:][:HELD_OUT]
+    held_out = side_by_side(rest, min(16, max(1, len(rest) // (options["length"] + 1))), options["length"])
 
     nn.manual_seed(options["seed"])
     model = model_of(options)
@@ -110,37 +113,46 @@ def train(
         model.eval()
         text = "".join(generate(model, vocabulary, "", 200, 0.8, draws))
         model.train()
-        return text
+        return textwrap.indent(text, "  | ", lambda line: True)
 
     def position() -> dict:
-        leaves = tree.flatten(state)[0] if state is not None else []
-        return {f"state{k}": leaf for k, leaf in enumerate(leaves)}
+        return {f"state{k}": leaf for k, leaf in enumerate(tree.flatten(state)[0])} if state is not None else {}
 
     def restore(kept: dict) -> None:
         nonlocal state
         if kept:
-            with mg.no_grad():
-                _, template = model(mg.tensor(training[:1]))
             leaves = [mg.tensor(kept[f"state{k}"]) for k in range(len(kept))]
-            state = tree.unflatten(tree.flatten(template)[1], leaves)
+            state = tree.unflatten(tree.flatten(like)[1], leaves)
 
+    with mg.no_grad():
+        _, like = model(mg.tensor(training[:1]))  # here and not in `restore`: dropout may draw from the generator
+    parameters = sum(parameter.size for parameter in model.parameters())
+    print(
+        f"{options['cell']}, {parameters:,} parameters; {len(vocabulary)} different characters, "
+        f"{training.size:,} to train on and {held_out.size:,} held out",
+        flush=True,
+    )
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "generator": nn.default_generator}
     run.train(
-        dict(model=model, optimizer=optimizer, schedule=schedule, generator=nn.default_generator), position, restore,
-        step, evaluate, size=options["batch"] * options["length"], unit="characters", after=sample_text,
+        parts, position, restore, step, evaluate, size=options["batch"] * options["length"], unit="characters",
+        loss_unit="nats a character", shown="bits_per_character", after=sample_text,
     )  # fmt: skip
 
 
 def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
     """Text from the model of a run, in pieces: the prompt and `length` more characters."""
-    options = read_settings(folder)
+    if not math.isfinite(temperature):
+        raise BadInput(f"--temperature {temperature}: wanted a finite number")
+    arrays, options = read_weights(folder)
+    vocabulary = options["vocabulary"]
+    unknown = sorted(set(prompt) - set(vocabulary))
+    if unknown and UNKNOWN not in vocabulary:
+        raise BadInput(f"--prompt: the model has never seen {' '.join(map(repr, unknown))}")
     model = model_of(options)
     model.eval()
-    load_weights(folder, model)
-    unknown = sorted(set(prompt) - set(options["vocabulary"]))
-    if unknown and UNKNOWN not in options["vocabulary"]:
-        raise BadInput(f"--prompt: the model has never seen {' '.join(map(repr, unknown))}")
+    load_weights(model, arrays, folder)
     yield prompt
-    yield from generate(model, options["vocabulary"], prompt, length, temperature, np.random.default_rng(seed))
+    yield from generate(model, vocabulary, prompt, length, temperature, np.random.default_rng(seed))
 
 
 def generate(model, vocabulary: str, prompt: str, length: int, temperature: float, generator) -> Iterator[str]:
@@ -150,6 +162,8 @@ def generate(model, vocabulary: str, prompt: str, length: int, temperature: floa
         for _ in range(length):
             logits, state = model(mg.tensor(given), state)
             scores = logits[-1, 0].numpy().astype(np.float64)
+            if not np.isfinite(scores).all():
+                raise BadInput("the model's scores are not finite: its training went astray; try a smaller --lr")
             if temperature:
                 chances = np.exp((scores - scores.max()) / temperature)
                 choice = generator.choice(len(scores), p=chances / chances.sum())
@@ -183,17 +197,17 @@ def cell_path(cell: str) -> str:
     return f"{Path(path).absolute()}:{name}" if colon else cell
 
 
-def read_text(path: Path | None) -> str:
-    """The text of a file, or by default as much of the Python standard library's source as makes a few million."""
+def read_text(path: str | None) -> str:
+    """The text of a file, or by default as much of the Python standard library's source as makes two million."""
     if path is None:
         files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
         return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)[:STANDARD_LIBRARY]
-    if not path.is_file():
-        raise BadInput(f"--text {path}: there is no such file")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"--text {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"--text {path}: not UTF-8 text (byte {error.start})") from None
+        raise BadInput(f"--text {path}: not UTF-8 text (byte {error.start})") from error
     if "\0" in text:
         raise BadInput(f"--text {path}: not text (it has zero bytes)")
     if not text:
@@ -202,10 +216,12 @@ def read_text(path: Path | None) -> str:
 
 
 def vocabulary_of(text: str) -> str:
-    """The characters of a text, in order; those that make up less than a hundred-thousandth of it become one."""
+    """The characters of a text, in order; of more than 256, those rarer than one in a hundred thousand become one."""
     counts = Counter(text)
+    if len(counts) <= 256:
+        return "".join(sorted(counts))
     common = {c for c, n in counts.items() if n * 100_000 >= len(text)}
-    return "".join(sorted(common)) + (UNKNOWN if len(common) < len(counts) else "")
+    return "".join(sorted(common | {UNKNOWN}))
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
@@ -214,12 +230,12 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
     return np.array([number.get(c, unknown) for c in text], dtype=np.int64)
 
 
-def streams(numbers: np.ndarray, batch: int, length: int) -> np.ndarray:
-    """(time, batch): the text in `batch` pieces, side by side."""
+def side_by_side(numbers: np.ndarray, batch: int, length: int) -> np.ndarray:
+    """(time, batch): the text in `batch` streams."""
     rows = len(numbers) // batch
     if rows < length + 1:
         raise BadInput(
-            f"the text is too short: {batch} streams of {length} + 1 characters need {batch * (length + 1)}, and this "
-            f"part of it has {len(numbers)}; take a longer text, or a smaller --batch or --length"
+            f"the text is too short: {batch} streams of {length} + 1 characters are {batch * (length + 1)}, and there "
+            f"are {len(numbers)} in this part of it; take a longer text, or a smaller --batch or --length"
         )
     return np.ascontiguousarray(numbers[: rows * batch].reshape(batch, rows).T)

@@ -13,8 +13,9 @@ import typer
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.cli import BadInput
 from minigrad.models import ConvLSTM
-from minigrad.models.tasks.training import Run
+from minigrad.models.tasks.training import Run, save_figure
 
 FRAME, DIGIT, PATCH, FRAMES = 24, 8, 2, 10
 HELD_OUT_DIGITS = 360  # of the 1,797: films of the evaluation are made of digits that training never shows
@@ -56,17 +57,20 @@ def train(
     kernel: Annotated[int, typer.Option(min=1, help="Size of the kernels, odd.")] = 5,
     layers: Annotated[int, typer.Option(min=1, help="Layers of encoder and forecaster.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Films a step.")] = 16,
-    steps: Annotated[int, typer.Option(min=0, help="Training steps; 0: 1,000, or as the resumed run has it.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.  [default: 1000]")] = None,
     lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate.")] = 2e-3,
     every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and films.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nextframe"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False,
 ):
-    settings = dict(
-        hidden=hidden, kernel=kernel, layers=layers, batch=batch, steps=steps, lr=lr, every=every, seed=seed
-    )
-    run = Run("nextframe", out, settings, resume)
+    if kernel % 2 == 0:
+        raise BadInput(f"--kernel {kernel}: wanted an odd number, so that a frame keeps its size")
+    settings = {
+        "hidden": hidden, "kernel": kernel, "layers": layers, "batch": batch, "steps": steps, "lr": lr, "every": every,
+        "seed": seed,
+    }  # fmt: skip
+    run = Run(train, out, settings, resume)
     options = run.settings
     options["steps"] = options["steps"] or 1000
     digits = load_digits()
@@ -100,8 +104,8 @@ def train(
         }
 
     run.train(
-        dict(model=model, optimizer=optimizer, schedule=schedule, films=films), lambda: {}, lambda kept: None, step,
-        evaluate, size=options["batch"], unit="films",
+        {"model": model, "optimizer": optimizer, "schedule": schedule, "films": films}, lambda: {}, lambda kept: None,
+        step, evaluate, size=options["batch"], unit="films", loss_unit="nats a frame", shown="held_out_loss",
     )  # fmt: skip
 
 
@@ -144,12 +148,10 @@ def moving_digits(digits: np.ndarray, films: int, generator, count: int = 2) -> 
 
 def draw_films(film: np.ndarray, told: np.ndarray, path: Path, shown: int = 3) -> None:
     """What was seen, what came next, and what was told, for a few films, as a PNG."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2 * shown, 2 * FRAMES, figsize=(FRAMES * 1.3, shown * 1.5), layout="constrained")
+    figure = Figure(figsize=(FRAMES * 1.3, shown * 1.5), layout="constrained")
+    axes = figure.subplots(2 * shown, 2 * FRAMES)
     for axis in axes.flat:
         axis.set_axis_off()
     for k in range(shown):
@@ -159,5 +161,4 @@ def draw_films(film: np.ndarray, told: np.ndarray, path: Path, shown: int = 3) -
                 axes[2 * k + 1, t].imshow(told[t - FRAMES, k], cmap="gray_r", vmin=0, vmax=1)
         for row, label in ((2 * k, "truth"), (2 * k + 1, "told")):
             axes[row, 0].text(-0.1, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -68,6 +68,7 @@ def test_conv_transpose2d_is_pytorchs(size, kernel, stride, padding, extra, dila
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Using padding=.same.")
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans())
 def test_conv1d_is_pytorchs(length, kernel, stride, padding, dilation, same):
     torch = pytest.importorskip("torch")

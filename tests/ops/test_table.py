@@ -4,10 +4,12 @@ import copy
 import importlib
 import pkgutil
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad.ops
@@ -17,7 +19,9 @@ from minigrad.tensor import numpy_rules
 from minigrad.testing import Draw, broadcastable_shapes, gradcheck, shapes
 
 MODULES = [importlib.import_module(f"minigrad.ops.{m.name}") for m in pkgutil.iter_modules(minigrad.ops.__path__)]
-FUNCTIONS = {f.op.name: f for module in MODULES for f in vars(module).values() if isinstance(getattr(f, "op", None), Op)}
+FUNCTIONS = {
+    f.op.name: f for module in MODULES for f in vars(module).values() if isinstance(getattr(f, "op", None), Op)
+}
 EACH = pytest.mark.parametrize("name", sorted({**table, **composites}))
 EACH_OP = pytest.mark.parametrize("name", sorted(table))
 EACH_DIFFERENTIABLE = pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_shape_rule_accepts_what_forward_accepts(name, data):
         shape = draw.draw(shapes(min_side=0, max_side=3))
         if a.dtype == bool:
             return draw.mask(shape)
-        return draw.array(shape, 0.3, 0.9) if is_float(a) else draw.indices(shape, 2)
+        return draw.array(shape, 0.3, 0.9) if is_float(a) else draw.indices(shape, 1)
 
     inputs = [each(x, reshaped) for x in inputs]
     wanted = None
@@ -185,8 +189,6 @@ def test_shape_rule_accepts_what_forward_accepts(name, data):
     except np.linalg.LinAlgError:
         return  # the values' fault
     except (ValueError, TypeError, IndexError) as error:
-        if "out of bounds" in str(error) and not isinstance(wanted, Exception):
-            return
         assert not isinstance(wanted, list), f"the shape rule gives {wanted}, but the op raises {error!r}"
         assert re.match(rf"{name}[(:]", str(error)), "an error names the op and what it got"
         return
@@ -239,22 +241,21 @@ def test_backward_changes_nothing_that_it_was_given(name, data):
 
 LAYOUTS = {
     "strided": lambda a: np.repeat(a, 2, -1)[..., ::2] if a.ndim else a,
-    "reversed": lambda a: np.flip(np.ascontiguousarray(np.flip(a))),
-    "fortran": np.asfortranarray,
+    "reversed": lambda a: np.flip(np.flip(a).copy()) if a.ndim else a,
+    "fortran": lambda a: np.array(a, order="F"),
     "read-only": lambda a: np.broadcast_to(a, (1, *a.shape))[0, ...],
 }
 
 
 @EACH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=4)
-@given(data=st.data())
-def test_memory_layout_does_not_matter(name, layout, dtype, data):
+@given(data=st.data(), layout=st.sampled_from(sorted(LAYOUTS)))
+def test_memory_layout_does_not_matter(name, dtype, data, layout):
     inputs, params = drawn(name, Draw(data), dtype)
     laid_out = [each(x, LAYOUTS[layout]) for x in inputs]
-    close = dict(rtol=1e-12, atol=1e-12) if dtype == "float64" else dict(rtol=1e-5, atol=1e-6)
-    pairs = list(zip(listed(call(name, inputs, params)), listed(call(name, as_they_are(laid_out), params)), strict=True))
+    close = {"rtol": 1e-12, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-5, "atol": 1e-6}
+    results = listed(call(name, inputs, params)), listed(call(name, as_they_are(laid_out), params))
+    pairs = list(zip(*results, strict=True))
     if any(has_gradient(name, k, x) for k, x in enumerate(inputs)):
         pairs += zip(gradients(name, inputs, params), gradients(name, laid_out, params, wrap=as_they_are), strict=True)
     for a, b in pairs:
@@ -335,3 +336,10 @@ def test_numpy_functions_of_tensors_are_ops(rule, data):
     for a, b in zip(listed(function(*tensors, **params)), listed(function(*inputs, **params)), strict=True):
         assert isinstance(a, Tensor) and a.requires_grad == (wanted and a.dtype.kind == "f")
         np.testing.assert_allclose(a.detach().numpy(), b, rtol=1e-12, atol=1e-14)
+
+
+def test_a_broken_vjp_is_noticed():
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import mutation
+
+    assert mutation.survivors() == []
