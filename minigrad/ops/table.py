@@ -22,7 +22,7 @@ import numpy as np
 from minigrad import tape
 from minigrad.kernels import loops, threads
 from minigrad.tape import OFF, RAW, Node, Pick, call_site, thread
-from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
+from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, unwrap
 
 table: dict[str, "Op"] = {}
 composites: dict[str, Callable] = {}  # public functions that are built of ops, and tested like them
@@ -478,7 +478,7 @@ def _binary(this: Elementwise, kernels: _Kernels):
                 (x, z), dtype = this.unify(x, z)
                 y = threads.split(kernels[dtype], x, z)
         except (ValueError, TypeError) as error:
-            this.complain((x, z), {}, error)
+            this.complain(unwrap((a, b)), {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
         if (p is None and q is None) or mode is OFF or not differentiable:
@@ -500,7 +500,7 @@ def _nary(this: Elementwise, kernels: _Kernels):
             arrays, dtype = this.unify(*arrays)
             y = np.asarray(threads.split(this.kernels[dtype], *arrays))
         except (ValueError, TypeError) as error:
-            this.complain(arrays, {}, error)
+            this.complain(unwrap(operands), {}, error)
         out = Tensor(y)
         if thread.mode is not OFF and any(parents):
             out._node = Node(this, parents, None, this.keep(y, *arrays), y.shape, y.dtype, call_site())

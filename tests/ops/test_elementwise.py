@@ -207,9 +207,9 @@ REFERENCES = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "softplus": lambda x: np.logaddexp(x, 0),
     "log_sigmoid": lambda x: -np.logaddexp(-x, 0),
-    "relu": lambda x: np.maximum(x, 0),
+    "relu": lambda x: np.where(x < 0, 0, x),
 }
-BY_UFUNC = {op.name: f for f, op in RULES.values() if isinstance(f, np.ufunc) and f.nin == len(op.inputs)}
+BY_UFUNC = {op.name: f for f, op in RULES.values() if isinstance(f, np.ufunc) and f is not np.float_power}
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_UFUNC) | set(REFERENCES)))
@@ -224,7 +224,7 @@ def test_infinities_nan_signed_zero_and_subnormals_are_ieees(name, dtype):
     tiny = float(np.finfo(dtype).smallest_subnormal)
     np.testing.assert_allclose(y, wanted, rtol=4 * np.finfo(dtype).eps, atol=2 * tiny if wanted.dtype != bool else 0)
     zeros = (wanted == 0) & (y == 0)
-    if wanted.dtype != bool:
+    if wanted.dtype != bool and name not in ("maximum", "minimum"):  # which of two zeros, NumPy leaves open
         np.testing.assert_array_equal(np.signbit(y[zeros]), np.signbit(wanted[zeros]))
 
 

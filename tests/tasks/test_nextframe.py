@@ -1,0 +1,99 @@
+"""A ConvLSTM that continues films of moving digits."""
+
+import sys
+
+import numpy as np
+import pytest
+
+for needed in ("typer", "tqdm", "matplotlib", "safetensors", "sklearn"):
+    pytest.importorskip(needed)
+
+import minigrad as mg
+from minigrad import cli, io, nn
+from minigrad.models.tasks import nextframe
+
+SIZES = ("--hidden", "2", "--kernel", "3", "--batch", "2", "--every", "2")
+
+
+@pytest.fixture
+def minigrad(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["minigrad", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return (stop.value.code or 0, *capsys.readouterr())
+
+    return call
+
+
+def test_a_run_and_a_resumed_one(minigrad, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    code, out, err = minigrad("train", "nextframe", "--out", whole, *SIZES, "--steps", 5)
+    assert code == 0 and err == "" and "held out loss" in out
+    assert (whole / "prediction.png").read_bytes().startswith(b"\x89PNG")
+    assert (whole / "log.csv").read_text().count("\n") == 4
+
+    before = nextframe.optim.Schedule.step
+
+    def interrupt(self):
+        before(self)
+        if self.count == 3:
+            raise_interrupt()
+
+    def raise_interrupt():
+        import signal
+
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nextframe.optim.Schedule, "step", interrupt)
+        assert minigrad("train", "nextframe", "--out", parts, *SIZES, "--steps", 5)[0] == 130
+    assert minigrad("train", "nextframe", "--out", parts, "--resume")[0] == 0
+    for name in ("weights.safetensors", "checkpoint.safetensors"):
+        a, b = (io.load(run / name)[0] for run in (whole, parts))
+        assert a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+    code, _, err = minigrad("sample", whole)
+    assert code == 2 and "nothing to sample" in err and err.count("\n") == 1
+
+
+def test_bad_kernel(minigrad, tmp_path):
+    code, _, err = minigrad("train", "nextframe", "--out", tmp_path / "run", "--kernel", 4)
+    assert code == 2 and "--kernel 4" in err and not (tmp_path / "run").exists()
+
+
+def test_patches():
+    film = np.random.default_rng(0).random((2, 3, 24, 24))
+    patches = nextframe.to_patches(film)
+    assert patches.shape == (2, 3, 4, 12, 12)
+    np.testing.assert_array_equal(patches[:, :, :, 5, 7], film[:, :, 10:12, 14:16].reshape(2, 3, 4))
+    np.testing.assert_array_equal(nextframe.from_patches(patches), film)
+
+
+def test_films():
+    digits = nextframe.load_digits()
+    assert digits.shape == (1797, 8, 8) and digits.min() == 0 and digits.max() == 1
+    ones = np.ones((1, 8, 8), np.float32)
+    film = nextframe.moving_digits(ones, 50, np.random.default_rng(0), count=1)
+    assert film.shape == (20, 50, 24, 24) and film.dtype == np.float32
+    assert (film.sum(axis=(-1, -2)) == 64).all()  # a digit never leaves the frame, even in part
+    places = np.stack([film.max(axis=axis).argmax(axis=-1) for axis in (-1, -2)], axis=-1)
+    moves = np.diff(places, axis=0)
+    assert np.abs(moves).max() <= 3 and (moves != 0).any(axis=(0, 2)).all()
+    assert ((moves[1:] * moves[:-1]) < 0).any()  # they bounce
+
+
+def test_forecast_and_loss():
+    nn.manual_seed(0)
+    model = nextframe.Forecaster(3, 3, 2)
+    film = nextframe.moving_digits(nextframe.load_digits(), 2, np.random.default_rng(0))
+    logits = model(mg.tensor(film[:10]), 10).numpy().astype(np.float64)
+    assert logits.shape == (10, 2, 24, 24)
+    chances = 1 / (1 + np.exp(-logits))
+    truth = film[10:]
+    nats = -(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).sum() / (10 * 2)
+    assert nextframe.cross_entropy_of(model, film).item() == pytest.approx(nats, rel=1e-5)
+    nextframe.cross_entropy_of(model, film).backward()
+    used = {name for name, parameter in model.named_parameters() if np.abs(parameter.grad.numpy()).max() > 0}
+    # the forecaster's first layer is given nothing, so what would read it learns nothing
+    assert {name for name, _ in model.named_parameters()} - used == {"forecaster.weight_ih_l0"}
