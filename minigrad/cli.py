@@ -60,7 +60,7 @@ def application():
         """Print text from a trained character model."""
         settings = importlib.import_module(f"{TASKS}.training").read_settings(run)
         module = tasks().get(settings["task"])
-        if not hasattr(module, "sample"):
+        if module is None or not hasattr(module, "sample"):
             raise BadInput(f"{run}: a run of {settings['task']} has nothing to sample")
         for piece in module.sample(run, prompt, length, temperature, seed):
             print(piece, end="", flush=True)
@@ -79,7 +79,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")  # a sample may have characters that this terminal has not
     try:
         try:
-            application()()
+            application()(prog_name="minigrad")
         finally:
             sys.stdout.flush()
     except BadInput as error:
@@ -90,6 +90,9 @@ def main() -> None:
         message = f"not enough memory: {error}"
     except OSError as error:
         message = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
-        sys.stdout = None  # may be what is full; Python would complain again at exit
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = None  # it is what is full; Python would complain again at exit
     print("minigrad:", " ".join(message.split()), file=sys.stderr)
     sys.exit(2)

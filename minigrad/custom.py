@@ -260,12 +260,9 @@ class _CheckpointedCall:
     def refuse_changed(self, node, run: _Run) -> None:
         """Raise if an array that f read was changed in place between the first run and this one."""
         for inner in run.inside if tape.mutations.latest > node.seq else ():
-            for value in inner.saved:
-                for array in value if isinstance(value, tuple) else (value,):
-                    if isinstance(array, np.ndarray):
-                        _, time = tape.mutations.times.get(id(tape.memory_of(array)), (None, 0))
-                        if node.seq < time < run.start:
-                            raise RuntimeError(
-                                f"backward of {self.name}: an array {Spec(array.shape, array.dtype)} that it reads was "
-                                f"changed in place after {node.line} recorded it; change a copy, or call backward first"
-                            )
+            array = tape.mutations.changed(inner, after=node.seq, before=run.start)
+            if array is not None:
+                raise RuntimeError(
+                    f"backward of {self.name}: an array {Spec(array.shape, array.dtype)} that it reads was "
+                    f"changed in place after {node.line} recorded it; change a copy, or call backward first"
+                )

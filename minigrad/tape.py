@@ -10,11 +10,13 @@ the sum of what *all* its consumers send back, so all of them must have been vis
 created after what it consumes. Creation order is a topological order that costs one counter.
 """
 
+import inspect
 import itertools
+import math
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ContextDecorator
 from operator import attrgetter
 from pathlib import Path
@@ -33,10 +35,7 @@ class _Mode(threading.local):
     arrays; so the vjps run when nobody will differentiate their result.
     """
 
-    def __init__(self):  # runs once in each thread
-        self.mode = ON
-        self.outer = []  # the modes that the context managers will go back to
-
+    mode = ON
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
 
 
@@ -49,10 +48,11 @@ class Node:
 
     op: its declaration in the op table. inputs: the nodes of its inputs, None for a constant. params: the keyword
     arguments of the call. saved: what the op's vjps name (arrays, shapes, parameters). shape, dtype: of the result.
-    seq: time of creation. site: (code, instruction) of the line that called the op.
+    seq: time of creation. site: (code, instruction) of the line that called the op. hooks: what to call with the
+    cotangent, None or a list.
     """
 
-    __slots__ = ("op", "inputs", "params", "saved", "shape", "dtype", "seq", "site", "__weakref__")
+    __slots__ = ("op", "inputs", "params", "saved", "shape", "dtype", "seq", "site", "hooks", "__weakref__")
 
     def __init__(self, op, inputs, params, saved, shape, dtype, site):
         self.op = op
@@ -63,6 +63,7 @@ class Node:
         self.dtype = dtype
         self.seq = next(clock)
         self.site = site
+        self.hooks = None
 
     @property
     def line(self) -> str:
@@ -94,9 +95,6 @@ class Pick(Node):
     __slots__ = ()
 
 
-hooks: "weakref.WeakKeyDictionary[Node, list[Callable]]" = weakref.WeakKeyDictionary()
-
-
 def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
     """Every node, not older than `since`, that the roots depend on, in order of creation."""
     found = list(dict.fromkeys(roots))
@@ -117,8 +115,6 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded. Unless the graph is kept,
     each node lets go of its arrays and its inputs as soon as it has been visited.
     """
-    from minigrad.ops.reduce import sum_to
-
     order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
     useful = None
     if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
@@ -136,11 +132,14 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             g = pending.pop(node, None)
             if g is None or (useful is not None and node not in useful):
                 continue
-            if type(g) is DeferredProduct and (not getattr(node.op, "passes_products", False) or node in hooks):
-                g = g.value()
-                ours.add(node)
-            if hooks.data and node in hooks:  # type: ignore[attr-defined]  # len(hooks) is slow
+            if type(g) is DeferredProduct:
+                looked_at = node.hooks or (wanted and node in wanted)
+                if looked_at or not getattr(node.op, "passes_products", False):
+                    g = g.value()
+                    ours.add(node)
+            if node.hooks:
                 g = call_hooks(node, g)
+                ours.discard(node)
             if type(node) is Leaf if wanted is None else node in wanted:
                 # another leaf may have been sent the same array
                 results[node] = g if differentiable or node in ours else g.copy(order="K")
@@ -158,28 +157,34 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 if node.seq < mutations.latest:
                     mutations.refuse(node)
                 for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
-                    if pulled is None or parent is None:
-                        continue
-                    if pulled.shape != parent.shape:  # the input was broadcast: undo it
-                        pulled = sum_to(pulled, parent.shape)
-                    if pulled.dtype is not parent.dtype:
-                        pulled = value_of(pulled).astype(parent.dtype)
-                    if parent not in pending:
-                        pending[parent] = pulled
-                    elif type(pulled) is DeferredProduct is type(pending[parent]):
-                        pending[parent].add(pulled)
-                    elif parent in ours:
-                        np.add(pending[parent], value_of(pulled), out=pending[parent])
-                    else:
-                        pending[parent] = total = value_of(pending[parent]) + value_of(pulled)
-                        if type(total) is np.ndarray:
-                            ours.add(parent)
+                    if pulled is not None and parent is not None:
+                        accumulate(pending, ours, parent, pulled)
             if not keep:
-                node.saved = None
+                node.saved = node.hooks = None
                 node.inputs = ()
     finally:
         thread.mode = caller
     return results
+
+
+def accumulate(pending: dict, ours: set, parent: Node, pulled) -> None:
+    """Add what one consumer of `parent` sends back to what the others have sent."""
+    if pulled.shape != parent.shape:  # the input was broadcast: undo it
+        from minigrad.ops.reduce import sum_to
+
+        pulled = sum_to(pulled, parent.shape)
+    if pulled.dtype is not parent.dtype:
+        pulled = value_of(pulled).astype(parent.dtype)
+    if parent not in pending:
+        pending[parent] = pulled
+    elif type(pulled) is DeferredProduct is type(pending[parent]):
+        pending[parent].add(pulled)
+    elif parent in ours:
+        np.add(pending[parent], value_of(pulled), out=pending[parent])
+    else:
+        pending[parent] = total = value_of(pending[parent]) + value_of(pulled)
+        if type(total) is np.ndarray:
+            ours.add(parent)
 
 
 def value_of(cotangent):
@@ -187,15 +192,24 @@ def value_of(cotangent):
 
 
 def call_hooks(node: Node, g):
-    from minigrad.tensor import Tensor
+    """The cotangent that comes of a node's hooks: each sees a read-only one, and may return another in its place."""
+    from minigrad.tensor import Tensor, as_tensor
 
-    caller, thread.mode = thread.mode, OFF if thread.mode is RAW else ON
+    raw = thread.mode is RAW
+    caller, thread.mode = thread.mode, OFF if raw else ON
     try:
-        for hook in list(hooks[node]):
-            given = g if isinstance(g, Tensor) else Tensor(g)
+        for hook in list(node.hooks):
+            given = g
+            if raw:
+                given = Tensor(np.asarray(g).view())
+                given._data.flags.writeable = False
             replaced = hook(given)
-            if replaced is not None:
-                g = replaced if isinstance(g, Tensor) else replaced._data
+            if replaced is None:
+                continue
+            replaced = as_tensor(replaced)
+            if replaced.shape != node.shape:
+                raise ValueError(f"a hook on {node!r} returned shape {replaced.shape}, wanted {node.shape}")
+            g = replaced._data.astype(node.dtype) if raw else replaced
     finally:
         thread.mode = caller
     return g
@@ -207,11 +221,17 @@ class _SetMode(ContextDecorator):
     mode: str
 
     def __enter__(self):
-        thread.outer.append(thread.mode)
+        outer = self.__dict__.setdefault(threading.get_ident(), [])  # one context may be entered by several threads
+        outer.append(thread.mode)
         thread.mode = self.mode
 
     def __exit__(self, *_):
-        thread.mode = thread.outer.pop()
+        thread.mode = self.__dict__[threading.get_ident()].pop()
+
+    def __call__(self, function):
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(f"{type(self).__name__} on a generator function would end before it runs; use `with` inside")
+        return super().__call__(function)
 
     def _recreate_cm(self):
         return type(self)()
@@ -246,18 +266,24 @@ class Mutations:
         self.latest = next(clock)
         self.times[key] = weakref.ref(owner, lambda _: self.times.pop(key, None)), self.latest
 
-    def refuse(self, node: Node) -> None:
-        """Raise if an array that the node's vjp needs has been changed since it was recorded."""
+    def changed(self, node: Node, after: int, before: float = math.inf) -> np.ndarray | None:
+        """An array that the node's vjp needs and that was last changed between two times; None if there is none."""
         for value in node.saved:
             for array in value if type(value) is tuple else (value,):
-                if not isinstance(array, np.ndarray):
-                    continue
-                _, time = self.times.get(id(memory_of(array)), (None, 0))
-                if time > node.seq:
-                    raise RuntimeError(
-                        f"backward of {node.op.name}: an array {array.dtype}{list(array.shape)} that it needs was "
-                        f"changed in place after {node.line} recorded it; change a copy, or call backward first"
-                    )
+                if isinstance(array, np.ndarray):
+                    _, time = self.times.get(id(memory_of(array)), (None, 0))
+                    if after < time < before:
+                        return array
+        return None
+
+    def refuse(self, node: Node) -> None:
+        """Raise if an array that the node's vjp needs has been changed since it was recorded."""
+        array = self.changed(node, after=node.seq)
+        if array is not None:
+            raise RuntimeError(
+                f"backward of {node.op.name}: an array {array.dtype}{list(array.shape)} that it needs was "
+                f"changed in place after {node.line} recorded it; change a copy, or call backward first"
+            )
 
 
 def memory_of(array: np.ndarray) -> np.ndarray:

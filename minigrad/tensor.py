@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import tape
-from minigrad.tape import OFF, Leaf, hooks, mutations, pull_back, thread
+from minigrad.tape import OFF, ON, Leaf, mutations, pull_back, thread
 
 default_dtype = np.dtype("float32")
 numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by the op table
@@ -66,13 +66,16 @@ class Tensor:
             value = value if isinstance(value, Tensor) else tensor(value)
             if value.shape != self.shape:
                 raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
+            if value.dtype != self.dtype:
+                value = value.astype(self.dtype)
         self._node.grad = value
 
     def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the `grad` of every leaf that this tensor depends on.
 
         gradient: the cotangent of this tensor, of its shape; 1 for a scalar. The graph is freed on the way unless
-        retain_graph; with create_graph the gradients are on the tape themselves.
+        retain_graph; with create_graph the gradients are on the tape themselves (and the leaf then holds a tape that
+        holds the leaf: set `grad` to None when done, or use `minigrad.grad`).
 
         Raises RuntimeError for a tensor that is not on the tape, a non-scalar without a cotangent, a freed graph, or an
         array that was changed in place.
@@ -85,7 +88,10 @@ class Tensor:
         for leaf, g in gradients.items():
             g = g if create_graph else Tensor(np.asarray(g))
             with tape.enable_grad() if create_graph else tape.no_grad():
-                leaf.grad = g if leaf.grad is None else leaf.grad + g
+                if leaf.grad is None:  # with create_graph, the way back may hand the same tensor to several leaves
+                    leaf.grad = g.copy() if create_graph else g
+                else:
+                    leaf.grad = leaf.grad + g
 
     def register_hook(self, hook):
         """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
@@ -94,9 +100,11 @@ class Tensor:
         """
         if self._node is None:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
-        registered = hooks.setdefault(self._node, [])
+        if not callable(hook):
+            raise TypeError(f"register_hook: wanted a function of the gradient, got {type(hook).__name__}")
+        registered = self._node.hooks = self._node.hooks or []
         registered.append(hook)
-        return lambda: registered.remove(hook)
+        return lambda: registered.remove(hook) if hook in registered else None
 
     def detach(self) -> "Tensor":
         """The same values, off the tape. The memory is shared."""
@@ -175,7 +183,7 @@ class Tensor:
         return int(self.item())
 
     def __contains__(self, value):
-        return bool((self._data == as_array(value)).any())
+        return bool((self._data == as_array(value, like=self.dtype)).any())
 
     def __repr__(self):
         values = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=100)
@@ -193,6 +201,9 @@ class Tensor:
         copy = type(self)(self._data.copy())
         memo[id(self)] = copy
         return copy.requires_grad_() if self.requires_grad else copy
+
+    def __copy__(self):
+        return type(self)(self._data, self._node)
 
     def __reduce__(self):
         raise TypeError("a tensor is not pickled; save t.numpy(), or a module's state_dict with minigrad.io")
@@ -219,11 +230,12 @@ class Tensor:
         try:
             self._change("setitem", write, value)
         except (IndexError, ValueError) as error:
-            raise type(error)(f"setitem of {np.shape(unwrap(value))} into {self.dtype}{list(self.shape)}: {error}") from None
+            got = f"{np.shape(unwrap(value))} into {self.dtype}{list(self.shape)}"
+            raise restated(error, f"setitem of {got}: {error}") from None
 
     def copy_(self, values) -> "Tensor":
         """Overwrite the values, in place. Shapes must agree."""
-        values = as_array(values)
+        values = as_array(values, like=self.dtype)
         if values.shape != self.shape:
             raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
         return self._change("copy_", lambda array: np.copyto(array, values, casting="same_kind"))
@@ -249,26 +261,51 @@ class Tensor:
             hint = f"use minigrad.{fix}" if method == "reduce" and fix else "use an op of minigrad"
             raise TypeError(f"np.{ufunc.__name__}.{method} has no rule for tensors; {hint}")
         if rule is None:
-            raise TypeError(f"np.{ufunc.__name__} has no rule for tensors; {suggestion(ufunc.__name__)}")
+            raise no_rule(ufunc)
         if kwargs:
             raise TypeError(f"np.{ufunc.__name__} of tensors takes no {sorted(kwargs)}: ops do not write into arrays")
         return rule(*inputs)
 
     def __array_function__(self, function, types, args, kwargs):
-        rule = numpy_rules.get(function)
+        rule = numpy_rules.get(function) or about_arrays.get(function)
         if rule is None:
-            raise TypeError(f"np.{function.__name__} has no rule for tensors; {suggestion(function.__name__)}")
+            raise no_rule(function)
         return rule(*args, **kwargs)
 
 
-def suggestion(name: str) -> str:
-    """The op of the table whose name is nearest, or the way to leave the tape."""
+def restated(error: Exception, text: str) -> Exception:
+    """An error of the same kind with another text, or of its builtin kind: NumPy has some that want other arguments."""
+    for kind in (type(error), *type(error).__mro__):
+        if kind.__module__ in ("builtins", "numpy.linalg") and kind is not AttributeError:
+            return kind(text)
+    raise error
+
+
+about_arrays = {
+    np.shape: lambda t: t.shape,
+    np.ndim: lambda t: t.ndim,
+    np.size: lambda t: t.size,
+    np.zeros_like: lambda t: Tensor(np.zeros(t.shape, t.dtype)),
+    np.ones_like: lambda t: Tensor(np.ones(t.shape, t.dtype)),
+}  # NumPy functions that look at no values
+
+OTHER_NAMES = {
+    "hstack": "concatenate", "vstack": "concatenate", "append": "concatenate", "inner": "einsum", "tensordot": "einsum",
+    "array_split": "chunk", "average": "mean", "ptp": "max", "nansum": "sum", "select": "where",
+}  # fmt: skip
+
+
+def no_rule(function) -> TypeError:
+    """The error for a NumPy function that no op stands for: it names the op whose name is nearest, if one is near."""
     import difflib
 
     from minigrad.ops.table import table
 
-    near = difflib.get_close_matches(name, table, n=1)
-    return f"use minigrad.{near[0]}, or t.detach().numpy()" if near else "use ops of minigrad, or t.detach().numpy()"
+    name = function.__name__
+    near = [OTHER_NAMES[name]] if name in OTHER_NAMES else difflib.get_close_matches(name, table, n=1, cutoff=0.8)
+    fix = f"use minigrad.{near[0]}, or t.detach().numpy()" if near else "use ops of minigrad, or t.detach().numpy()"
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    return TypeError(f"{module}.{name} has no rule for tensors; {fix}")
 
 
 def _in_place(name: str):
@@ -284,7 +321,7 @@ def _in_place(name: str):
             return self._change(f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(operand))
         except (ValueError, TypeError) as error:
             got = f"{self.dtype}{list(self.shape)}, {as_array(other).dtype}{list(np.shape(unwrap(other)))}"
-            raise type(error)(f"in-place {operator}({got}): {error}") from None
+            raise restated(error, f"in-place {operator}({got}): {error}") from None
 
     change.__name__ = f"__i{name}__"
     return change
@@ -306,41 +343,50 @@ def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:
     return made.requires_grad_() if requires_grad else made
 
 
-def as_tensor(data) -> Tensor:
-    return data if isinstance(data, Tensor) else Tensor(as_array(data))
+def as_tensor(data, like: np.dtype | None = None) -> Tensor:
+    return data if isinstance(data, Tensor) else Tensor(as_array(data, like=like))
 
 
-def as_array(data, dtype=None) -> np.ndarray:
-    """The array of a tensor, or of what `minigrad.tensor` takes, without a copy where there need be none."""
+def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
+    """The array of a tensor, or of what `minigrad.tensor` takes, without a copy where there need be none.
+
+    Python floats become `like` where that is a float type (they are weak), else the default dtype.
+    """
     if isinstance(data, Tensor):
         array = data._data
     elif isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
+        held: list = []
         try:
-            array = np.asarray(nested_arrays(data))
+            array = np.asarray(nested_arrays(data, held))
         except ValueError as error:
             raise ValueError(f"tensor: wanted numbers in lists of equal lengths: {error}") from None
-        if array.dtype == np.float64 and dtype is None and not _holds_arrays(data):
-            array = array.astype(default_dtype)
+        if array.dtype == np.float64 and dtype is None and not held:
+            array = array.astype(like if like is not None and like.kind == "f" else default_dtype)
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        try:
+            array = array.astype(dtype, copy=False)
+        except TypeError:
+            raise TypeError(f"tensor: no dtype {dtype!r}; wanted float32, float64, an integer type or bool") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
-        raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {array.dtype}")
-    return array
+        what = type(data).__name__ if array.dtype == object else str(array.dtype)
+        raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def nested_arrays(data):
-    """Lists with their tensors replaced by arrays."""
+def nested_arrays(data, held: list):
+    """Lists with their tensors replaced by arrays; everything in them that has a dtype of its own goes to `held` too."""
     if isinstance(data, (list, tuple)):
-        return [nested_arrays(x) for x in data]
-    return data._data if isinstance(data, Tensor) else data
-
-
-def _holds_arrays(data) -> bool:
-    if isinstance(data, (list, tuple)):
-        return any(_holds_arrays(x) for x in data)
-    return isinstance(data, (Tensor, np.ndarray, np.generic)) or hasattr(data, "__array__")
+        return [nested_arrays(x, held) for x in data]
+    if isinstance(data, Tensor):
+        if data._node is not None and thread.mode is ON:
+            raise TypeError("tensor: a list of tensors that are on the tape would lose their gradients; use minigrad.stack")
+        held.append(data)
+        return data._data
+    if hasattr(data, "__array__"):
+        held.append(data)
+    return data
 
 
 def unwrap(value):
@@ -377,7 +423,7 @@ def cotangent_for(y: Tensor, gradient) -> Tensor:
                 "y.backward(gradient), or reduce to a scalar first, y.sum().backward()"
             )
         return Tensor(np.ones(y.shape, y.dtype))
-    given = as_tensor(gradient)
+    given = as_tensor(gradient, like=y.dtype)
     if given.shape != y.shape:
         raise ValueError(f"backward: got a cotangent of shape {given.shape} for a tensor of shape {y.shape}")
     return given if given.dtype == y.dtype else Tensor(given._data.astype(y.dtype), None)

@@ -19,7 +19,7 @@ def gradcheck(
 ) -> bool:  # fmt: skip
     """Check the gradients of f against central differences, in float64; True if they agree.
 
-    f: called as f(*inputs); it returns a tensor or a nested structure of tensors. A Module's parameters are checked too.
+    f: called as f(*inputs); returns a tensor or a nested structure of tensors. A Module's parameters are checked too.
     inputs: a tensor or an array, or a sequence of arguments, each of which may be nested tuples, lists and dicts. What
     is float becomes a float64 copy and is checked; the rest is passed as it is.
 

@@ -4,7 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
 
 
 class ConvLSTMCell(nn.Module):
@@ -36,7 +36,7 @@ class ConvLSTMCell(nn.Module):
         ]
 
     def forward(self, x, state):
-        h, c = state
+        h, c = pair(state)
         a = mg.conv2d(x, self.weight_ih, self.bias, padding="same") + mg.conv2d(h, self.weight_hh, padding="same")
         i, f, g, o = mg.split(a, 4, axis=-3)
         if self.peepholes:

@@ -4,7 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
 
 
 class LSTMCell(nn.Module):
@@ -26,7 +26,7 @@ class LSTMCell(nn.Module):
         self.bias_hh = uniform_parameter((4 * H,), H, generator) if bias else 0
 
     def forward(self, x, state):
-        h, c = state
+        h, c = pair(state)
         a = x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
         i, f, g, o = mg.split(a, 4, axis=-1)
         i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)

@@ -27,6 +27,7 @@ The state is a tensor or a nested tuple of tensors; its first tensor is the step
                         the channels
 """
 
+import re
 import threading
 from functools import partial
 from types import SimpleNamespace
@@ -66,6 +67,7 @@ class Recurrent(nn.Module):
         self, cell, *sizes, num_layers: int = 1, bidirectional: bool = False, reverse: bool = False,
         batch_first: bool = False, dropout: float = 0.0, generator=None, **options,
     ):  # fmt: skip
+        nn.init.require_integers(num_layers)
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__}: got num_layers={num_layers}, wanted at least 1")
         if bidirectional and reverse:
@@ -95,17 +97,41 @@ class Recurrent(nn.Module):
         self.batch_first = batch_first
         self.dropout = dropout
         self.drop = nn.Dropout(dropout, generator=generator) if dropout else None
-        # The layer's own attributes name the parameters; the cells that share them stay out of the names' sight.
+        # The cells own the parameters; this layer only names them, so the cells stay out of the names' sight.
         self.inner = SimpleNamespace(cells=cells)
-        for k, cell in enumerate(cells):
-            suffix = f"_l{k // directions}" + "_reverse" * (k % directions)
-            for name, parameter in cell.named_parameters():
-                setattr(self, name + suffix, parameter)
 
     @property
     def cells(self) -> list:
         """The cells: layer by layer, forward before backward."""
         return self.inner.cells
+
+    def _parts(self, prefix: str = ""):
+        yield from super()._parts(prefix)
+        directions = 2 if self.bidirectional else 1
+        for k, cell in enumerate(self.cells):
+            suffix = f"_l{k // directions}" + "_reverse" * (k % directions)
+            yield from ((name + suffix, parameter) for name, parameter in cell._every_name(prefix))
+
+    def _owner(self, name: str):
+        """What the name `weight_l0` stands for: (the first cell, "weight"). None if it is no such name."""
+        found = re.fullmatch(r"(\w+)_l(\d+)(_reverse)?", name)
+        if not found or (found[3] and not self.bidirectional):
+            return None
+        k = int(found[2]) * (2 if self.bidirectional else 1) + bool(found[3])
+        return (self.cells[k], found[1]) if k < len(self.cells) and hasattr(self.cells[k], found[1]) else None
+
+    def __getattr__(self, name: str):
+        owner = self._owner(name)
+        if owner is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(*owner)
+
+    def __setattr__(self, name: str, value):
+        owner = self._owner(name)
+        if owner is None:
+            super().__setattr__(name, value)
+        else:
+            setattr(*owner, value)
 
     def named_modules(self, prefix: str = "", seen: set | None = None):
         """As of every module, with the cells."""
@@ -167,7 +193,7 @@ class Recurrent(nn.Module):
 
     def _check_input(self, x, features: int) -> bool:
         """Whether x has a batch axis."""
-        size = self.input_size
+        size = self.input_size if features else None
         if x.ndim not in (features + 1, features + 2) or (size is not None and x.shape[-features] != size):
             inner = ["input_size" if size is None else f"input_size={size}", "rows", "columns"][:features]
             batch = "B, T" if self.batch_first else "T, B"
@@ -176,10 +202,10 @@ class Recurrent(nn.Module):
                 f"or unbatched (T, {', '.join(inner)})"
             )
         dtype = next((p.dtype for p in self.parameters()), x.dtype)
-        if x.dtype.kind == "f" and x.dtype != dtype:
+        if x.dtype != dtype and (x.dtype.kind == "f" or size is not None):
+            other = f" or layer.astype({str(x.dtype)!r})" if x.dtype.kind == "f" else ""
             raise TypeError(
-                f"{self._name}: got x of {x.dtype}, its parameters are {dtype}; use x.astype({str(dtype)!r}) or "
-                f"layer.astype({str(x.dtype)!r})"
+                f"{self._name}: got x of {x.dtype}, its parameters are {dtype}; use x.astype({str(dtype)!r}){other}"
             )
         return x.ndim == features + 2
 
@@ -245,6 +271,13 @@ def keep(valid, new, old):
     return mg.where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
 
 
+def pair(state):
+    """The state (h, c) of a cell that has two: a tensor alone would come apart along its batch."""
+    if not isinstance(state, (tuple, list)):
+        raise TypeError(f"the state of this cell is a tuple (h, c), got one {type(state).__name__}")
+    return state
+
+
 def initial_state(cell, x):
     """A cell's state before the first step of x (T, B, ...)."""
     first = x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
@@ -280,6 +313,7 @@ def watch(**gates) -> None:
 
 def uniform_parameter(shape, hidden_size: int, generator) -> nn.Parameter:
     """U(-1/√H, 1/√H): how PyTorch's recurrent cells start every parameter."""
+    nn.init.require_integers(hidden_size, *shape)
     if hidden_size < 1:
         raise ValueError(f"hidden_size: got {hidden_size}, wanted at least 1")
     return nn.Parameter(nn.init.uniform(shape, hidden_size**-0.5, generator=generator))

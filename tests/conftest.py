@@ -1,4 +1,4 @@
-"""Hypothesis profiles: the same examples in every run by default; `HYPOTHESIS_PROFILE=search pytest` looks for new ones."""
+"""Hypothesis draws the same examples in every run; `HYPOTHESIS_PROFILE=search pytest` looks for new ones."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Break each vjp of the op table by a factor, one at a time, and see whether the tests notice: `python tests/mutation.py`.
+"""Break each vjp of the op table by a factor and see whether the tests notice: `python tests/mutation.py`.
 
 A mutant's vjp is 1.01 times what it should be (where it should be 0: 1% of the cotangent), on arrays as on tensors.
 No kernel is compiled for it: the factor stands behind the kernel. Prints a line for each mutant, and ends with 1 if one

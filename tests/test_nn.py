@@ -396,6 +396,15 @@ def test_initial_values_are_reproducible_and_want_two_axes(name):
             draw(shape)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: nn.Linear(3, "4"), lambda: nn.Linear("4", 3), lambda: nn.Embedding(2.5, 3), lambda: nn.Conv2d(1, None, 3)],
+)
+def test_sizes_are_integers(make):
+    with pytest.raises(TypeError, match="got .* as a size, wanted an integer"):
+        make()
+
+
 def test_an_unknown_fan():
     with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
         init.kaiming_uniform((2, 2), mode="fan")

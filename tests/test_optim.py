@@ -148,6 +148,19 @@ def test_what_has_no_gradient_is_left_alone():
     assert all(p.grad is None for p in ours)
 
 
+def test_a_parameter_may_be_frozen_later():
+    ours = parameters()
+    optimizer = optim.Adam(ours)
+    for p in ours:
+        p.grad = np.ones(p.shape)
+    ours[0].requires_grad_(False)
+    before = ours[0].numpy().copy()
+    optimizer.step()
+    optimizer.zero_grad()
+    np.testing.assert_array_equal(ours[0].numpy(), before)
+    assert optimizer.steps == [0, 1, 1, 1] and all(p.grad is None for p in ours)
+
+
 def test_update_is_in_place_and_the_tape_notices():
     w = nn.Parameter(np.array([1.0, 2.0]))
     memory = w.detach().numpy()
@@ -196,6 +209,12 @@ def test_what_is_refused():
     for bad in ({"lr": -1.0}, {"lr": math.nan}, {"eps": -1.0}, {"betas": (0.9, 1.0)}, {"betas": (-0.1, 0.9)}):
         with pytest.raises(ValueError, match="out of range"):
             optim.Adam([w], **bad)
+    for module in (nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2))):
+        with pytest.raises(TypeError, match=r"Adam: got a module, pass module.parameters\(\)"):
+            optim.Adam(module)
+    for bad, value in {"lr": "a", "eps": None, "weight_decay": [0.1]}.items():
+        with pytest.raises(TypeError, match=rf"Adam: {bad}=.*, wanted a number"):
+            optim.Adam([w], **{bad: value})
     with pytest.raises(ValueError, match="nesterov wants a momentum"):
         optim.SGD([w], nesterov=True)
     assert repr(optim.SGD([w], lr=0.5)) == "SGD(1 parameters, lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0)"

@@ -471,3 +471,105 @@ def test_nodes_know_their_place():
     assert y._node.line.endswith('"y = mg.sin(x * 2)"') and __file__ in y._node.line
     assert repr(y._node) == f"<sin float64[2] #{y._node.seq}>"
     assert "op=sin" in repr(y) and "requires_grad=True" in repr(x)
+
+
+def test_a_numpy_operand_that_changes_later_changes_no_gradient():
+    w, a, i = mg.tensor(np.ones(3), requires_grad=True), np.full(3, 2.0), np.array([0, 0])
+    y = (w * a).sum() + (a * w).sum() + w[i].sum() + mg.matmul(w, a) + w[i, ...].sum()
+    a[:] = 0
+    i[:] = 2
+    y.backward()
+    assert w.grad.tolist() == [10, 6, 6]
+
+
+def test_a_hook_cannot_change_the_gradient_of_another_tensor():
+    a, b = (mg.tensor(np.ones(3), requires_grad=True) for _ in range(2))
+
+    def spoil(g):
+        with pytest.raises(ValueError, match="read-only"):
+            g *= 0
+
+    b.register_hook(spoil)
+    (a + b).backward(np.ones(3))
+    assert a.grad.tolist() == b.grad.tolist() == [1, 1, 1]
+
+
+def test_what_a_hook_returns_is_checked_copied_and_cast():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    mine = np.array([10.0, 20.0])
+    remove = x.register_hook(lambda g: mine)
+    x.sum().backward()
+    assert x.grad.dtype == np.float32
+    mine[:] = 0
+    assert x.grad.tolist() == [10, 20]
+    remove()
+    remove()
+    x.register_hook(lambda g: np.ones(5))
+    with pytest.raises(ValueError, match=r"returned shape \(5,\), wanted \(2,\)"):
+        x.sum().backward()
+
+
+def test_a_hook_that_names_its_own_tensor_is_collected():
+    x = mg.tensor([1.0], requires_grad=True)
+    h = x * 2
+    h.register_hook(lambda g: g * float(h.ndim))
+    node = weakref.ref(h._node)
+    h.backward(np.ones(1))
+    del h
+    gc.collect()
+    assert node() is None
+
+
+def test_gradients_of_create_graph_are_the_leaves_own():
+    a, b = (mg.tensor(np.ones(2), requires_grad=True) for _ in range(2))
+    given = mg.tensor(np.full(2, 10.0))
+    (a + b).backward(given, create_graph=True)
+    with mg.no_grad():
+        a.grad.copy_(np.zeros(2))
+    assert b.grad.tolist() == given.tolist() == [10, 10]
+
+
+def test_weight_gradients_of_a_deep_model_do_not_keep_its_activations():
+    tracemalloc = pytest.importorskip("tracemalloc")
+    weights = [mg.tensor(np.eye(64), requires_grad=True) for _ in range(20)]
+
+    def peak() -> int:
+        y = mg.tensor(np.ones((2000, 64)))
+        for w in weights:
+            w.grad = None
+            y = mg.tanh(y @ w)
+        tracemalloc.start()
+        y.sum().backward()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak()
+    assert peak() < 8 * 2000 * 64 * 8
+
+
+def test_a_weight_used_at_many_steps_gets_the_sum_of_its_products():
+    rng = np.random.default_rng(0)
+    w = mg.tensor(rng.standard_normal((5, 7)), requires_grad=True)
+    xs = [rng.standard_normal((k % 3 + 1, 7)) for k in range(9)]
+    gs = [rng.standard_normal((len(x), 5)) for x in xs]
+    for keep in (True, False):
+        w.grad = None
+        total = sum(((mg.tensor(x) @ w.T) * g).sum() for x, g in zip(xs, gs)) + (w * 2).sum()
+        total.backward(retain_graph=keep)
+        assert np.allclose(w.grad.numpy(), sum(g.T @ x for x, g in zip(xs, gs)) + 2, rtol=1e-12)
+
+
+def test_deferred_products_are_folded_when_they_grow(monkeypatch):
+    from minigrad import deferred
+
+    monkeypatch.setattr(deferred, "MOST", 40)
+    test_a_weight_used_at_many_steps_gets_the_sum_of_its_products()
+
+
+def test_no_grad_on_a_generator_function_is_refused():
+    with pytest.raises(TypeError, match="generator"):
+
+        @mg.no_grad()
+        def numbers():
+            yield 1

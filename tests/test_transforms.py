@@ -537,7 +537,7 @@ def test_integer_results_and_arguments_of_custom_vjp():
     f = mg.custom_vjp(lambda x, index: (x[index], index + 1))
     f.defvjp(
         lambda x, index: ((x[index], index + 1), (x, index)),
-        lambda r, g: (mg.unindex(g[0], r[0].shape, r[1]._data), None),
+        lambda r, g: (mg.ops.index.unindex(g[0], r[0].shape, r[1]._data), None),
     )
     x, index = draw(0, 4).requires_grad_(), mg.tensor([1, 1, 3])
     y, n = f(x, index)

@@ -29,6 +29,18 @@ loaded: dict[str, int] = {}
 _engine = None
 
 
+def _renew_lock() -> None:
+    """A child of fork has nobody who would release the lock that another thread of its parent held."""
+    global lock
+    lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # hold it across the fork, so that the child sees no half-made kernel
+    os.register_at_fork(
+        before=lambda: lock.acquire(), after_in_parent=lambda: lock.release(), after_in_child=_renew_lock
+    )
+
+
 def address(source: str, function: str, argument_types: str) -> int:
     """Address of `function` of `source`, compiled for C callers.
 

@@ -166,13 +166,13 @@ def interpreted(inputs: Sequence[str], outputs: Sequence[str], dtype: str) -> Ca
     return loop
 
 
-# NumPy's C API: the two functions that make a ufunc out of a loop, at their documented places in its table.
-_FROM_LOOP, _FROM_LOOP_WITH_SIGNATURE = 1, 31
+# NumPy's C API: the function that makes a ufunc out of a loop, at its documented place in the API's table.
+_FROM_LOOP = 1
 _alive: list = []  # what a ufunc points to must outlive it
 
 
-def as_ufunc(loop: int, name: str, kinds: Sequence[str], inputs: int, signature: str | None = None) -> np.ufunc:
-    """A NumPy ufunc around the loop at an address; with a signature such as "(n)->(n)", a generalised one."""
+def as_ufunc(loop: int, name: str, kinds: Sequence[str], inputs: int) -> np.ufunc:
+    """A NumPy ufunc around the loop at an address."""
     pointers = (ctypes.c_void_p * 1)(loop)
     data = (ctypes.c_void_p * 1)(None)
     types = ctypes.create_string_buffer(bytes(np.dtype(kind).num for kind in kinds), len(kinds))
@@ -180,18 +180,11 @@ def as_ufunc(loop: int, name: str, kinds: Sequence[str], inputs: int, signature:
     _alive.append((pointers, data, types, text))
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = ctypes.cast(
-        get_pointer(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p)
-    )
+    api = get_pointer(np._core._multiarray_umath._UFUNC_API, None)
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     arguments = [pointer, pointer, pointer, integer, integer, integer, integer, pointer, pointer, integer]
-    values = [
-        ctypes.addressof(pointers), ctypes.addressof(data), ctypes.addressof(types),
-        1, inputs, len(kinds) - inputs, -1, ctypes.addressof(text), ctypes.addressof(text), 0,
-    ]  # fmt: skip
-    if signature is None:
-        return ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[_FROM_LOOP])(*values)
-    shape = ctypes.create_string_buffer(signature.encode())
-    _alive.append(shape)
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, *arguments, pointer)(table[_FROM_LOOP_WITH_SIGNATURE])
-    return make(*values, ctypes.addressof(shape))
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(ctypes.cast(api, ctypes.POINTER(pointer))[_FROM_LOOP])
+    return make(
+        ctypes.addressof(pointers), ctypes.addressof(data), ctypes.addressof(types), 1, inputs, len(kinds) - inputs,
+        -1, ctypes.addressof(text), ctypes.addressof(text), 0,
+    )  # fmt: skip

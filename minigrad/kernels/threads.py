@@ -4,7 +4,8 @@ NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads ar
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -13,12 +14,13 @@ LARGE = 1 << 18
 
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
 
 
 def _forget_pool() -> None:
-    """A child of fork has none of its parent's threads."""
-    global _pool
-    _pool = None
+    """A child of fork has none of its parent's threads, and nobody who would release its lock."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -28,10 +30,14 @@ if hasattr(os, "register_at_fork"):
 def run(tasks: list) -> None:
     """Call every one of these functions, the first in this thread; returns when all are done."""
     global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="minigrad")
-    others = [_pool.submit(task) for task in tasks[1:]]
-    tasks[0]()
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="minigrad")
+        others = [_pool.submit(task) for task in tasks[1:]]
+    try:
+        tasks[0]()
+    finally:
+        wait(others)
     for other in others:
         other.result()
 
@@ -44,8 +50,8 @@ def split(kernel, *operands, out=None):
     axis = int(np.argmax(shape))
     operands = [x if type(x) in (int, float) else np.broadcast_to(x, shape) for x in operands]
     if out is None:
-        dtype = kernel.types[0][-1]
-        out = np.empty(shape, dtype)
+        kinds = [type(x) if type(x) in (int, float) else x.dtype for x in operands]
+        out = np.empty(shape, kernel.resolve_dtypes((*kinds, None))[-1])
     outs = out if isinstance(out, tuple) else (out,)
     edges = [shape[axis] * k // count for k in range(count + 1)]
 

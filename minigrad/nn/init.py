@@ -77,6 +77,13 @@ def constant_slice(parameter: Tensor, where: slice, value: float) -> None:
         parameter[where] = value
 
 
+def require_integers(*sizes) -> None:
+    """Raise TypeError for a size that is no integer."""
+    for size in sizes:
+        if not isinstance(size, (int, np.integer)):
+            raise TypeError(f"got {size!r} as a size, wanted an integer")
+
+
 def fans(shape) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight."""
     if np.ndim(shape) != 1 or len(shape) < 2 or 0 in shape:

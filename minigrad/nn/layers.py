@@ -38,6 +38,7 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator=None):
+        init.require_integers(in_features, out_features)
         self.in_features = in_features
         self.out_features = out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
@@ -56,6 +57,7 @@ class Embedding(Module):
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, *, generator=None):
+        init.require_integers(num_embeddings, embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
@@ -75,6 +77,7 @@ class Conv2d(Module):
         self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1, groups: int = 1,
         bias: bool = True, *, generator=None,
     ):  # fmt: skip
+        init.require_integers(in_channels, out_channels, groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: groups={groups} has to divide {in_channels} and {out_channels} channels")
         self.kernel_size = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)

@@ -52,7 +52,7 @@ class Module:
 
     def children(self) -> Iterator["Module"]:
         """The modules that this one holds itself."""
-        return (part for _, part in _parts(vars(self), "") if isinstance(part, Module))
+        return (part for _, part in self._parts() if isinstance(part, Module))
 
     def named_modules(self, prefix: str = "", seen: set | None = None) -> Iterator[tuple[str, "Module"]]:
         """This module and all below it, parents first, each once, with their names (its own is "")."""
@@ -61,7 +61,7 @@ class Module:
             return
         seen.add(self)
         yield prefix, self
-        for name, part in _parts(vars(self), prefix):
+        for name, part in self._parts(prefix):
             if isinstance(part, Module):
                 yield from part.named_modules(name, seen)
 
@@ -81,9 +81,13 @@ class Module:
         """Every parameter once, in the order of `named_parameters`."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def _parts(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """The parameters and modules that this one holds itself, with their names."""
+        return _parts(vars(self), prefix)
+
     def _every_name(self, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, Parameter]]:
         """As named_parameters, but a shared parameter comes under each of its names, as in PyTorch's state dicts."""
-        parts = list(_parts(vars(self), prefix))
+        parts = list(self._parts(prefix))
         above = (*above, self)
         yield from ((name, part) for name, part in parts if isinstance(part, Parameter))
         for name, part in parts:
@@ -140,7 +144,7 @@ class Module:
 
     def __repr__(self):
         """One line for each module: its settings, its parameters; the modules in it below, indented."""
-        parts = list(_parts(vars(self), ""))
+        parts = list(self._parts())
         settings = [f"{k}={v!r}" for k, v in vars(self).items() if k != "training" and _is_setting(v)]
         lines = [f"{type(self).__name__}({', '.join(settings)})"]
         own = [f"{name} {part.dtype}{list(part.shape)}" for name, part in parts if isinstance(part, Parameter)]

@@ -7,8 +7,9 @@ from minigrad.ops.table import Elementwise, composites, table
 
 Elementwise.namespace["sum_to"] = reduce.sum_to
 
-public = {name: op.call for name, op in table.items()} | composites
-public |= {"einsum": product.einsum, "straight_through": neural.straight_through}
+public = {name: op.call for name, op in table.items() if op.public} | composites
+# three whose public form takes its arguments otherwise than their op
+public |= {"clip": elementwise.clip, "einsum": product.einsum, "straight_through": neural.straight_through}
 globals().update(public)
 __all__ = list(public)  # noqa: PLE0604
 

@@ -16,14 +16,15 @@ import numpy as np
 
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import is_integer, reshape
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tape import RAW, thread
-from minigrad.tensor import as_tensor, common_dtype
+from minigrad.tensor import common_dtype
 
 
 def pair_of(value, name: str, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    pair = tuple(value) if np.ndim(value) else (value, value)
+    if not all(is_integer(n) for n in pair):
+        raise TypeError(f"{name}={value!r}, wanted an integer or two")
     if len(pair) != 2 or any(n < least for n in pair):
         raise ValueError(f"{name}={value!r}, wanted an integer of at least {least}, or two")
     return pair
@@ -292,6 +293,7 @@ def _conv2d_weight_sample(d):
         conv2d(x, weight, None, stride=stride, padding=padding, dilation=dilation, groups=groups), g_shape
     ),
     method=False,
+    public=False,
 )
 def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
     """The gradient of conv2d with respect to its weight, (out, channels / groups, *kernel), g that of its result."""
@@ -315,13 +317,12 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
     ),
     method=False,
 )  # fmt: skip
-def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation along a sequence, as torch.nn.functional.conv1d: a conv2d of height 1.
 
     x: (N, channels, length). weight: (out, channels / groups, k). bias: (out,) or None. stride, dilation: integers.
     padding: an integer or "same". Returns (N, out, (length + 2 padding - dilation (k - 1) - 1) // stride + 1).
     """
-    weight = weight if thread.mode is RAW else as_tensor(weight)
     if x.ndim != 3 or weight.ndim != 3:
         raise ValueError(f"got x {x.shape} and weight {weight.shape}, wanted (N, channels, length) and (out, in, k)")
     y = conv2d(

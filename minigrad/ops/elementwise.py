@@ -11,7 +11,7 @@ subgradient is PyTorch's; `kinks` lists them.
 import numpy as np
 
 from minigrad.ops.table import elementwise
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, as_array, numpy_rules
 
 # Arithmetic
 
@@ -27,7 +27,7 @@ div = elementwise(
 pow = elementwise(
     "pow(a, b)", "pow(a, b)", integers=np.power, numpy=(np.power, np.float_power),
     a="where(b == 0, 0, g * b * pow(a, b - 1))",
-    b="where((a == 0) & (b >= 0), 0, g * y * log(a))",
+    b="where((a == 0) & (b >= 0), 0, g * y * log(where((a == 0) & (b >= 0), 1, a)))",
     domain={"a": (0.3, 3), "b": (-2, 2)}, kinks={"a": (0,)},
     doc="Power, a to the b (IEEE 754 pow). At a = b = 0 both subgradients are 0.",
 )  # fmt: skip
@@ -55,7 +55,7 @@ sqrt = elementwise(
     "sqrt(x)", "sqrt(x)", x="g / (2 * y)", numpy=np.sqrt, domain=(0.2, 5), kinks=(0,),
     doc="Square root. Derivative at 0: inf.",
 )  # fmt: skip
-rsqrt = elementwise("rsqrt(x)", "rsqrt(x)", x="-0.5 * g * y / x", domain=(0.3, 5), doc="1 / sqrt(x).")
+rsqrt = elementwise("rsqrt(x)", "rsqrt(x)", x="-0.5 * g * y * y * y", domain=(0.3, 5), doc="1 / sqrt(x).")
 
 # Trigonometry
 
@@ -73,8 +73,10 @@ arctan = elementwise(
     "arctan(x)", "arctan(x)", x="g / (1 + x * x)", numpy=np.arctan, doc="Arc tangent, in radians."
 )  # fmt: skip
 arctan2 = elementwise(
-    "arctan2(a, b)", "arctan2(a, b)", a="g * b / (a * a + b * b)", b="-g * a / (a * a + b * b)", numpy=np.arctan2,
-    domain={"a": (0.3, 3), "b": (0.3, 3)}, doc="Angle of the point (b, a), in radians.",
+    "arctan2(a, b)", "arctan2(a, b)", numpy=np.arctan2,
+    a="where((a == 0) & (b == 0), 0, g * b / (a * a + b * b))",
+    b="where((a == 0) & (b == 0), 0, -g * a / (a * a + b * b))",
+    domain={"a": (0.3, 3), "b": (0.3, 3)}, doc="Angle of the point (b, a), in radians. Subgradients at (0, 0): 0.",
 )  # fmt: skip
 sinh = elementwise("sinh(x)", "sinh(x)", x="g * cosh(x)", numpy=np.sinh, doc="Hyperbolic sine.")
 cosh = elementwise("cosh(x)", "cosh(x)", x="g * sinh(x)", numpy=np.cosh, doc="Hyperbolic cosine.")
@@ -90,7 +92,7 @@ relu = elementwise(
     doc="max(x, 0). Subgradient at 0: 0.",
 )  # fmt: skip
 leaky_relu = elementwise(
-    "leaky_relu(x, slope)", "where(x > 0, x, slope * x)", x="where(x > 0, g, slope * g)",
+    "leaky_relu(x, slope=0.01)", "where(x > 0, x, slope * x)", x="where(x > 0, g, slope * g)",
     slope="where(x > 0, 0, x * g)", kinks={"x": (0,)}, domain={"x": (-3, 3), "slope": (0.01, 0.5)}, method=False,
     doc="x above 0, slope * x below. Subgradient at 0: the slope.",
 )  # fmt: skip
@@ -135,12 +137,33 @@ where = elementwise(
     booleans=("condition",), integers=np.where, numpy=np.where, method=False,
     doc="a where the condition (bool) holds, b elsewhere.",
 )  # fmt: skip
-clip = elementwise(
-    "clip(x, low, high)", "where(x < low, low, where(x > high, high, x))", numpy=np.clip, integers=np.clip,
-    x="where((x >= low) & (x <= high), g, 0)", low="where(x < low, g, 0)", high="where(x > high, g, 0)",
+_clip = elementwise(
+    "clip(x, low, high)", "where(high < low, high, where(x < low, low, where(x > high, high, x)))",
+    x="where((x >= low) & (x <= high), g, 0)", low="where((x < low) & (low < high), g, 0)",
+    high="where((x > high) | (high < low), g, 0)", integers=np.clip, method=False,
     domain={"x": (-3, 3), "low": (-2, -1), "high": (1, 2)}, kinks={"x": (-1.5, 1.5)},
-    doc="x limited to [low, high]. Subgradient at either bound: 1.",
+    doc="x limited to [low, high]; high where low > high. Subgradient at either bound: 1.",
 )  # fmt: skip
+
+
+def clip(x, low=None, high=None):
+    """x limited to [low, high], either of which may be None: see the op of this name."""
+    dtype = as_array(x).dtype
+    least, most = (-np.inf, np.inf)
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype if dtype.kind in "iu" else np.uint8)
+        least, most = limits.min, limits.max
+    return _clip(x, least if low is None else low, most if high is None else high)
+
+
+def _numpy_clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    return clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
+
+
+_numpy_clip.__name__ = "clip"
+clip.op = _numpy_clip.op = _clip.op
+Tensor.clip, numpy_rules[np.clip] = clip, _numpy_clip
+
 
 # Steps: derivative 0 wherever there is one.
 
@@ -151,7 +174,7 @@ ceil = elementwise(
     "ceil(x)", "ceil(x)", x="0 * g", integers=np.ceil, numpy=np.ceil, domain=(0.1, 0.9), doc="Smallest integer above."
 )  # fmt: skip
 round = elementwise(
-    "round(x)", "round(x)", x="0 * g", integers=np.rint, numpy=(np.rint, np.round), domain=(0.1, 0.4),
+    "round(x)", "round(x)", x="0 * g", integers=np.round, numpy=(np.rint, np.round), domain=(0.1, 0.4),
     doc="Nearest integer, halves to even.",
 )  # fmt: skip
 
@@ -181,15 +204,36 @@ def _power(a, b):
     return square(a) if type(b) is int and b == 2 else pow(a, b)
 
 
+def _of_bools(op, symbol: str):
+    """`&` and its kin mean the logical ops; on integers NumPy means bits, so those are refused."""
+
+    def operator(*operands):
+        for x in operands:
+            if as_array(x).dtype != bool:
+                raise TypeError(f"{symbol} wants bool tensors, got {as_array(x).dtype}; compare first, as in x != 0")
+        return op(*operands)
+
+    return operator
+
+
+def _or_identity(op):
+    """Comparison with what is no number (None, a string) is Python's own."""
+
+    def operator(a, b):
+        return NotImplemented if b is None or isinstance(b, str) else op(a, b)
+
+    return operator
+
+
 OPERATORS = {
     "add": add, "sub": sub, "mul": mul, "truediv": div, "pow": _power,
-    "and": logical_and, "or": logical_or, "xor": logical_xor,
+    "and": _of_bools(logical_and, "&"), "or": _of_bools(logical_or, "|"), "xor": _of_bools(logical_xor, "^"),
 }  # fmt: skip
 for _name, _op in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _op)
     setattr(Tensor, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
 for _name, _op in {
-    "eq": equal, "ne": not_equal, "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
-    "neg": neg, "abs": abs, "invert": logical_not,
+    "eq": _or_identity(equal), "ne": _or_identity(not_equal), "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
+    "neg": neg, "abs": abs, "invert": _of_bools(logical_not, "~"),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _op)

@@ -62,6 +62,7 @@ def _unindexed(g: Spec, shape, index) -> tuple[int, ...]:
     sample=lambda d: (d.array((2, 4)), dict(shape=(3, 4), index=d.choice([np.array([0, 2]), [1, 1], slice(0, 2)]))),
     g=lambda g, index: getitem(g, index),
     method=False,
+    public=False,
 )
 def unindex(g, /, shape, index):
     """Zeros of `shape` with g added at `index`: the transpose of getitem. What an index names twice gets both."""
@@ -104,7 +105,14 @@ def _getitem(self, index):
         return getitem(self, index)
     if isinstance(index, Tensor) and index.dtype.kind in "iu":
         return take(self, index, 0)
-    return getitem(self, unwrap(index))
+    return getitem(self, _owned(index))
+
+
+def _owned(index):
+    """An index with its tensors as arrays, and a copy of its arrays: the tape keeps them, and their owner may not."""
+    if isinstance(index, tuple):
+        return tuple([_owned(part) for part in index])
+    return index.copy() if isinstance(index, np.ndarray) else unwrap(index)
 
 
 Tensor.__getitem__ = _getitem
@@ -153,6 +161,7 @@ def _untaken(g: Spec, indices: Spec, shape, axis=None) -> Spec:
     sample=lambda d: (d.array((4, 2)), d.indices(2, 3), dict(shape=(4, 3), axis=1)),
     g=lambda g, indices, axis: take(g, indices, axis),
     method=False,
+    public=False,
 )
 def untake(g, indices, /, shape, axis=None):
     """Zeros of `shape` with the slices of g added at these indices along an axis: the transpose of take."""
@@ -221,7 +230,6 @@ def take_along_axis(x, indices, /, axis=-1):
 
     Axes other than this one broadcast. None: from the flattened x, by indices of one dimension.
     """
-    _taken_along(x, indices, axis)
     return np.take_along_axis(x, indices, axis)
 
 
@@ -237,6 +245,7 @@ def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
     sample=lambda d: (d.array((3, 2)), d.indices((3, 2), 4), dict(shape=(3, 4), axis=1)),
     g=lambda g, indices, axis: take_along_axis(g, indices, axis),
     method=False,
+    public=False,
 )
 def untake_along_axis(g, indices, /, shape, axis=-1):
     """Zeros of `shape` with g added at these indices along an axis: the transpose of take_along_axis."""
@@ -256,17 +265,13 @@ def _within(shape, index_shape, axis) -> tuple[slice, ...] | None:
     return tuple([slice(None) if k == axis else slice(0, m) for k, m in enumerate(index_shape)])
 
 
-def _operand(x):
-    return x if isinstance(x, Tensor) else as_array(x)
-
-
 @composite(sample=lambda d: (d.array((3, 4)), dict(axis=1, index=d.indices(d.choice([(3, 2), (2, 5)]), 4))))
-def gather(x, axis, index):
+def gather(x, /, axis, index):
     """As torch.gather: of the shape of `index`, with result[i][j] = x[i][index[i][j]] for axis 1.
 
     index: integers, of as many dimensions as x, and no larger but along the axis.
     """
-    index, axis = _operand(index), axis_of(axis, x.ndim)
+    index, axis = as_array(index), axis_of(axis, x.ndim)
     corner = _within(x.shape, index.shape, axis)
     return take_along_axis(x if corner is None else x[corner], index, axis)
 
@@ -274,14 +279,14 @@ def gather(x, axis, index):
 @composite(
     sample=lambda d: (d.array((3, 4)), 1, d.indices((i := d.choice([(3, 2), (2, 5)])), 4), d.array((3, i[1])), {}),
 )
-def scatter_add(x, axis, index, src):
+def scatter_add(x, /, axis, index, src):
     """As torch.scatter_add: a copy of x with src[i][j] added to element [i][index[i][j]], for axis 1.
 
     index: integers, of as many dimensions as x; no larger than src, and but for the axis no larger than x.
     """
-    index, src, axis = _operand(index), _operand(src), axis_of(axis, x.ndim)
-    corner, part = _within(x.shape, index.shape, axis), _within(src.shape, index.shape, None)
-    src = src if part is None else src[part]
+    index, axis = as_array(index), axis_of(axis, x.ndim)
+    corner = _within(x.shape, index.shape, axis)
+    src = getitem(src, tuple([slice(0, n) for n in index.shape]))
     if corner is None:
         return x + untake_along_axis(src, index, x.shape, axis)
     shape = tuple([n if k == axis else m for k, (n, m) in enumerate(zip(x.shape, index.shape))])
@@ -314,13 +319,13 @@ def _masked(x, keep):
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.tril)
-def tril(x, k=0):
+def tril(x, /, k=0):
     """The lower triangle of each matrix: what lies above the k-th diagonal is 0."""
     return _masked(x, lambda rows, columns: np.tri(rows, columns, k, bool))
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.triu)
-def triu(x, k=0):
+def triu(x, /, k=0):
     """The upper triangle of each matrix: what lies below the k-th diagonal is 0."""
     return _masked(x, lambda rows, columns: ~np.tri(rows, columns, k - 1, bool))
 
@@ -335,7 +340,7 @@ _MODES = ("edge", "reflect", "symmetric", "wrap")
     ),
     numpy=np.pad,
 )
-def pad(x, pad_width, mode="constant", constant_values=0):
+def pad(x, /, pad_width, mode="constant", constant_values=0):
     """x with a margin: `pad_width` elements before and after each axis, as np.pad.
 
     pad_width: one number, a pair (before, after), or a pair for each axis, the first axis first (PyTorch's order is the
@@ -380,13 +385,13 @@ def argsort(x, /, axis=-1):
 
 
 @composite(sample=lambda d: (d.array((3, 4)), dict(axis=d.choice([None, 0, 1, -1]))), numpy=np.sort)
-def sort(x, axis=-1):
+def sort(x, /, axis=-1):
     """x sorted along an axis, in ascending order; None: flattened first. Values only: their indices are `argsort`."""
     return take_along_axis(x, argsort(x, axis), axis)
 
 
 @composite(sample=lambda d: (d.array((3, 4)), dict(k=d.integer(0, 3), axis=d.choice([0, -1]), largest=d.boolean())))
-def topk(x, k, axis=-1, largest=True):
+def topk(x, /, k, axis=-1, largest=True):
     """(values, indices) of the k largest elements along an axis, the largest first; or of the k smallest.
 
     Of equal elements the first ones are taken. NaN counts as the largest.

@@ -48,6 +48,7 @@ def _undiagonal_shape(g: Spec, shape, offset=0, axis1=0, axis2=1) -> tuple[int, 
     ),
     g=lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2),
     method=False,
+    public=False,
 )
 def undiagonal(g, /, shape, offset=0, axis1=0, axis2=1):
     """Zeros of `shape` with g as the diagonal: the transpose of `diagonal`."""
@@ -59,7 +60,7 @@ def undiagonal(g, /, shape, offset=0, axis1=0, axis2=1):
 
 
 @composite(sample=lambda d: (d.array(d.choice([(3,), (3, 4)])), {"k": d.integer(-2, 2)}), numpy=np.diag)
-def diag(x, k=0):
+def diag(x, /, k=0):
     """The k-th diagonal of a matrix, as a vector; of a vector, the matrix that has it as its k-th diagonal."""
     if x.ndim == 2:
         return diagonal(x, k)
@@ -73,7 +74,7 @@ def diag(x, k=0):
     sample=lambda d: (d.array((3, 2, 4)), {"offset": d.integer(-2, 3), "axis1": d.choice([0, 2]), "axis2": 1}),
     numpy=np.trace,
 )
-def trace(x, offset=0, axis1=0, axis2=1):
+def trace(x, /, offset=0, axis1=0, axis2=1):
     """Sum of a diagonal of two axes (the first two, as in NumPy), over the others."""
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
@@ -197,7 +198,7 @@ def _cofactor_x(g, x, y):
     return (_scale(sum(g * y, axis=(-2, -1)), identity) - y @ _mT(g)) @ _mT(inv(x))
 
 
-@op(shape=_square, sample=lambda d: (_matrix(d), {}), x=_cofactor_x, method=False)
+@op(shape=_square, sample=lambda d: (_matrix(d), {}), x=_cofactor_x, method=False, public=False)
 def cofactor(x, /):
     """Matrix of cofactors, det(x) inv(x).mT where x has an inverse; the gradient of the determinant everywhere.
 

@@ -8,7 +8,7 @@ from minigrad.ops.neural import softmax
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, transpose
 from minigrad.ops.table import Spec, composite, elementwise, op
-from minigrad.tensor import as_array, as_tensor
+from minigrad.tensor import as_array
 
 
 def _reduced(losses, reduction, count=None):
@@ -24,12 +24,10 @@ def _reduced(losses, reduction, count=None):
 # Regression
 
 
-def _same_shape(x, target):
-    """Target as a tensor. PyTorch broadcasts, warning that this is rarely meant; here it is an error."""
-    target = as_tensor(target)
+def _require_equal(x, target) -> None:
+    """PyTorch broadcasts, warning that this is rarely meant; here it is an error."""
     if x.shape != target.shape:
         raise ValueError(f"got shapes {x.shape} and {target.shape}, wanted equal ones")
-    return target
 
 
 def _pair_sample(d):
@@ -38,16 +36,17 @@ def _pair_sample(d):
 
 
 @composite(sample=_pair_sample, method=False)
-def mse(x, target, reduction="mean"):
+def mse(x, target, /, reduction="mean"):
     """Squared error, (x - target)²."""
-    return _reduced(square(x - _same_shape(x, target)), reduction)
+    _require_equal(x, target)
+    return _reduced(square(x - target), reduction)
 
 
 _huber = elementwise(
     "huber_penalty(x, delta)", "where(abs(x) <= delta, 0.5 * x * x, delta * (abs(x) - 0.5 * delta))",
     x="where(abs(x) <= delta, g * x, g * delta * sign(x))",
     delta="where(abs(x) <= delta, 0, g * (abs(x) - delta))",
-    domain={"x": (-3, 3), "delta": (0.2, 2)}, kinks={"x": ()}, method=False,
+    domain={"x": (-3, 3), "delta": (0.2, 2)}, kinks={"x": ()}, method=False, public=False,
     doc="x² / 2 up to |x| = delta, delta (|x| - delta / 2) beyond (Huber 1964).",
 )  # fmt: skip
 
@@ -56,26 +55,28 @@ _huber = elementwise(
     sample=lambda d: (d.array((2, 3)), d.array((2, 3)), {"reduction": d.choice(["mean", "sum", "none"]), "delta": 0.7}),
     method=False,
 )
-def huber(x, target, reduction="mean", delta=1.0):
+def huber(x, target, /, reduction="mean", delta=1.0):
     """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964)."""
     if not delta > 0:
         raise ValueError(f"delta={delta}, wanted more than 0")
-    return _reduced(_huber(x - _same_shape(x, target), delta), reduction)
+    _require_equal(x, target)
+    return _reduced(_huber(x - target, delta), reduction)
 
 
 # Classification
 
 _logistic = elementwise(
     "logistic_loss(x, target)", "target * softplus(-x) + (1 - target) * softplus(x)", x="g * (sigmoid(x) - target)",
-    target="-g * x", domain={"x": (-3, 3), "target": (0, 1)}, method=False,
+    target="-g * x", domain={"x": (-3, 3), "target": (0, 1)}, method=False, public=False,
     doc="-log of the probability that sigmoid(x) gives the target.",
 )  # fmt: skip
 
 
 @composite(sample=_pair_sample, method=False)
-def binary_cross_entropy_with_logits(x, target, reduction="mean"):
+def binary_cross_entropy_with_logits(x, target, /, reduction="mean"):
     """-(target log(sigmoid(x)) + (1 - target) log(1 - sigmoid(x))), without overflow for any finite logit x."""
-    return _reduced(_logistic(x, _same_shape(x, target)), reduction)
+    _require_equal(x, target)
+    return _reduced(_logistic(x, target), reduction)
 
 
 def _rows_shape(logits: Spec, targets: Spec) -> Spec:
@@ -138,6 +139,7 @@ def _error_logits(cotangent, g, logits):
     g=_error_g,
     logits=_error_logits,
     method=False,
+    public=False,
 )
 def softmax_error(g, logits, targets, /):
     """g (softmax(logits) - one_hot(targets)): how softmax_cross_entropy pulls back g, (...)."""
@@ -157,7 +159,7 @@ def _cross_entropy_sample(d):
 
 
 @composite(sample=_cross_entropy_sample, method=False)
-def cross_entropy(logits, targets, reduction="mean", ignore_index=-100):
+def cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100):
     """-log of the probability that softmax(logits) gives the targets.
 
     logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape a

@@ -10,7 +10,7 @@ from minigrad.ops.reduce import axes_of, mean, sum, var
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, composite, op
 from minigrad.tape import thread
-from minigrad.tensor import as_array, as_tensor, common_dtype
+from minigrad.tensor import as_array, common_dtype
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
 # is one sweep over the rows. An op `..._pull` is written out with other ops in its vjps, for higher derivatives.
@@ -76,6 +76,7 @@ def _softmax_pull_p(c, g, p, axis):
     g=lambda c, p, axis: softmax_pull(c, p, axis),
     p=_softmax_pull_p,
     method=False,
+    public=False,
 )
 def softmax_pull(g, p, /, axis=-1):
     """p (g - sum(g p)): how softmax, of result p, pulls back g."""
@@ -96,6 +97,7 @@ def log_softmax(x, /, axis=-1):
     g=lambda c, log_p, axis: c - sum(c * exp(log_p), axis=axis, keepdims=True),
     log_p=lambda c, g, log_p, axis: -(c * exp(log_p)) * sum(g, axis=axis, keepdims=True),
     method=False,
+    public=False,
 )
 def log_softmax_pull(g, log_p, /, axis=-1):
     """g - exp(log_p) sum(g): how log_softmax, of result log_p, pulls back g."""
@@ -135,6 +137,7 @@ def _standardize_pull_z(c, g, x, z, axis, eps):
     x=_standardize_pull_x,
     z=_standardize_pull_z,
     method=False,
+    public=False,
 )
 def standardize_pull(g, x, z, /, axis=-1, eps=1e-5):
     """(g - mean(g) - z mean(g z)) / sqrt(variance of x + eps): how standardize(x), of result z, pulls back g."""
@@ -143,7 +146,7 @@ def standardize_pull(g, x, z, /, axis=-1, eps=1e-5):
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
-def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+def layer_norm(x, weight=None, bias=None, /, axis=-1, eps=1e-5):
     """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
 
     axis: the axis, or the axes, that are normalised together. weight, bias: of these axes' sizes, or None.
@@ -156,7 +159,6 @@ def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
     for name, p in (("weight", weight), ("bias", bias)):
         if p is None:
             continue
-        p = as_tensor(p)
         if p.shape != shape:
             raise ValueError(f"{name} is {p.shape}, wanted the normalised axes' {shape}")
         p = reshape(p, tuple([n if k in axes else 1 for k, n in enumerate(x.shape)]))
@@ -183,7 +185,7 @@ def draw(generator: np.random.Generator, shape) -> np.ndarray:
     sample=lambda d: (d.array(d.shape()), {"p": d.choice([0.0, 1.0]), "generator": np.random.default_rng(0)}),
     method=False,
 )
-def dropout(x, p, generator):
+def dropout(x, /, p, generator):
     """Zero each element with probability p and divide the others by 1 - p (Srivastava et al. 2014).
 
     generator: the numpy.random.Generator to draw from.

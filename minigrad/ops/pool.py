@@ -70,7 +70,7 @@ def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0):
 
 
 @composite(sample=_pool_sample, method=False)
-def max_pool2d(x, kernel_size, stride=None, padding=0):
+def max_pool2d(x, /, kernel_size, stride=None, padding=0):
     """The largest element of each window, as torch.nn.functional.max_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by -inf, at most half of the kernel), stride (None: the kernel's size): an integer or two. At
@@ -117,6 +117,7 @@ def pool_sum(x, /, kernel_size, stride=None, padding=0):
     ),
     g=lambda cotangent, kernel_size, stride, padding: pool_sum(cotangent, kernel_size, stride, padding),
     method=False,
+    public=False,
 )
 def pool_spread(g, /, size, kernel_size, stride=None, padding=0):
     """The transpose of pool_sum: each number goes to every place of its window. `size`: of the last two axes."""
@@ -132,7 +133,7 @@ def pool_spread(g, /, size, kernel_size, stride=None, padding=0):
 
 
 @composite(sample=_pool_sample, method=False)
-def avg_pool2d(x, kernel_size, stride=None, padding=0, count_include_pad=True):
+def avg_pool2d(x, /, kernel_size, stride=None, padding=0, count_include_pad=True):
     """The mean of each window, as torch.nn.functional.avg_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by 0, at most half of the kernel), stride (None: the kernel's size): an integer or two.

@@ -11,7 +11,7 @@ from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
 from minigrad.tape import RAW, thread
-from minigrad.tensor import Tensor, as_tensor, numpy_rules
+from minigrad.tensor import Tensor, numpy_rules
 
 
 def product_shape(a: Spec, b: Spec) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def _matmul_b(g, a, b_shape):
         return sum_to(reshape(a, (*a.shape, 1)) * reshape(g, (*g.shape[:-1], 1, g.shape[-1])), shape=b_shape)
     if a.ndim > 2 and len(b_shape) == 2:  # one large product in place of a batch of them and a sum
         return matmul(swapaxes(_rows(a), 0, 1), _rows(g))
-    if a.ndim == 2 and thread.mode is RAW:
+    if a.ndim == 2 == len(b_shape) and thread.mode is RAW and a.size + g.size < math.prod(b_shape):
         return DeferredProduct([a], [g])
     product = matmul(swapaxes(a, -1, -2), g)
     return product if product.shape == b_shape else sum_to(product, shape=b_shape)
@@ -61,7 +61,8 @@ def _matmul_b(g, a, b_shape):
 
 def _matmul_sample(d):
     a, b = d.choice([((3,), (3,)), ((2, 3), (3, 4)), ((3,), (2, 3, 4)), ((2, 1, 3), (3,)), ((2, 2, 3), (3, 1)),
-                     ((2, 1, 2, 3), (3, 3, 2)), ((2, 1), (1, 3))])  # fmt: skip
+                     ((2, 1, 2, 3), (3, 3, 2)), ((2, 1), (1, 3)), ((2, 3), (2, 3, 2)),
+                     ((2, 3), (5, 3, 4)), ((2, 3), (1, 3, 4)), ((2, 1), (5, 1, 4))])  # fmt: skip
     return d.array(a), d.array(b), {}
 
 
@@ -80,18 +81,13 @@ Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
 
-def _operand(x):
-    """The second operand of a composite: a tensor, or in a vjp an array."""
-    return x if thread.mode is RAW else as_tensor(x)
-
-
 def _dot_sample(d):
     a, b = d.choice([((3,), (3,)), ((), (2,)), ((2, 3), (3,)), ((2, 3), (4, 3, 2))])
     return d.array(a), d.array(b), {}
 
 
 @composite(sample=_dot_sample, numpy=np.dot)
-def dot(a, b):
+def dot(a, b, /):
     """Product over the last axis of a and the second to last of b (its only one, of a vector), as NumPy's dot.
 
     Of vectors their inner product, of matrices the matrix product; where both have more axes, every row of a meets
@@ -99,7 +95,6 @@ def dot(a, b):
 
     Raises ValueError where the two axes differ.
     """
-    b = _operand(b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if b.ndim <= 2:
@@ -110,9 +105,9 @@ def dot(a, b):
 
 
 @composite(sample=lambda d: (d.array(d.shape(1, 2)), d.array((3,)), {}), numpy=np.outer)
-def outer(a, b):
+def outer(a, b, /):
     """Every element of a times every element of b: shape (a.size, b.size)."""
-    return reshape(a, (-1, 1)) * reshape(_operand(b), (1, -1))
+    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
 # Einsum
@@ -154,7 +149,7 @@ def _einsum_shape(*arrays, subscripts) -> tuple[int, ...]:
         for index, n in zip(term, x.shape):
             if n != own[index] or (n != 1 and sizes.get(index, 1) not in (1, n)):
                 raise ValueError(f"axes that share an index in {subscripts!r} differ in size; wanted equal ones, or 1")
-            sizes[index] = max(n, sizes.get(index, 1)) if n else 0
+            sizes[index] = sizes.get(index, 1) if n == 1 else n
     return tuple([sizes[index] for index in result])
 
 
@@ -194,6 +189,7 @@ def _einsum_sample(d):
         ("ijk->j", (2, 3, 2)), ("ij,jk->ik", (2, 1), (3, 2)), ("iji,j->ij", (2, 3, 2), (3,)),
         ("...i,...i->...", (2, 1, 3), (4, 3)), ("b...i,ij", (2, 3, 2), (2, 4)),
         ("i,j,k->kji", (2,), (3,), (2,)), ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)), (",i->i", (), (3,)), ("ji", (2, 3)),
+        ("ij,ij->i", (0, 2), (1, 2)),
     ])  # fmt: skip
     return [d.array(s) for s in shapes], {"subscripts": subscripts}
 

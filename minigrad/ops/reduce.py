@@ -5,6 +5,7 @@
 
 import builtins
 import math
+import numbers
 
 import numpy as np
 
@@ -77,6 +78,7 @@ def _summed_to(x: Spec, shape) -> tuple[int, ...]:
     sample=lambda d: (x := d.array(d.shape()), dict(shape=tuple(1 if d.boolean() else n for n in x.shape))),
     x=lambda g, x_shape: broadcast_to(g, x_shape),
     method=False,
+    public=False,
 )
 def sum_to(x, /, shape):
     """Sum over the axes along which `shape` would be stretched to broadcast to x: the transpose of broadcasting."""
@@ -89,7 +91,7 @@ def sum_to(x, /, shape):
 
 
 @composite(sample=_sample, numpy=np.mean)
-def mean(x, axis=None, keepdims=False):
+def mean(x, /, axis=None, keepdims=False):
     """Arithmetic mean; NaN of no elements. Integers become float32."""
     return sum(_as_float(x), axis, keepdims) / _count(x, axis)
 
@@ -106,7 +108,7 @@ def _count(x, axis) -> int:
     ),
     numpy=np.var,
 )
-def var(x, axis=None, ddof=0, keepdims=False):
+def var(x, /, axis=None, ddof=0, keepdims=False):
     """Variance: squared deviations from the mean, summed and divided by n - ddof.
 
     The default is NumPy's, ddof=0. PyTorch's default, the unbiased estimate, is ddof=1.
@@ -117,7 +119,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
 
 
 @composite(sample=var.sample, numpy=np.std)
-def std(x, axis=None, ddof=0, keepdims=False):
+def std(x, /, axis=None, ddof=0, keepdims=False):
     """Standard deviation, the root of `var`: ddof=0 by default, as in NumPy; ddof=1 is PyTorch's default.
 
     Of equal values it is 0, and so is its gradient.
@@ -137,12 +139,14 @@ def _ordinals(d):
 
 
 @composite(sample=_ordinals, numpy=np.linalg.vector_norm)
-def norm(x, ord=2, axis=None, keepdims=False):
+def norm(x, /, ord=2, axis=None, keepdims=False):
     """Vector norm, (sum of |x| to the power ord) to the power 1 / ord, over the given axes (all by default).
 
     ord: a number; inf is the largest |x|, -inf the smallest, 0 the number of elements that are not 0. Where the norm is
     0 so is its gradient; elements equal to 0 get none for ord below 2; ties of the largest |x| share alike (inf).
     """
+    if not isinstance(ord, numbers.Real):
+        raise TypeError(f"ord={ord!r}, wanted a number; the Frobenius norm is ord=2 over both axes")
     x = _as_float(x)
     if ord == math.inf:
         return max(abs(x), axis, keepdims)
@@ -286,6 +290,7 @@ def _recurrence(b: Spec, a: Spec, axis=-1, transposed=False) -> Spec:
     b=lambda g, a, axis, transposed: linear_recurrence(g, a, axis, not transposed),
     a=lambda g, y, a, axis, transposed: _recurrence_a(g, y, a, axis, transposed),
     method=False,
+    public=False,
 )
 def linear_recurrence(b, a, /, axis=-1, transposed=False):
     """y[t] = b[t] + a[t] y[t - 1] along an axis, from y[0] = b[0].

@@ -85,7 +85,7 @@ def broadcast_to(x, /, shape):
 
 
 @composite(sample=lambda d: (d.array((2, 3)), dict(axis=d.choice([0, -1, (0, 2), (-1, 1)]))), numpy=np.expand_dims)
-def expand_dims(x, axis):
+def expand_dims(x, /, axis):
     """New axes of size 1; `axis`, an integer or several, says where they are in the result."""
     axes = axes_of(axis, x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1))
     shape = list(x.shape)
@@ -95,7 +95,7 @@ def expand_dims(x, axis):
 
 
 @composite(sample=lambda d: (d.array((1, 3, 1)), dict(axis=d.choice([None, 0, -1, (0, 2)]))), numpy=np.squeeze)
-def squeeze(x, axis=None):
+def squeeze(x, /, axis=None):
     """x without these axes, which must have size 1; without all such axes by default."""
     axes = [k for k, n in enumerate(x.shape) if n == 1] if axis is None else axes_of(axis, x.ndim)
     if any(x.shape[a] != 1 for a in axes):
@@ -147,7 +147,7 @@ def swapaxes(x, /, axis1, axis2):
     ),
     numpy=np.moveaxis,
 )
-def moveaxis(x, source, destination):
+def moveaxis(x, /, source, destination):
     """Axes `source` moved to the places `destination` (integers or tuples); the others keep their order."""
     source, destination = axes_of(source, x.ndim), axes_of(destination, x.ndim)
     if len(source) != len(destination):
@@ -274,7 +274,7 @@ publish(_cut, np.split, method=False)
 
 
 @composite(sample=lambda d: (d.array((5, 3)), dict(chunks=d.integer(1, 6))))
-def chunk(x, chunks, axis=0):
+def chunk(x, /, chunks, axis=0):
     """A list of pieces of equal size along an axis, the last one smaller where it must be, `chunks` of them at most.
 
     As torch.chunk: the size is n / chunks rounded up, so that there may be fewer.
@@ -330,7 +330,7 @@ def unstack(x, /, axis=0):
 
 
 @composite(sample=lambda d: (d.array((2, 3)), dict(reps=d.choice([2, (3,), (2, 2), (2, 1, 2), (0, 1)]))), numpy=np.tile)
-def tile(x, reps):
+def tile(x, /, reps):
     """x laid out `reps` times along each axis (np.tile; in PyTorch, torch.tile and Tensor.repeat)."""
     reps = shape_of(reps)
     ndim = max(len(reps), x.ndim)
@@ -348,7 +348,7 @@ def tile(x, reps):
     ),
     numpy=np.repeat,
 )
-def repeat(x, repeats, axis=None):
+def repeat(x, /, repeats, axis=None):
     """Each element in turn `repeats` times, an integer or one for each, along an axis; None: of the flattened x.
 
     As np.repeat and torch.repeat_interleave.
@@ -404,4 +404,12 @@ Tensor.reshape = lambda self, *shape: reshape(self, _unpacked(shape))
 Tensor.transpose = lambda self, *axes: transpose(self, _unpacked(axes)) if axes else transpose(self)
 Tensor.T = property(transpose)
 transpose.op.passes_products = swapaxes.op.passes_products = True
-Tensor.__iter__ = lambda self: iter(unstack(self))
+
+
+def _iter(self):
+    if not self.ndim:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(unstack(self))
+
+
+Tensor.__iter__ = _iter

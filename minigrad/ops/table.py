@@ -21,12 +21,13 @@ import numpy as np
 
 from minigrad import tape
 from minigrad.kernels import loops, threads
-from minigrad.tape import OFF, RAW, Node, Pick, call_site, thread
-from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, unwrap
+from minigrad.tape import OFF, ON, RAW, Node, Pick, call_site, thread
+from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
 
 table: dict[str, "Op"] = {}
 composites: dict[str, Callable] = {}  # public functions that are built of ops, and tested like them
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+NUMBERS = (int, float, bool)
 
 
 class Spec:
@@ -59,7 +60,9 @@ class Op:
     (g, anything by name) -> its cotangent. sample: from a `Draw` (see minigrad.testing) to (inputs, params).
     """
 
-    def __init__(self, name, inputs, forward, shape, vjps, sample, doc, variadic=False):
+    public = True  # or only for the vjps of other ops
+
+    def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=()):
         self.name = name
         self.inputs = inputs
         self.forward = forward
@@ -67,29 +70,22 @@ class Op:
         self.vjps = vjps
         self.sample = sample
         self.doc = doc
-        self.variadic = variadic
+        self.variadic = inputs == ["arrays"]
         self.call: Callable  # the public function; set when it is made
         wanted = {i: [p for p in inspect.signature(f).parameters][1:] for i, f in vjps.items()}
         self.saves = sorted({name for names in wanted.values() for name in names})
         self.plans = [
             (vjps[i], [self.saves.index(name) for name in wanted[i]]) if i in vjps else None for i in inputs
         ]
-        self.save = eval(f"lambda y, inputs, params: ({''.join(self.where_saved(n) + ', ' for n in self.saves)})")
+        given = ", ".join(["y", *inputs, *options])
+        self.save = eval(f"lambda {given}: ({''.join(self.where_saved(name) + ', ' for name in self.saves)})")
         table[name] = self
 
     def where_saved(self, name: str) -> str:
-        """Expression for what a vjp calls `name`, in terms of a call's result, inputs and params."""
-        if name == "y":
-            return "y"
-        if self.variadic and name == "arrays":
-            return "tuple(inputs)"
-        if name == "arrays_shape":
-            return "[x.shape for x in inputs]"
-        if name in self.inputs:
-            return f"inputs[{self.inputs.index(name)}]"
-        if name.removesuffix("_shape") in self.inputs:
-            return f"inputs[{self.inputs.index(name.removesuffix('_shape'))}].shape"
-        return f"params[{name!r}]"
+        """Expression for what a vjp calls `name`, in terms of the result y, the inputs and the parameters."""
+        if self.variadic and name in ("arrays", "arrays_shape"):
+            return "tuple(arrays)" if name == "arrays" else "[x.shape for x in arrays]"
+        return f"{name[:-6]}.shape" if name.removesuffix("_shape") in self.inputs and name not in self.inputs else name
 
     def specs(self, *inputs: Spec | None, **params):
         """Spec of the result, or a list of them."""
@@ -108,8 +104,18 @@ class Op:
         try:
             self.specs(*specs, **params)
         except (ValueError, TypeError, IndexError) as reason:
-            raise type(reason)(f"{self.name}({got}): {reason}") from None
-        raise type(error)(f"{self.name}({got}): {error}") from error
+            raise restated(reason, f"{self.name}({got}): {reason}") from None
+        raise restated(error, f"{self.name}({got}): {error}") from error
+
+    def operand(self, k: int, x, like=None):
+        """Input k of a call as an array, if it is no tensor: a copy where the tape will need it, for it may change."""
+        name = self.inputs[0 if self.variadic else k]
+        try:
+            array = as_array(x, like=like)
+        except (ValueError, TypeError) as error:
+            reason = str(error).removeprefix("tensor: ")
+            raise restated(error, f"{self.name}: input '{name}' is a {type(x).__name__}: {reason}") from None
+        return array.copy() if array is x and thread.mode is ON else array
 
     def pull(self, node: Node, g, useful=None) -> list:
         """Cotangents of the node's inputs, given that of its result; None for those that need none.
@@ -151,13 +157,16 @@ class Op:
         return zeros if thread.mode is RAW else Tensor(zeros)
 
 
-def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
+def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, **vjps):
     """Declare an op: decorates its forward, a function from arrays to an array (or a list of arrays).
 
     The forward's positional-only arguments are the op's inputs (a default of None marks one that may be missing; the
     name `arrays` means a sequence of tensors), the others its parameters. The remaining arguments of `op` are the vjps,
     each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
-    it, under which name.
+    it, under which name. public: whether users see it, or only the vjps of other ops.
+
+    A forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
+    it would compute something all the same, it asks the rule itself, first.
     """
 
     def declare(forward: Callable):
@@ -165,9 +174,9 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
         inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
         options = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
         defaults = {p.name: p.default for p in parameters[len(inputs) :] if p.default is not p.empty}
-        variadic = inputs == ["arrays"]
         required = [p.name for p in parameters if p.default is p.empty]
-        this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, variadic)
+        this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
+        this.public, variadic = public, this.variadic
         arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
 
@@ -195,15 +204,18 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
             else:
                 tensors, params = bind(args, kwargs)
             if variadic:
+                if not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray)):
+                    raise TypeError(f"{this.name}: wanted a sequence of tensors, got {type(tensors[0]).__name__}")
                 tensors = list(tensors[0])
             arrays, parents, recorded = [], [], False
-            for x in tensors:
+            for k, x in enumerate(tensors):
                 if isinstance(x, Tensor):
                     arrays.append(x._data)
                     parents.append(x._node)
                     recorded = recorded or x._node is not None
                 else:
-                    arrays.append(None if x is None else as_array(x))
+                    missing = x is None and not variadic and inputs[k] not in required
+                    arrays.append(None if missing else this.operand(k, x, dtype_among(tensors)))
                     parents.append(None)
             try:
                 if variadic:
@@ -213,22 +225,21 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
                     if promoted:
                         promote(arrays, promoted)
                     result = forward(*arrays, **params)
-            except (ValueError, TypeError, IndexError, AttributeError) as error:
+            except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
                 this.complain(arrays, params, error)
             if type(result) is not list:
                 if type(result) is not np.ndarray:
                     result = np.asarray(result)
                 if mode is OFF or not recorded or not vjps or result.dtype.kind != "f":
                     return Tensor(result)
-                node = Node(
-                    this, parents, params, this.save(result, arrays, params), result.shape, result.dtype, call_site()
-                )
-                return Tensor(result, node)
+                saved = this.save(result, arrays, **params) if variadic else this.save(result, *arrays, **params)
+                return Tensor(result, Node(this, parents, params, saved, result.shape, result.dtype, call_site()))
             if mode is OFF or not recorded or not vjps:
                 return [Tensor(r) for r in result]
             site = call_site()
             specs = [Spec(r.shape, r.dtype) for r in result]
-            node = Node(this, parents, params, this.save(result, arrays, params), specs, None, site)
+            saved = this.save(result, *arrays, **params)
+            node = Node(this, parents, params, saved, specs, None, site)
             return [
                 Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site) if r.dtype.kind == "f" else None)
                 for k, r in enumerate(result)
@@ -239,6 +250,11 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, **vjps):
         return publish(call, numpy, method)
 
     return declare
+
+
+def dtype_among(operands: Sequence) -> np.dtype | None:
+    """Dtype of the first operand that has one: what Python numbers beside it become."""
+    return next((x.dtype for x in operands if isinstance(x, (Tensor, np.ndarray))), None)
 
 
 def promote(arrays: list, which: Sequence[int]) -> None:
@@ -265,21 +281,39 @@ def publish(call, numpy, method):
 
 
 def composite(*, sample, numpy=None, method=True):
-    """Declare a function of a tensor and parameters that is built of ops, hence needs neither vjp nor shape rule.
+    """Declare a function that is built of ops, hence needs neither vjp nor shape rule.
 
-    sample: as in `op`; the inputs come first, the parameters by name. What has no gradient may be among either.
+    Its positional-only arguments are inputs, as in `op`: they may be given by name, and reach it as tensors (in a vjp on
+    plain arrays, as arrays). sample, numpy, method: as in `op`.
     """
 
     def declare(function: Callable):
         name = function.__name__
+        parameters = list(inspect.signature(function).parameters.values())
+        inputs = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
 
-        def call(x, *args, **kwargs):
-            if not isinstance(x, Tensor) and thread.mode is not RAW:
-                x = Tensor(as_array(x))
+        def call(*args, **kwargs):
+            if thread.mode is RAW:
+                return function(*args, **kwargs)
+            given = list(args)
+            for p in inputs[len(args) :]:
+                if p.name not in kwargs and p.default is p.empty:
+                    break
+                given.append(kwargs.pop(p.name, p.default))
+            like = dtype_among(given)
+            for k, p in enumerate(inputs[: len(given)]):
+                x = given[k]
+                if isinstance(x, Tensor) or p.name == "arrays" or (x is None and p.default is None):
+                    continue
+                try:
+                    given[k] = Tensor(as_array(x, like=like))
+                except (ValueError, TypeError) as error:
+                    reason = str(error).removeprefix("tensor: ")
+                    raise restated(error, f"{name}: input '{p.name}' is a {type(x).__name__}: {reason}") from None
             try:
-                return function(x, *args, **kwargs)
+                return function(*given, **kwargs)
             except (ValueError, TypeError, IndexError) as error:
-                raise type(error)(f"{name}: {error}") from None
+                raise restated(error, f"{name}: {error}") from None
 
         update_wrapper(call, function)
         call.sample = sample
@@ -312,8 +346,6 @@ class Elementwise(Op):
             vjps[x] = eval(f"lambda g, {', '.join(names)}: {derivative}", self.namespace)
             self.vjp_kernels[x] = _Kernels(self, ["g", *names], derivative, None)
         super().__init__(name, inputs, self.forward_any, self.shape_rule, vjps, None, doc)
-        keep = "".join(f"{n}, " for n in self.saves)
-        self.keep = eval(f"lambda y, {', '.join(inputs)}: ({keep})")
         self.raw_plans = [
             None if x not in derivatives
             else (None if derivatives[x] == "g" else self.vjp_kernels[x], plan[1])
@@ -332,24 +364,33 @@ class Elementwise(Op):
         if not self.derivatives:
             return np.dtype(bool)
         dtype = common_dtype([x for x, n in zip(inputs, self.inputs) if n not in self.booleans])
-        return dtype if dtype.kind == "f" or self.integers else FLOAT32
+        if dtype.kind == "f" or not self.integers:
+            return dtype if dtype.kind == "f" else FLOAT32
+        return self.integers(*[np.empty(0, bool if n in self.booleans else dtype) for n in self.inputs]).dtype
 
     def forward_any(self, *arrays):
         arrays, dtype = self.unify(*arrays)
         return self.kernels[dtype](*arrays)
 
     def unify(self, *arrays):
-        """Operands brought to a common dtype (Python numbers stay as they are), and that dtype."""
-        kinds = [a for a, n in zip(arrays, self.inputs) if n not in self.booleans]
-        dtype = common_dtype(kinds)
+        """Operands brought to a common dtype, and that dtype. Python numbers beside an array stay as they are: weak."""
+        operands = [a for a, n in zip(arrays, self.inputs) if n not in self.booleans]
+        dtype = common_dtype(operands)
         if dtype.kind != "f" and self.derivatives and not self.integers:
             dtype = FLOAT32
-        arrays = [
-            condition(self, a) if n in self.booleans else a if np.isscalar(a) and type(a) in (int, float, bool)
-            else np.asarray(a, dtype)
-            for a, n in zip(arrays, self.inputs)
-        ]  # fmt: skip
-        return arrays, dtype
+        weak = any(hasattr(a, "dtype") for a in operands)
+
+        def convert(a, name):
+            if name in self.booleans:
+                return condition(self, a)
+            return a if weak and type(a) in NUMBERS else np.asarray(a, dtype)
+
+        return [convert(a, name) for a, name in zip(arrays, self.inputs)], dtype
+
+    def saved_tensors(self, node):
+        """As of every op; and Python numbers become tensors of the node's dtype, so that log(2) is not a float32."""
+        saved = super().saved_tensors(node)
+        return [Tensor(np.asarray(v, node.dtype)) if type(v) in NUMBERS else v for v in saved]
 
     def pull(self, node, g, useful=None):
         if thread.mode is not RAW:
@@ -408,18 +449,22 @@ class _Kernels(dict):
 
 def elementwise(
     call: str, expression: str, *, domain=(-3.0, 3.0), doc: str, numpy=None, integers=None, method=True, kinks=(),
-    booleans=(), **derivatives: str,
+    booleans=(), public=True, **derivatives: str,
 ):  # fmt: skip
     """Declare an elementwise op: `elementwise("tanh(x)", "tanh(x)", x="g * (1 - y * y)", doc="...")`.
 
     Derivatives come under the name of their input. integers: the NumPy ufunc for integer and bool operands, if the op
-    keeps them; otherwise they become float32.
+    keeps them; otherwise they become float32. An input with a default may be left out: "leaky_relu(x, slope=0.01)".
     """
-    name, inputs = call.rstrip(")").split("(")
-    names = [n.strip() for n in inputs.split(",")]
+    name, arguments = call.rstrip(")").split("(")
+    names = [argument.split("=")[0].strip() for argument in arguments.split(",")]
+    defaults = {n: float(a.split("=")[1]) for n, a in zip(names, arguments.split(",")) if "=" in a}
     domain = dict.fromkeys(names, domain) if isinstance(domain, tuple) else domain
     this = Elementwise(name, names, expression, derivatives, domain, doc, integers, kinks, booleans)
-    function = {1: _unary, 2: _binary}.get(len(names), _nary)(this, this.kernels)
+    this.public = public
+    function = _general(this, defaults)
+    if len(names) <= 2 and not defaults:
+        function = (_unary if len(names) == 1 else _binary)(this, function)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting."
     function.op, this.call = this, function
@@ -427,83 +472,97 @@ def elementwise(
     return publish(function, numpy, method)
 
 
-# The hot path. The three functions below do the same thing; one and two operands are spelled out for speed.
+def _general(this: Elementwise, defaults: dict):
+    """The call of an elementwise op on whatever it takes: tensors, arrays, numbers and lists, by position or by name."""
+
+    def call(*operands, **named):
+        given = {**defaults, **dict(zip(this.inputs, operands)), **named}
+        if len(operands) > len(this.inputs) or set(given) != set(this.inputs) or set(named) & set(
+            this.inputs[: len(operands)]
+        ):
+            got = ", ".join(["_"] * len(operands) + sorted(named))
+            raise TypeError(f"{this.name}({got}): wanted {this.name}({', '.join(this.inputs)})")
+        operands = [given[name] for name in this.inputs]
+        if thread.mode is RAW:
+            return this.forward_any(*operands)
+        like = dtype_among(operands)
+        arrays = [
+            x._data if isinstance(x, Tensor) else x if type(x) in NUMBERS else this.operand(k, x, like)
+            for k, x in enumerate(operands)
+        ]
+        parents = [x._node if isinstance(x, Tensor) else None for x in operands]
+        try:
+            unified, dtype = this.unify(*arrays)
+            y = np.asarray(threads.split(this.kernels[dtype], *unified))
+        except (ValueError, TypeError, OverflowError) as error:
+            this.complain(arrays, {}, error)
+        if thread.mode is OFF or not this.derivatives or not any(parents):
+            return Tensor(y)
+        return Tensor(y, Node(this, parents, None, this.save(y, *unified), y.shape, y.dtype, call_site()))
+
+    return call
 
 
-def _unary(this: Elementwise, kernels: _Kernels):
-    keep, differentiable = this.keep, bool(this.derivatives)
+# The hot path: one tensor; two tensors of a dtype, or a float tensor and a number. All else goes the general way.
+
+
+def _unary(this: Elementwise, general):
+    kernels, save, differentiable = this.kernels, this.save, bool(this.derivatives)
 
     def call(x):
         mode = thread.mode
-        if isinstance(x, Tensor):
-            array, parent = x._data, x._node
-        elif mode is RAW:
+        if mode is RAW:
             return this.forward_any(x)
-        else:
-            array, parent = as_array(x), None
-        kernel = kernels[array.dtype]
-        y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
+        if not isinstance(x, Tensor):
+            return general(x)
+        array, parent = x._data, x._node
+        try:
+            kernel = kernels[array.dtype]
+            y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
+        except TypeError as error:
+            this.complain([array], {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
         if parent is None or mode is OFF or not differentiable:
             return Tensor(y, None)
-        return Tensor(y, Node(this, (parent,), None, keep(y, array), y.shape, y.dtype, call_site()))
+        return Tensor(y, Node(this, (parent,), None, save(y, array), y.shape, y.dtype, call_site()))
 
     return call
 
 
-def _binary(this: Elementwise, kernels: _Kernels):
-    keep, differentiable = this.keep, bool(this.derivatives)
+def _binary(this: Elementwise, general):
+    kernels, save, differentiable = this.kernels, this.save, bool(this.derivatives)
 
     def call(a, b):
         mode = thread.mode
+        if mode is RAW:
+            return this.forward_any(a, b)
+        p = q = None
         if isinstance(a, Tensor):
             x, p = a._data, a._node
-        elif mode is RAW:
-            return this.forward_any(a, b)
-        else:
-            x, p = a if type(a) in (int, float) else as_array(a), None
-        if isinstance(b, Tensor):
-            z, q = b._data, b._node
-        else:
-            z, q = b if type(b) in (int, float) else as_array(b), None
-        try:
-            like = x if type(x) is np.ndarray else z
-            if type(like) is np.ndarray and getattr(x, "dtype", like.dtype) is getattr(z, "dtype", like.dtype) and (
-                x is like and type(z) is np.ndarray or like.dtype.kind == "f"
-            ):  # of one dtype, or a float array and a Python number, which is weak
-                kernel = kernels[like.dtype]
-                y = kernel(x, z) if like.size < threads.LARGE else threads.split(kernel, x, z)
+            dtype, size = x.dtype, x.size
+            if isinstance(b, Tensor):
+                z, q = b._data, b._node
+                fits = z.dtype is dtype
             else:
-                (x, z), dtype = this.unify(x, z)
-                y = threads.split(kernels[dtype], x, z)
+                z, fits = b, type(b) in NUMBERS and dtype.kind == "f"
+        elif isinstance(b, Tensor):
+            x, z, q = a, b._data, b._node
+            dtype, size = z.dtype, z.size
+            fits = type(a) in NUMBERS and dtype.kind == "f"
+        else:
+            fits = False
+        if not fits:
+            return general(a, b)
+        try:
+            kernel = kernels[dtype]
+            y = kernel(x, z) if size < threads.LARGE else threads.split(kernel, x, z)
         except (ValueError, TypeError) as error:
-            this.complain(unwrap((a, b)), {}, error)
+            this.complain((x, z), {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
         if (p is None and q is None) or mode is OFF or not differentiable:
             return Tensor(y, None)
-        return Tensor(y, Node(this, (p, q), None, keep(y, x, z), y.shape, y.dtype, call_site()))
-
-    return call
-
-
-def _nary(this: Elementwise, kernels: _Kernels):
-    def call(*operands):
-        if len(operands) != len(this.inputs):
-            raise TypeError(f"{this.name} takes {len(this.inputs)} operands ({', '.join(this.inputs)})")
-        if thread.mode is RAW:
-            return this.forward_any(*operands)
-        arrays = [x._data if isinstance(x, Tensor) else x if type(x) in (int, float) else as_array(x) for x in operands]
-        parents = tuple([x._node if isinstance(x, Tensor) else None for x in operands])
-        try:
-            arrays, dtype = this.unify(*arrays)
-            y = np.asarray(threads.split(this.kernels[dtype], *arrays))
-        except (ValueError, TypeError) as error:
-            this.complain(unwrap(operands), {}, error)
-        out = Tensor(y)
-        if thread.mode is not OFF and any(parents):
-            out._node = Node(this, parents, None, this.keep(y, *arrays), y.shape, y.dtype, call_site())
-        return out
+        return Tensor(y, Node(this, (p, q), None, save(y, x, z), y.shape, y.dtype, call_site()))
 
     return call

@@ -6,13 +6,14 @@ them all in one pass over memory. Rules, names and defaults are PyTorch's.
 
 import functools
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad.kernels import loops, threads
-from minigrad.nn.module import fit
+from minigrad.nn.module import Module, fit
 from minigrad.tape import mutations
 from minigrad.tensor import Tensor
 
@@ -31,6 +32,8 @@ class Optimizer:
     rule: dict[str, str]
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, **settings: float):
+        if isinstance(parameters, Module):
+            raise TypeError(f"{type(self).__name__}: got a module, pass module.parameters()")
         self.parameters = list(parameters)
         self.settings = settings
         self.lr = lr
@@ -42,6 +45,8 @@ class Optimizer:
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         for name, value in {"lr": lr, **settings}.items():
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"{type(self).__name__}: {name}={value!r}, wanted a number")
             if not 0 <= value < (1 if name in ("beta1", "beta2", "alpha") else math.inf):
                 raise ValueError(f"{type(self).__name__}: {name}={value} is out of range")
         self.steps = [0] * len(self.parameters)
@@ -54,7 +59,8 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for p in self.parameters:
-            p.grad = None
+            if p.requires_grad:  # it may have been frozen since
+                p.grad = None
 
     def step(self) -> None:
         """Update every parameter that has a gradient, and its state, in place."""

@@ -82,7 +82,8 @@ def train(
     nn.manual_seed(options["seed"])
     model = model_of(options)
     optimizer = optim.Adam(model.parameters(), lr=options["lr"])
-    schedule = optim.Schedule(optimizer, optim.warmup(100, optim.cosine(max(1, options["steps"] - 100), last=0.05)))
+    rise = max(1, min(100, options["steps"] // 10))
+    schedule = optim.Schedule(optimizer, optim.warmup(rise, optim.cosine(options["steps"] - rise or 1, last=0.05)))
     windows = (training.shape[0] - 1) // options["length"]
     state = None
 
@@ -158,19 +159,19 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
 def generate(model, vocabulary: str, prompt: str, length: int, temperature: float, generator) -> Iterator[str]:
     """`length` characters, each drawn from softmax(logits / temperature), or the likeliest at temperature 0."""
     state, given = None, encode(prompt or "\n", vocabulary)[:, None]
-    with mg.no_grad():
-        for _ in range(length):
+    for _ in range(length):
+        with mg.no_grad():  # not around the `yield`: what the caller does in between is the caller's
             logits, state = model(mg.tensor(given), state)
-            scores = logits[-1, 0].numpy().astype(np.float64)
-            if not np.isfinite(scores).all():
-                raise BadInput("the model's scores are not finite: its training went astray; try a smaller --lr")
-            if temperature:
-                chances = np.exp((scores - scores.max()) / temperature)
-                choice = generator.choice(len(scores), p=chances / chances.sum())
-            else:
-                choice = scores.argmax()
-            given = np.array([[choice]])
-            yield vocabulary[choice]
+        scores = logits[-1, 0].numpy().astype(np.float64)
+        if not np.isfinite(scores).all():
+            raise BadInput("the model's scores are not finite: its training went astray; try a smaller --lr")
+        if temperature:
+            chances = np.exp((scores - scores.max()) / temperature)
+            choice = generator.choice(len(scores), p=chances / chances.sum())
+        else:
+            choice = scores.argmax()
+        given = np.array([[choice]])
+        yield vocabulary[choice]
 
 
 def held_out_loss(model, held_out: np.ndarray, length: int, vocabulary: int) -> float:

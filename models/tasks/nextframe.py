@@ -43,22 +43,22 @@ class Forecaster(nn.Module):
 
 def to_patches(film):
     """(T, B, 24, 24) to (T, B, 4, 12, 12): the pixels of a patch become channels."""
-    T, B, n = *film.shape[:2], FRAME // PATCH
+    (T, B), n = film.shape[:2], FRAME // PATCH
     return film.reshape(T, B, n, PATCH, n, PATCH).transpose(0, 1, 3, 5, 2, 4).reshape(T, B, PATCH * PATCH, n, n)
 
 
 def from_patches(patches):
-    T, B, n = *patches.shape[:2], FRAME // PATCH
+    (T, B), n = patches.shape[:2], FRAME // PATCH
     return patches.reshape(T, B, PATCH, PATCH, n, n).transpose(0, 1, 4, 2, 5, 3).reshape(T, B, FRAME, FRAME)
 
 
 def train(
     hidden: Annotated[int, typer.Option(min=1, help="Hidden channels.")] = 32,
-    kernel: Annotated[int, typer.Option(min=1, help="Size of the kernels, odd.")] = 5,
+    kernel: Annotated[int, typer.Option(min=1, help="Size of the kernels, odd.")] = 3,
     layers: Annotated[int, typer.Option(min=1, help="Layers of encoder and forecaster.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Films a step.")] = 16,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.  [default: 1000]")] = None,
-    lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate.")] = 2e-3,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.  [default: 2000]")] = None,
+    lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate at its highest.")] = 5e-3,
     every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and films.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nextframe"),
@@ -72,7 +72,7 @@ def train(
     }  # fmt: skip
     run = Run(train, out, settings, resume)
     options = run.settings
-    options["steps"] = options["steps"] or 1000
+    options["steps"] = options["steps"] or 2000
     digits = load_digits()
     films = np.random.default_rng([options["seed"], 1])
     held_out = moving_digits(digits[:HELD_OUT_DIGITS], 64, np.random.default_rng([options["seed"], 2]))
@@ -147,18 +147,19 @@ def moving_digits(digits: np.ndarray, films: int, generator, count: int = 2) -> 
 
 
 def draw_films(film: np.ndarray, told: np.ndarray, path: Path, shown: int = 3) -> None:
-    """What was seen, what came next, and what was told, for a few films, as a PNG."""
+    """A few films as a PNG: the truth, and below its second half what was told of it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(FRAMES * 1.3, shown * 1.5), layout="constrained")
-    axes = figure.subplots(2 * shown, 2 * FRAMES)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for k in range(shown):
-        for t in range(2 * FRAMES):
-            axes[2 * k, t].imshow(film[t, k], cmap="gray_r", vmin=0, vmax=1)
-            if t >= FRAMES:
-                axes[2 * k + 1, t].imshow(told[t - FRAMES, k], cmap="gray_r", vmin=0, vmax=1)
-        for row, label in ((2 * k, "truth"), (2 * k + 1, "told")):
-            axes[row, 0].text(-0.1, 0.5, label, transform=axes[row, 0].transAxes, ha="right", va="center", fontsize=8)
+    told = np.concatenate([np.zeros_like(told[:, :shown]), told[:, :shown]])
+    border = [(0, 0), (0, 0), (0, 0), (1, 1), (1, 1)]
+    frames = np.pad(np.stack([film[:, :shown], told]), border, constant_values=0.2)  # (truth or told, T, shown, 26, 26)
+    rows, columns, side = 2 * shown, 2 * FRAMES, FRAME + 2
+    figure = Figure(figsize=(0.5 * columns + 1, 0.5 * rows + 0.5), layout="constrained")
+    axes = figure.subplots()
+    picture = frames.transpose(2, 0, 3, 1, 4).reshape(rows * side, columns * side)
+    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    axes.set_xticks((np.arange(columns) + 0.5) * side, [str(t + 1) for t in range(columns)])
+    axes.set_yticks((np.arange(rows) + 0.5) * side, ["truth", "told"] * shown)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
     save_figure(figure, path)

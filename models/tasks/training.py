@@ -123,6 +123,12 @@ class Run:
         """
         from tqdm import tqdm
 
+        steps, every = self.settings["steps"], self.settings["every"]
+        done, seconds, stopped = 0, 0.0, False
+        losses: list[float] = []  # since the last row
+        rows: list[dict] = []
+        remedy = f"try a smaller --lr; the checkpoint in {self.folder} is the one before"
+
         def say(text: str) -> None:
             tqdm.write(text)
             sys.stdout.flush()
@@ -142,11 +148,6 @@ class Run:
             stopped = True
             signal.signal(signal.SIGINT, before)  # a second Ctrl-C does not wait for the step
 
-        steps, every = self.settings["steps"], self.settings["every"]
-        done, seconds, stopped = 0, 0.0, False
-        losses: list[float] = []  # since the last row
-        rows: list[dict] = []
-        remedy = f"try a smaller --lr; the checkpoint in {self.folder} is the one before"
         if self.resume:
             try:
                 kept = io.load_checkpoint(self.folder / CHECKPOINT, **parts)
@@ -212,13 +213,14 @@ def write_rows(rows: list[dict], path: Path) -> None:
 def draw(rows: list[dict], loss_unit: str, path: Path) -> None:
     """Losses against steps, as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name, label in (("loss", "training"), ("held_out_loss", "held out")):
         axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=label, marker=".")
     axes.set(xlabel="step", ylabel=loss_unit, title=path.absolute().parent.name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(figure, path)

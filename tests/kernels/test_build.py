@@ -203,3 +203,60 @@ def test_no_warning_for_lanes_that_a_select_drops():
     kernel = loops.elementwise("safe_log", ["x"], ["where(x > 0, log(x), 0)"], "float32")
     with np.errstate(all="raise"):
         assert kernel(np.float32([-1, 0, 1, 2])).tolist() == [0, 0, 0, pytest.approx(np.log(2))]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_fork_can_compile_though_another_thread_was_compiling(cache):
+    program = textwrap.dedent("""
+        import os, sys, threading, time
+        from minigrad.kernels import build, loops
+        started = threading.Event()
+
+        def hold():
+            with build.lock:
+                started.set()
+                time.sleep(0.3)
+
+        threading.Thread(target=hold).start()
+        started.wait()
+        child = os.fork()
+        if child == 0:
+            loops.elementwise("id", ["x"], ["x"], "float32")
+            os._exit(0)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+def test_large_arrays_of_integers_keep_their_dtype():
+    import minigrad as mg
+
+    for dtype in (np.int8, np.uint8, np.int32, np.int64, bool):
+        small = (np.arange(1, 100) % 10).astype(dtype)
+        large = np.resize(small, threads.LARGE + 1)
+        calls = [mg.abs, mg.sign, mg.relu, mg.floor, lambda x: mg.maximum(x, x), lambda x: mg.where(x > 3, x, x)]
+        if dtype is not bool:
+            calls += [mg.square, lambda x: x + x, lambda x: x + 1, lambda x: 5 * x, lambda x: mg.clip(x, 1, 3)]
+        else:
+            calls = calls[3:]
+        for call in calls:
+            expected, got = call(mg.tensor(small)), call(mg.tensor(large))
+            assert got.dtype == expected.dtype
+            assert np.array_equal(got.numpy()[: len(small)], expected.numpy())
+
+
+def test_a_task_that_fails_is_reported_after_the_others_have_ended():
+    done = []
+
+    def fail():
+        raise ValueError("planted")
+
+    def slow():
+        import time
+
+        time.sleep(0.1)
+        done.append(1)
+
+    with pytest.raises(ValueError, match="planted"):
+        threads.run([fail, slow])
+    assert done == [1]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models import GRU, LSTM, RNN, ConvLSTM, GRUCell, LSTMCell, Recurrent, RNNCell, recurrent, watch
+from minigrad.models import GRU, LSTM, RNN, ConvLSTM, ConvLSTMCell, GRUCell, LSTMCell, Recurrent, RNNCell, recurrent, watch
 from minigrad.testing import gradcheck, seeds
 
 
@@ -347,6 +347,41 @@ def test_cells_follow_their_layer():
     np.testing.assert_allclose(other.cells[0].weight_ih.numpy(), before + 1)
 
 
+def test_a_parameter_that_is_set_is_the_cells():
+    """Under the layer's name for it, or in the cell: there is one parameter, and the layer uses it."""
+    layer = LSTM(I, H, num_layers=2, bidirectional=True)
+    x = mg.tensor(np.ones((T, B, I), "float32"))
+    for name in layer.state_dict():
+        setattr(layer, name, nn.Parameter(np.zeros(getattr(layer, name).shape, "float32")))
+    assert not layer(x)[0].numpy().any()
+    assert layer.cells[3].weight_hh is layer.weight_hh_l1_reverse
+    assert "weight_hh_l1_reverse" not in vars(layer)
+    layer.cells[1].bias_ih = nn.Parameter(np.ones(4 * H, "float32"))
+    assert layer.bias_ih_l0_reverse is layer.cells[1].bias_ih
+    assert any(p is layer.cells[1].bias_ih for p in layer.parameters())
+    assert layer.state_dict()["bias_ih_l0_reverse"].all() and "bias_ih_l0_reverse float32[16]" in repr(layer)
+    layer.weight_l0 = 3  # no cell has a weight: an attribute as any other
+    assert vars(layer)["weight_l0"] == 3
+
+
+def test_layers_share_a_weight():
+    layer = GRU(H, H, num_layers=2)
+    layer.weight_hh_l1 = layer.weight_hh_l0
+    assert len(list(layer.parameters())) == 7 and len(layer.state_dict()) == 8
+    layer(mg.tensor(np.ones((T, B, H), "float32")))[0].sum().backward()
+    assert layer.cells[1].weight_hh.grad is layer.weight_hh_l0.grad is not None
+    twin = copy.deepcopy(layer)
+    assert twin.weight_hh_l1 is twin.weight_hh_l0 is twin.cells[0].weight_hh is not layer.weight_hh_l0
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l1", "weight_ih_l0_reverse", "weight_l0", "weight_ih", "nothing"])
+def test_no_such_parameter(name):
+    layer = GRU(I, H)
+    assert not hasattr(layer, name)
+    with pytest.raises(AttributeError, match=f"GRU has no attribute '{name}'"):
+        getattr(layer, name)
+
+
 def test_a_generator_repeats_the_weights():
     first, again = [LSTM(I, H, num_layers=2, generator=np.random.default_rng(13)) for _ in range(2)]
     for p, q in zip(first.parameters(), again.parameters(), strict=True):
@@ -385,6 +420,18 @@ def zeros(*shape):
             "ConvLSTM: got x of shape (5, 3, 1, 4), wanted (T, B, input_size=1, ",
         ),
         (lambda: LSTM(2, 4)(X.astype("float64")), "LSTM: got x of float64, its parameters are float32"),
+        (lambda: LSTM(2, 4)(X.astype(int)), "LSTM: got x of int64, its parameters are float32; use x.astype('float32')"),
+        (lambda: Recurrent(MGUCell, 2, 4)(X > 0), "Recurrent(MGUCell): got x of bool, its parameters are float32"),
+        (
+            lambda: LSTMCell(2, 4)(zeros(2, 2), mg.tensor(zeros(2, 4))),
+            "the state of this cell is a tuple (h, c), got one Tensor",
+        ),
+        (lambda: ConvLSTMCell(1, 2, 3)(zeros(2, 1, 4, 4), zeros(2, 2, 4, 4)), "is a tuple (h, c), got one ndarray"),
+        (lambda: LSTM(3, "4"), "got '4' as a size, wanted an integer"),
+        (lambda: GRU("3", 4), "got '3' as a size, wanted an integer"),
+        (lambda: RNN(3, 4.0), "got 4.0 as a size, wanted an integer"),
+        (lambda: RNN(3, 4, num_layers="2"), "got '2' as a size, wanted an integer"),
+        (lambda: ConvLSTM(1, 2, (3, 3)), "got (3, 3) as a size, wanted an integer"),
         (
             lambda: LSTM(2, 4)(X, (zeros(1, 3, 4), zeros(1, 2, 4))),
             "LSTM: got a state (float32[1, 3, 4], float32[1, 2, 4]), wanted (float32[1, 3, 4], float32[1, 3, 4])",

@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.ops.conv import conv2d_weight
 from minigrad.testing import gradcheck
 
 
@@ -105,7 +106,7 @@ def test_the_three_ops_are_derivatives_of_one_form():
     transposed = mg.conv_transpose2d(g, w, output_padding=(1, 0), **params)
     assert transposed.shape == x.shape
     np.testing.assert_allclose((transposed * x).sum().item(), form)
-    np.testing.assert_allclose((mg.conv2d_weight(x, g, (3, 2), **params) * w).sum().item(), form)
+    np.testing.assert_allclose((conv2d_weight(x, g, (3, 2), **params) * w).sum().item(), form)
 
 
 def test_an_empty_batch():
@@ -131,6 +132,17 @@ ONES = np.ones((1, 4, 5, 5))
 def test_conv2d_says_what_is_wrong(weight, params, words):
     with pytest.raises(ValueError, match=rf"^conv2d\(float64\[1, 4, 5, 5\], .*{words}"):
         mg.conv2d(ONES, np.ones(weight), **params)
+
+
+@pytest.mark.parametrize("wrong", [{"stride": None}, {"padding": (1, "a")}, {"dilation": 1.5}])
+def test_a_setting_that_is_no_integer(wrong):
+    with pytest.raises(TypeError, match=rf"^conv2d\(.*{next(iter(wrong))}=.*, wanted an integer or two"):
+        mg.conv2d(ONES, np.ones((2, 4, 3, 3)), **wrong)
+
+
+def test_conv1d_takes_lists_and_names():
+    x, w, b = [[[1.0, 2.0, 3.0]]], [[[1.0, -1.0]]], [10.0]
+    assert mg.conv1d(x, weight=w, bias=b).tolist() == [[[9, 9]]]
 
 
 def test_others_say_what_is_wrong():

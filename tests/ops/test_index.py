@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices, integer_array_indices
 
 import minigrad as mg
+from minigrad.ops import index
 from minigrad.testing import gradcheck
 
 X = np.arange(60.0).reshape(3, 4, 5)
@@ -177,6 +178,17 @@ def test_triangles_keep_the_dtype_and_stop_nan():
     assert mg.tril(mg.tensor([[1.0, np.nan], [2.0, 3.0]])).tolist() == [[1, 0], [2, 3]]
 
 
+def test_gather_and_scatter_add_take_lists():
+    x = mg.tensor(np.zeros((2, 3)), requires_grad=True)
+    src = mg.tensor(np.arange(1.0, 5.0).reshape(2, 2), requires_grad=True)
+    assert mg.gather(x + [0.0, 1.0, 2.0], axis=1, index=[[2, 0]]).tolist() == [[2, 0]]
+    assert mg.scatter_add(x, 1, [[0, 2]], [[1.0, 2.0]]).tolist() == [[1, 0, 2], [0, 0, 0]]
+    y = mg.scatter_add(x, axis=0, index=[[1], [1]], src=src)  # src may be larger than the index
+    assert y.tolist() == [[0, 0, 0], [4, 0, 0]]
+    y.sum().backward()
+    assert x.grad.numpy().all() and src.grad.tolist() == [[1, 0], [1, 0]]
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
@@ -187,7 +199,7 @@ def test_triangles_keep_the_dtype_and_stop_nan():
         (lambda x: x[mg.tensor([0.5])], IndexError, "getitem.*must be of integer"),
         (lambda x: x[np.ones(4, bool)], IndexError, "getitem.*boolean index did not match"),
         (lambda x: mg.take(x, [3], 0), IndexError, r"take\(float64\[3, 4, 5\], int64\[1\]\): index 3 is out of bounds"),
-        (lambda x: mg.take(x, [0.5], 0), TypeError, "take.*indices must be integers, got float32"),
+        (lambda x: mg.take(x, [0.5], 0), TypeError, "take.*indices must be integers, got float64"),
         (lambda x: mg.take(x, [True], 0), TypeError, "take.*indices must be integers, got bool"),
         (lambda x: mg.take(x[:0], [0], 0), IndexError, "take.*axis 0 is empty"),
         (lambda x: mg.embedding(x[0], [4]), IndexError, "embedding.*index 4 is out of bounds"),
@@ -201,8 +213,8 @@ def test_triangles_keep_the_dtype_and_stop_nan():
         (lambda x: mg.topk(x, 6), ValueError, "topk: k is 6: wanted 0 to 5, the size of axis 2"),
         (lambda x: mg.pad(x, -1), ValueError, "pad: pad_width -1: a margin cannot be negative"),
         (lambda x: mg.pad(x, 1, "mean"), ValueError, "pad: mode 'mean': wanted constant, edge"),
-        (lambda x: mg.unindex(x, (3, 3), 0), ValueError, r"unindex.*this index selects the shape \(3,\)"),
-        (lambda x: mg.untake(x, [0, 1], (3, 9, 5), 1), ValueError, r"untake.*take the shape \(3, 2, 5\)"),
+        (lambda x: index.unindex(x, (3, 3), 0), ValueError, r"unindex.*this index selects the shape \(3,\)"),
+        (lambda x: index.untake(x, [0, 1], (3, 9, 5), 1), ValueError, r"untake.*take the shape \(3, 2, 5\)"),
     ],
 )
 def test_errors_say_what_was_wanted(call, error, message):

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.deferred import DeferredProduct
+from minigrad.ops import product
+from minigrad.tape import RAW, thread
 from minigrad.testing import gradcheck
 
 
@@ -65,6 +68,25 @@ def test_einsum(subscripts, shapes):
     result = mg.einsum(subscripts, *operands)
     np.testing.assert_allclose(result.numpy(), np.einsum(subscripts, *operands), rtol=1e-10, atol=1e-12)
     gradcheck(lambda *xs: mg.square(mg.einsum(subscripts, *xs)), operands)
+
+
+def test_einsum_of_sizes_0_and_1():
+    a, b = np.ones((0, 1)), np.ones((1, 3))
+    for subscripts in ("ij,ij->ij", "...i,...i->...i"):
+        assert mg.einsum(subscripts, a, b).shape == product._einsum_shape(a, b, subscripts=subscripts) == (0, 3)
+
+
+def test_dot_and_outer_take_lists_and_names():
+    assert mg.dot([1.0, 2.0], b=[3.0, 4.0]).item() == 11
+    assert mg.outer(a=[1.0, 2.0], b=[3.0]).tolist() == [[3], [6]]
+
+
+def test_a_product_is_deferred_where_its_factors_are_smaller(monkeypatch):
+    monkeypatch.setattr(thread, "mode", RAW)
+    a, g = np.ones((2, 8)), np.ones((2, 9))
+    assert type(product._matmul_b(g, a, (8, 9))) is DeferredProduct
+    a, g = np.ones((8, 2)), np.ones((8, 9))
+    np.testing.assert_array_equal(product._matmul_b(g, a, (2, 9)), a.T @ g)
 
 
 def test_einsum_is_numpys_too():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
+from minigrad.ops import reduce
 from minigrad.testing import gradcheck
 
 
@@ -124,7 +125,7 @@ def test_logsumexp_neither_overflows_nor_makes_nan():
 def test_linear_recurrence_is_its_loop(transposed, axis, dtype):
     rng = np.random.default_rng(0)
     b, a = rng.standard_normal((2, 3, 4, 5)).astype(dtype)
-    y = mg.linear_recurrence(b, a, axis=axis, transposed=transposed).numpy()
+    y = reduce.linear_recurrence(b, a, axis=axis, transposed=transposed).numpy()
     steps, b, a = (np.moveaxis(v, axis, 0) for v in (y, b, a))
     order = range(len(b))[::-1] if transposed else range(len(b))
     state = np.zeros_like(b[0])
@@ -136,8 +137,8 @@ def test_linear_recurrence_is_its_loop(transposed, axis, dtype):
 
 
 def test_first_factor_of_a_recurrence_is_not_used():
-    assert mg.linear_recurrence([1.0, 2.0], [math.nan, 3.0]).tolist() == [1, 5]
-    assert mg.linear_recurrence([1.0, 2.0], [math.inf, 3.0], transposed=True).tolist() == [7, 2]
+    assert reduce.linear_recurrence([1.0, 2.0], [math.nan, 3.0]).tolist() == [1, 5]
+    assert reduce.linear_recurrence([1.0, 2.0], [math.inf, 3.0], transposed=True).tolist() == [7, 2]
 
 
 NUMPY_CALLS = {
@@ -189,8 +190,10 @@ def test_integers_sum_as_numpy(dtype):
         (lambda x: mg.sum(x, axis=2), r"sum\(float64\[2, 3\]\): axis 2 does not fit 2 dim.*, wanted one from -2 to 1"),
         (lambda x: mg.mean(x, axis=(0, -2)), r"mean: sum\(float64\[2, 3\]\): axis \(0, -2\) names one axis twice"),
         (lambda x: mg.sum(x, axis=0.5), r"sum\(float64\[2, 3\]\): an axis must be an integer, got 0.5"),
-        (lambda x: mg.sum_to(x, (2, 2)), r"sum_to\(float64\[2, 3\]\): a tensor of shape \(2, 2\) does not broadcast"),
-        (lambda x: mg.linear_recurrence(x, x[0]), "linear_recurrence.*wanted float a and b of one shape"),
+        (lambda x: mg.norm(x, "fro"), "norm: ord='fro', wanted a number; the Frobenius norm is ord=2 over both axes"),
+        (lambda x: mg.norm(x, None), "norm: ord=None, wanted a number"),
+        (lambda x: reduce.sum_to(x, (2, 2)), r"sum_to\(float64\[2, 3\]\): a tensor of shape \(2, 2\) does not broadcast"),
+        (lambda x: reduce.linear_recurrence(x, x[0]), "linear_recurrence.*wanted float a and b of one shape"),
     ],
 )
 def test_errors_say_what_was_wanted(call, message):

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import math
 import os
 import signal
@@ -13,9 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-for needed in ("typer", "tqdm", "matplotlib", "safetensors"):
-    pytest.importorskip(needed)
 
 import minigrad as mg
 from minigrad import cli, io, nn
@@ -37,19 +33,6 @@ class MGUCell(nn.Module):
         n = mg.tanh(self.new(mg.concatenate([x, f * h], axis=-1)))
         return (1 - f) * h + f * n
 """
-
-
-@pytest.fixture
-def minigrad(monkeypatch, capsys):
-    """Calls the command; returns (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["minigrad", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (stop.value.code or 0, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -224,7 +207,7 @@ def test_tasks_and_help(minigrad):
     assert {line.split()[0] for line in minigrad("tasks")[1].splitlines()} == {"charlm", "nextframe"}
     for command in ([], ["train"], ["train", "charlm"], ["train", "nextframe"], ["sample"]):
         code, out, _ = minigrad(*command, "--help")
-        assert code == 0 and out.startswith("Usage: minigrad")
+        assert code == 0 and out.startswith(" ".join(["Usage: minigrad", *command, "["]))
 
 
 # Bad input
@@ -268,8 +251,8 @@ def test_text_is_a_folder(minigrad, tmp_path):
         ("Mine = 3", "not callable"),
         ("class Mine:\n def __init__(self, i, h): pass", "wanted a cell"),
         ("from minigrad import nn\nclass Mine(nn.Module):\n def __init__(self, i, h): self.hidden_size = h", "forward"),
-        (CELL.replace("MGU", "").replace("class Cell", "class Mine").replace("return", "return x @"), "line 14"),
-        (CELL.replace("MGUCell", "Mine").replace("return", "return 0 * x[..., :1] +").replace("f * n", "0"), "wanted"),
+        (CELL.replace("MGU", "").replace("class Cell", "class Mine").replace("return", "return x @"), "line 13"),
+        (CELL.replace("MGUCell", "Mine").replace("return", "return h[..., :1] #"), "Mine is not a cell"),
         (CELL.replace("MGUCell", "Mine").replace("= hidden_size", "= hidden_size + 1"), "Mine is not a cell"),
         (CELL.replace("MGUCell", "Mine").replace("return", "return mg.tensor(h.numpy()) #"), "requires a gradient"),
     ],
@@ -362,12 +345,11 @@ def test_a_checkpoint_of_something_else(train, minigrad, tmp_path):
     refused(minigrad("train", "charlm", "--resume", "--out", run, "--steps", 5), "cannot resume")
 
 
-@pytest.mark.parametrize("write", range(1, 10))
+@pytest.mark.parametrize("write", range(3, 11))  # of the files of two evaluations, four each; two are written at first
 def test_full_disk(write, train, minigrad, tmp_path, monkeypatch):
-    """Wherever it fills up, the files that were there stay, and the run can go on from its last checkpoint."""
+    """Whichever file it is that finds no room, the run can go on from its last checkpoint as if nothing had been."""
     run, whole = tmp_path / "run", tmp_path / "whole"
-    train(whole, "--steps", 15)
-    train(run, "--steps", 5)
+    train(whole, "--steps", 11)
     count, replace = 0, os.replace
 
     def full(source, target):
@@ -379,16 +361,10 @@ def test_full_disk(write, train, minigrad, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        answer = minigrad("train", "charlm", "--resume", "--out", run, "--steps", 15)
-    if write > 8:  # two evaluations of four files
-        assert answer[0] == 0
-    else:
-        refused(answer, "No space left on device")
-    assert set(content(run)) == {"checkpoint.safetensors", "weights.safetensors", "log.csv", "curves.png"}
-    assert minigrad("train", "charlm", "--resume", "--out", run, "--steps", 15)[0] == 0
-    assert [row["step"] for row in figures(run)] == ["5", "10", "15"]
-    # the learning rate's schedule was that of 5 steps at first, so only the figures of the first differ
-    assert figures(run)[1:] != figures(whole)[1:]
+        refused(train(run, "--steps", 11), "No space left on device")
+    assert set(content(run)) <= set(content(whole))  # nothing half-written
+    assert minigrad("train", "charlm", "--resume", "--out", run)[0] == 0
+    same_runs(whole, run)
 
 
 def test_a_full_disk_is_noticed_before_training(train, tmp_path, monkeypatch):
@@ -489,5 +465,5 @@ def test_replace_keeps_what_was_there(tmp_path, monkeypatch):
 
 
 def test_the_engine_imports_nothing_of_models():
-    code = "import sys, json, minigrad, minigrad.cli; print(json.dumps([m for m in sys.modules if 'minigrad.models' in m]))"
-    assert json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout) == []
+    code = "import sys, minigrad, minigrad.cli; print([m for m in sys.modules if 'minigrad.models' in m])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -1,32 +1,18 @@
 """A ConvLSTM that continues films of moving digits."""
 
-import sys
+import signal
 
 import numpy as np
 import pytest
 
-for needed in ("typer", "tqdm", "matplotlib", "safetensors", "sklearn"):
-    pytest.importorskip(needed)
-
 import minigrad as mg
-from minigrad import cli, io, nn
+from minigrad import io, nn
 from minigrad.models.tasks import nextframe
 
 SIZES = ("--hidden", "2", "--kernel", "3", "--batch", "2", "--every", "2")
 
 
-@pytest.fixture
-def minigrad(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["minigrad", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (stop.value.code or 0, *capsys.readouterr())
-
-    return call
-
-
-def test_a_run_and_a_resumed_one(minigrad, tmp_path):
+def test_a_run_and_a_resumed_one(minigrad, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     code, out, err = minigrad("train", "nextframe", "--out", whole, *SIZES, "--steps", 5)
     assert code == 0 and err == "" and "held out loss" in out
@@ -38,14 +24,9 @@ def test_a_run_and_a_resumed_one(minigrad, tmp_path):
     def interrupt(self):
         before(self)
         if self.count == 3:
-            raise_interrupt()
+            signal.raise_signal(signal.SIGINT)
 
-    def raise_interrupt():
-        import signal
-
-        signal.raise_signal(signal.SIGINT)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(nextframe.optim.Schedule, "step", interrupt)
         assert minigrad("train", "nextframe", "--out", parts, *SIZES, "--steps", 5)[0] == 130
     assert minigrad("train", "nextframe", "--out", parts, "--resume")[0] == 0
