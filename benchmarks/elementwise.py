@@ -1,13 +1,18 @@
 """Elementwise kernels by size, against NumPy's own and against ours in one thread (which tells from where on two pay).
 
-    python benchmarks/elementwise.py [--rounds 3]
+python benchmarks/elementwise.py [--rounds 3]
 """
 
 import numpy as np
 from side_by_side import main
 
 OPS = ["add", "mul", "exp", "log", "tanh", "sin", "sqrt", "maximum", "where"]
-CASES = [(name, dtype, size) for name in OPS for dtype in ("float32", "float64") for size in (1 << 12, 1 << 16, 1 << 18, 1 << 20)]
+CASES = [
+    (name, dtype, size)
+    for name in OPS
+    for dtype in ("float32", "float64")
+    for size in (1 << 12, 1 << 16, 1 << 18, 1 << 20)
+]
 NUMPY = {"mul": np.multiply}
 
 

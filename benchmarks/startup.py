@@ -1,6 +1,6 @@
 """Seconds of a fresh process: to import minigrad, and to take a first LSTM step with the kernels cached.
 
-    python benchmarks/startup.py [--rounds 5]
+python benchmarks/startup.py [--rounds 5]
 """
 
 import argparse

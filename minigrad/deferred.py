@@ -7,7 +7,6 @@ in place of many small ones and as many additions.
 
 import numpy as np
 
-
 MOST = 1 << 22  # elements of factors to keep, before they are multiplied: the arrays could have been given back
 
 
@@ -21,8 +20,8 @@ class DeferredProduct:
         self.rights = rights
         self.total = total
         self.kept = sum(len(a) for a in lefts)
-        self.shape = (lefts[0].shape[1], rights[0].shape[1]) if lefts else total.shape
-        self.dtype = rights[0].dtype if rights else total.dtype
+        self.shape = (lefts[0].shape[1], rights[0].shape[1]) if total is None else total.shape
+        self.dtype = rights[0].dtype if total is None else total.dtype
 
     def add(self, other: "DeferredProduct") -> None:
         """Take in the pairs of another one."""
@@ -44,7 +43,7 @@ class DeferredProduct:
         return self.transpose() if a % 2 != b % 2 else self
 
     def value(self) -> np.ndarray:
-        if not self.lefts:
+        if self.total is not None and not self.lefts:
             return self.total
         left = self.lefts[0] if len(self.lefts) == 1 else np.concatenate(self.lefts)
         right = self.rights[0] if len(self.rights) == 1 else np.concatenate(self.rights)

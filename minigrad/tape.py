@@ -1,8 +1,8 @@
 """The tape: what was computed, and how to go back through it.
 
 Every operation on a tensor that needs a gradient leaves a `Node`: the op, the nodes of its inputs, the parameters of
-the call, and the few arrays that its derivative needs. Nodes point at the nodes that they came from, so the tape is held
-by its last tensor and vanishes with it.
+the call, and the few arrays that its derivative needs. Nodes point at the nodes that they came from, so the tape is
+held by its last tensor and vanishes with it.
 
 `pull_back` is reverse-mode differentiation, all of it. It visits the nodes that the output depends on in the reverse
 order of their creation. Why this order? A node's cotangent (the derivative of the output with respect to its value) is
@@ -52,7 +52,7 @@ class Node:
     cotangent, None or a list.
     """
 
-    __slots__ = ("op", "inputs", "params", "saved", "shape", "dtype", "seq", "site", "hooks", "__weakref__")
+    __slots__ = ("__weakref__", "dtype", "hooks", "inputs", "op", "params", "saved", "seq", "shape", "site")
 
     def __init__(self, op, inputs, params, saved, shape, dtype, site):
         self.op = op
@@ -119,7 +119,9 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     useful = None
     if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
         useful = set(wanted)
-        useful.update(node for node in order if any(parent in useful for parent in node.inputs))  # in order, so it grows
+        useful.update(
+            node for node in order if any(parent in useful for parent in node.inputs)
+        )  # in order, so it grows
     pending: dict = {}
     for root, g in zip(roots, cotangents):
         pending[root] = g if root not in pending else pending[root] + g
@@ -230,20 +232,22 @@ class _SetMode(ContextDecorator):
 
     def __call__(self, function):
         if inspect.isgeneratorfunction(function):
-            raise TypeError(f"{type(self).__name__} on a generator function would end before it runs; use `with` inside")
+            raise TypeError(
+                f"{type(self).__name__} on a generator function would end before it runs; use `with` inside"
+            )
         return super().__call__(function)
 
     def _recreate_cm(self):
         return type(self)()
 
 
-class no_grad(_SetMode):  # noqa: N801 (the field's name for it)
+class no_grad(_SetMode):
     """Record nothing in this thread: `with no_grad():`, or `@no_grad()` on a function."""
 
     mode = OFF
 
 
-class enable_grad(_SetMode):  # noqa: N801
+class enable_grad(_SetMode):
     """Record again inside a `no_grad`."""
 
     mode = ON

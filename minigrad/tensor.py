@@ -18,11 +18,11 @@ numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by
 class Tensor:
     """An array of numbers that remembers how it was computed.
 
-    Make one with `minigrad.tensor`. `shape`, `dtype`, `ndim`, `size` are the array's; `requires_grad` tells whether it is
-    on the tape; `grad` is the sum of the gradients that `backward` has brought to a leaf.
+    Make one with `minigrad.tensor`. `shape`, `dtype`, `ndim`, `size` are the array's; `requires_grad` tells whether it
+    is on the tape; `grad` is the sum of the gradients that `backward` has brought to a leaf.
     """
 
-    __slots__ = ("_data", "_node", "__weakref__")
+    __slots__ = ("__weakref__", "_data", "_node")
     __hash__ = object.__hash__
 
     def __init__(self, data: np.ndarray, node=None):
@@ -111,7 +111,7 @@ class Tensor:
         return Tensor(self._data)
 
     def numpy(self) -> np.ndarray:
-        """The values, as a read-only view: a change behind the tape's back would make gradients wrong. Copy to write."""
+        """The values, read-only: a change behind the tape's back would make gradients wrong. Copy to write."""
         view = self._data.view()
         view.flags.writeable = False
         return view
@@ -312,7 +312,7 @@ def _in_place(name: str):
     operator = f"__{name}__"
 
     def change(self, other):
-        if thread.mode is not OFF and (self._node or isinstance(other, Tensor) and other._node):
+        if thread.mode is not OFF and (self._node or (isinstance(other, Tensor) and other._node)):
             if type(self._node) is Leaf:
                 self._change(f"__i{name}__", None)
             return NotImplemented  # `h += x` on the tape is `h = h + x`
@@ -376,12 +376,14 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
 
 
 def nested_arrays(data, held: list):
-    """Lists with their tensors replaced by arrays; everything in them that has a dtype of its own goes to `held` too."""
+    """Lists with their tensors replaced by arrays; what in them has a dtype of its own goes to `held` too."""
     if isinstance(data, (list, tuple)):
         return [nested_arrays(x, held) for x in data]
     if isinstance(data, Tensor):
         if data._node is not None and thread.mode is ON:
-            raise TypeError("tensor: a list of tensors that are on the tape would lose their gradients; use minigrad.stack")
+            raise TypeError(
+                "tensor: a list of tensors that are on the tape would lose their gradients; use minigrad.stack"
+            )
         held.append(data)
         return data._data
     if hasattr(data, "__array__"):

@@ -73,7 +73,7 @@ def check(outputs: Callable[[], list[Tensor]], leaves, rng, eps, rtol, atol, ord
     roots = [(y._node, g._data) for y, g in zip(results, v) if y._node is not None]
     if not roots:
         raise AssertionError("gradcheck: the result does not depend on the inputs by way of the tape")
-    gradients = tape.pull_back(*zip(*roots), wanted=[x._node for _, x in leaves], keep=True)
+    gradients = tape.pull_back(*zip(*roots), wanted=[x._node for _, x in leaves], keep=True)  # type: ignore[misc]
     for name, x in leaves:
         gradient = gradients.get(x._node, np.zeros(x.shape))
         if gradient.shape != x.shape:
@@ -123,7 +123,7 @@ def pulled_back(results: list[Tensor], cotangents, leaves) -> list[Tensor]:
     """Gradients of <cotangents, results> with respect to the leaves, themselves on the tape."""
     roots = [(y._node, v) for y, (_, v) in zip(results, cotangents) if y._node is not None]
     wanted = [x._node for _, x in leaves]
-    found = tape.pull_back(*zip(*roots), wanted=wanted, keep=True, differentiable=True)
+    found = tape.pull_back(*zip(*roots), wanted=wanted, keep=True, differentiable=True)  # type: ignore[misc]
     return [found.get(x._node, Tensor(np.zeros(x.shape))) for _, x in leaves]
 
 

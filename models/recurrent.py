@@ -79,7 +79,7 @@ class Recurrent(nn.Module):
                     f"{type(self).__name__}: every layer and direction wants a cell of its own, and this one is made "
                     "already; give its class and sizes, as in Recurrent(LSTMCell, 10, 20, num_layers=2)"
                 )
-            cells = [cell]
+            cells: list = [cell]
         else:
             options |= {} if generator is None else {"generator": generator}
             cells = []
@@ -131,7 +131,8 @@ class Recurrent(nn.Module):
         if owner is None:
             super().__setattr__(name, value)
         else:
-            setattr(*owner, value)
+            cell, attribute = owner
+            setattr(cell, attribute, value)
 
     def named_modules(self, prefix: str = "", seen: set | None = None):
         """As of every module, with the cells."""
@@ -228,9 +229,9 @@ class Recurrent(nn.Module):
         mask = mask if isinstance(mask, mg.Tensor) else mg.tensor(mask)
         if mask.dtype != bool:
             raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")
-        wanted = (T,) if not batched else (B, T) if self.batch_first else (T, B)
-        if mask.shape != wanted:
-            raise ValueError(f"{self._name}: got a mask of shape {mask.shape}, wanted {wanted}")
+        shape = (T,) if not batched else (B, T) if self.batch_first else (T, B)
+        if mask.shape != shape:
+            raise ValueError(f"{self._name}: got a mask of shape {mask.shape}, wanted {shape}")
         return mask[:, None] if not batched else mask.T if self.batch_first else mask
 
     def _cell_states(self, state, x, batched: bool) -> list:

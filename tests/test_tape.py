@@ -515,7 +515,7 @@ def test_a_hook_that_names_its_own_tensor_is_collected():
     h.register_hook(lambda g: g * float(h.ndim))
     node = weakref.ref(h._node)
     h.backward(np.ones(1))
-    del h
+    h = None
     gc.collect()
     assert node() is None
 

@@ -6,6 +6,7 @@ NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads ar
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,5 +61,5 @@ def split(kernel, *operands, out=None):
         pieces = [x if type(x) in (int, float) else x[where] for x in operands]
         return lambda: kernel(*pieces, out=tuple(o[where] for o in outs))
 
-    run([part(first, last) for first, last in zip(edges, edges[1:])])
+    run([part(first, last) for first, last in pairwise(edges)])
     return out

@@ -11,7 +11,7 @@ public = {name: op.call for name, op in table.items() if op.public} | composites
 # three whose public form takes its arguments otherwise than their op
 public |= {"clip": elementwise.clip, "einsum": product.einsum, "straight_through": neural.straight_through}
 globals().update(public)
-__all__ = list(public)  # noqa: PLE0604
+__all__ = list(public)
 
 if TYPE_CHECKING:
 

@@ -168,7 +168,8 @@ Tensor.clip, numpy_rules[np.clip] = clip, _numpy_clip
 # Steps: derivative 0 wherever there is one.
 
 floor = elementwise(
-    "floor(x)", "floor(x)", x="0 * g", integers=np.floor, numpy=np.floor, domain=(0.1, 0.9), doc="Largest integer below."
+    "floor(x)", "floor(x)", x="0 * g", integers=np.floor, numpy=np.floor, domain=(0.1, 0.9),
+    doc="Largest integer below.",
 )  # fmt: skip
 ceil = elementwise(
     "ceil(x)", "ceil(x)", x="0 * g", integers=np.ceil, numpy=np.ceil, domain=(0.1, 0.9), doc="Smallest integer above."
@@ -233,7 +234,8 @@ for _name, _op in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _op)
     setattr(Tensor, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
 for _name, _op in {
-    "eq": _or_identity(equal), "ne": _or_identity(not_equal), "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
+    "eq": _or_identity(equal), "ne": _or_identity(not_equal), "lt": less, "le": less_equal,
+    "gt": greater, "ge": greater_equal,
     "neg": neg, "abs": abs, "invert": _of_bools(logical_not, "~"),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _op)

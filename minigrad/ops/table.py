@@ -7,8 +7,8 @@ derivatives, the traced node, the property tests and the row in the docs.
 Two things make a declaration short.
 - *What a vjp names is what the tape saves.* `lambda g, y: ...` saves the result, `lambda g, b: ...` the input b,
   `lambda g, x_shape, axis: ...` a shape and a parameter, and no array at all.
-- *A vjp is read two ways.* It is written with ops and operators. Given arrays it computes; given tensors it computes and
-  is recorded, and that is all there is to second derivatives.
+- *A vjp is read two ways.* It is written with ops and operators. Given arrays it computes; given tensors it computes
+  and is recorded, and that is all there is to second derivatives.
 """
 
 import inspect
@@ -19,7 +19,6 @@ from functools import update_wrapper
 
 import numpy as np
 
-from minigrad import tape
 from minigrad.kernels import loops, threads
 from minigrad.tape import OFF, ON, RAW, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
@@ -33,7 +32,7 @@ NUMBERS = (int, float, bool)
 class Spec:
     """Shape and dtype of an array that need not exist: what shape rules read and return."""
 
-    __slots__ = ("shape", "dtype")
+    __slots__ = ("dtype", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
         self.shape = shape
@@ -72,11 +71,9 @@ class Op:
         self.doc = doc
         self.variadic = inputs == ["arrays"]
         self.call: Callable  # the public function; set when it is made
-        wanted = {i: [p for p in inspect.signature(f).parameters][1:] for i, f in vjps.items()}
+        wanted = {i: list(inspect.signature(f).parameters)[1:] for i, f in vjps.items()}
         self.saves = sorted({name for names in wanted.values() for name in names})
-        self.plans = [
-            (vjps[i], [self.saves.index(name) for name in wanted[i]]) if i in vjps else None for i in inputs
-        ]
+        self.plans = [(vjps[i], [self.saves.index(name) for name in wanted[i]]) if i in vjps else None for i in inputs]
         given = ", ".join(["y", *inputs, *options])
         self.save = eval(f"lambda {given}: ({''.join(self.where_saved(name) + ', ' for name in self.saves)})")
         table[name] = self
@@ -283,8 +280,8 @@ def publish(call, numpy, method):
 def composite(*, sample, numpy=None, method=True):
     """Declare a function that is built of ops, hence needs neither vjp nor shape rule.
 
-    Its positional-only arguments are inputs, as in `op`: they may be given by name, and reach it as tensors (in a vjp on
-    plain arrays, as arrays). sample, numpy, method: as in `op`.
+    Its positional-only arguments are inputs, as in `op`: they may be given by name, and reach it as tensors (in a vjp
+    on plain arrays, as arrays). sample, numpy, method: as in `op`.
     """
 
     def declare(function: Callable):
@@ -473,12 +470,14 @@ def elementwise(
 
 
 def _general(this: Elementwise, defaults: dict):
-    """The call of an elementwise op on whatever it takes: tensors, arrays, numbers and lists, by position or by name."""
+    """The call of an elementwise op on whatever it takes: tensors, arrays, numbers, lists, by position or by name."""
 
     def call(*operands, **named):
         given = {**defaults, **dict(zip(this.inputs, operands)), **named}
-        if len(operands) > len(this.inputs) or set(given) != set(this.inputs) or set(named) & set(
-            this.inputs[: len(operands)]
+        if (
+            len(operands) > len(this.inputs)
+            or set(given) != set(this.inputs)
+            or set(named) & set(this.inputs[: len(operands)])
         ):
             got = ", ".join(["_"] * len(operands) + sorted(named))
             raise TypeError(f"{this.name}({got}): wanted {this.name}({', '.join(this.inputs)})")

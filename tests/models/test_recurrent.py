@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models import GRU, LSTM, RNN, ConvLSTM, ConvLSTMCell, GRUCell, LSTMCell, Recurrent, RNNCell, recurrent, watch
+from minigrad.models import (
+    GRU,
+    LSTM,
+    RNN,
+    ConvLSTM,
+    ConvLSTMCell,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    RNNCell,
+    recurrent,
+    watch,
+)
 from minigrad.testing import gradcheck, seeds
 
 
@@ -420,7 +432,10 @@ def zeros(*shape):
             "ConvLSTM: got x of shape (5, 3, 1, 4), wanted (T, B, input_size=1, ",
         ),
         (lambda: LSTM(2, 4)(X.astype("float64")), "LSTM: got x of float64, its parameters are float32"),
-        (lambda: LSTM(2, 4)(X.astype(int)), "LSTM: got x of int64, its parameters are float32; use x.astype('float32')"),
+        (
+            lambda: LSTM(2, 4)(X.astype(int)),
+            "LSTM: got x of int64, its parameters are float32; use x.astype('float32')",
+        ),
         (lambda: Recurrent(MGUCell, 2, 4)(X > 0), "Recurrent(MGUCell): got x of bool, its parameters are float32"),
         (
             lambda: LSTMCell(2, 4)(zeros(2, 2), mg.tensor(zeros(2, 4))),

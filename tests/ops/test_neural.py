@@ -79,6 +79,11 @@ def test_layer_norm_over_an_axis_in_the_middle():
         mg.layer_norm(x, np.ones(4), axis=1)
 
 
+def test_layer_norm_with_a_bias_alone():
+    y = mg.layer_norm([[1.0, 3.0]], bias=[10.0, 20.0], eps=0.0)
+    np.testing.assert_allclose(y.numpy(), [[9, 21]])
+
+
 def test_softmax_of_integers_and_of_a_missing_axis():
     with pytest.raises(TypeError, match=r"^softmax\(int64\[3\]\): wanted float32 or float64"):
         mg.softmax(np.arange(3))

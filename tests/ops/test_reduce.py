@@ -192,7 +192,10 @@ def test_integers_sum_as_numpy(dtype):
         (lambda x: mg.sum(x, axis=0.5), r"sum\(float64\[2, 3\]\): an axis must be an integer, got 0.5"),
         (lambda x: mg.norm(x, "fro"), "norm: ord='fro', wanted a number; the Frobenius norm is ord=2 over both axes"),
         (lambda x: mg.norm(x, None), "norm: ord=None, wanted a number"),
-        (lambda x: reduce.sum_to(x, (2, 2)), r"sum_to\(float64\[2, 3\]\): a tensor of shape \(2, 2\) does not broadcast"),
+        (
+            lambda x: reduce.sum_to(x, (2, 2)),
+            r"sum_to\(float64\[2, 3\]\): a tensor of shape \(2, 2\) does not broadcast",
+        ),
         (lambda x: reduce.linear_recurrence(x, x[0]), "linear_recurrence.*wanted float a and b of one shape"),
     ],
 )

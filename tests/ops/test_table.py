@@ -341,6 +341,12 @@ def test_numpy_functions_of_tensors_are_ops(rule, data):
         np.testing.assert_allclose(a.detach().numpy(), b, rtol=1e-12, atol=1e-14)
 
 
+def test_what_only_vjps_call_is_not_public():
+    internal = {name for name, op in table.items() if not op.public}
+    assert {"unindex", "softmax_pull", "huber_penalty", "conv2d_weight"} <= internal
+    assert not internal & set(minigrad.ops.__all__)
+
+
 def test_a_broken_vjp_is_noticed():
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import mutation
