@@ -168,12 +168,12 @@ def test_kinks_are_pytorchs(name, operands, wanted):
     assert gradients == wanted
 
 
-@pytest.mark.parametrize("b, wanted", [(1.0, [0, 1, 0]), (2.0, [2, 0, 0]), (3.0, [0, 0, 0])])
+@pytest.mark.parametrize("b, wanted", [(2.0, [2, 0, 0, 0]), (3.0, [0, 0, 0, 0])])
 def test_second_derivatives_of_pow_at_zero(b, wanted):
     b = mg.tensor(b)
     by_a, by_b = [mg.grad(mg.pow, argnums=k) for k in (0, 1)]
-    second = [*mg.grad(by_a, argnums=(0, 1))(mg.tensor(0.0), b), mg.grad(by_b, argnums=1)(mg.tensor(0.0), b)]
-    assert [x.item() for x in second] == wanted
+    second = [mg.grad(f, argnums=(0, 1))(mg.tensor(0.0), b) for f in (by_a, by_b)]
+    assert [x.item() for pair in second for x in pair] == wanted
 
 
 def test_where_lets_the_nan_of_the_other_branch_through():
