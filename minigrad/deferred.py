@@ -19,7 +19,7 @@ class DeferredProduct:
         self.lefts = lefts
         self.rights = rights
         self.total = total
-        self.kept = sum(len(a) for a in lefts)
+        self.kept = len(lefts[0]) if len(lefts) == 1 else sum(map(len, lefts))
         self.shape = (lefts[0].shape[1], rights[0].shape[1]) if total is None else total.shape
         self.dtype = rights[0].dtype if total is None else total.dtype
 

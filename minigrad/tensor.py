@@ -12,6 +12,10 @@ from minigrad import tape
 from minigrad.tape import OFF, ON, Leaf, mutations, pull_back, thread
 
 default_dtype = np.dtype("float32")
+
+# The C library gives freed blocks above 128 KiB back to the system, and a tape makes and frees thousands of them: each
+# would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
+np.empty((32 << 20) - (8 << 10), np.uint8)
 numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by the op table
 
 
