@@ -12,7 +12,8 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from minigrad.ops.table import Elementwise, table
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import table
 from minigrad.testing import Draw
 
 sys.path.insert(0, str(Path(__file__).parent / "ops"))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.ops.table import Elementwise, composites, table
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import composites, table
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")  # PyTorch's op database imports it

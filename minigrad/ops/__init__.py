@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from minigrad.ops import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape  # noqa: F401
-from minigrad.ops.table import Elementwise, composites, table
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import composites, table
 
 Elementwise.namespace["sum_to"] = reduce.sum_to
 

@@ -10,7 +10,7 @@ subgradient is PyTorch's; `kinks` lists them.
 
 import numpy as np
 
-from minigrad.ops.table import elementwise
+from minigrad.ops.pointwise import elementwise
 from minigrad.tensor import Tensor, as_array, numpy_rules
 
 # Arithmetic

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.ops.table import Elementwise, table
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import table
 from minigrad.tensor import numpy_rules
 from minigrad.testing import Draw, broadcastable_shapes
 

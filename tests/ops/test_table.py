@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import minigrad.ops
 from minigrad import Tensor, no_grad, tensor
-from minigrad.ops.table import Elementwise, Op, Spec, composites, table
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import Op, Spec, composites, table
 from minigrad.tensor import numpy_rules
 from minigrad.testing import Draw, broadcastable_shapes, gradcheck, shapes
 
