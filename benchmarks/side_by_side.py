@@ -58,14 +58,12 @@ def main(description: str, peers: dict, cases: list, budget: float = 1.0) -> Non
                     command += ["--cores", str(options.cores)]
                     result = subprocess.run(command, capture_output=True, text=True)
                     if result.returncode:
-                        print(f"{name} failed on {case}: {result.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-                        continue
+                        sys.exit(f"{name} failed on {case}: {result.stderr.strip().splitlines()[-1]}")
                     times[name].append(float(result.stdout.splitlines()[-1]))
             line = f"{case}: {ours} {1e3 * statistics.median(times[ours]):.3g} ms"
             for name in names[1:]:
                 ratios = [theirs / our for theirs, our in zip(times[name], times[ours])]
-                if ratios:
-                    line += f"; {name} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                line += f"; {name} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             print(line, flush=True)
     finally:
         if neighbour:

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-# Elements from which a second thread pays (benchmarks/elementwise.py): waking one costs about 40 us.
-LARGE = 1 << 18
+# Elements from which a second thread pays (benchmarks/elementwise.py): waking one costs some 100 us.
+LARGE = 1 << 20
 
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _pool: ThreadPoolExecutor | None = None

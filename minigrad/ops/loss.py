@@ -7,7 +7,8 @@ from minigrad.ops.elementwise import square, where
 from minigrad.ops.neural import softmax
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, transpose
-from minigrad.ops.table import Spec, composite, elementwise, op
+from minigrad.ops.pointwise import elementwise
+from minigrad.ops.table import Spec, composite, op
 from minigrad.tensor import as_array
 
 
