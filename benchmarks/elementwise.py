@@ -1,4 +1,4 @@
-"""Elementwise kernels by size, against NumPy's own, and against ours divided between threads: tells from where they pay.
+"""Elementwise kernels by size, against NumPy's own and against ours divided between threads: from where they pay.
 
     python benchmarks/elementwise.py [--rounds 3]
 

@@ -5,9 +5,9 @@ import numpy as np
 from minigrad.kernels import rows
 from minigrad.ops.elementwise import square, where
 from minigrad.ops.neural import softmax
+from minigrad.ops.pointwise import elementwise
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import reshape, transpose
-from minigrad.ops.pointwise import elementwise
 from minigrad.ops.table import Spec, composite, op
 from minigrad.tensor import as_array
 
