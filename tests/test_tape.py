@@ -555,7 +555,7 @@ def test_a_weight_used_at_many_steps_gets_the_sum_of_its_products():
     gs = [rng.standard_normal((len(x), 5)) for x in xs]
     for keep in (True, False):
         w.grad = None
-        total = sum(((mg.tensor(x) @ w.T) * g).sum() for x, g in zip(xs, gs)) + (w * 2).sum()
+        total = (w * 2).sum() + sum(((mg.tensor(x) @ w.T) * g).sum() for x, g in zip(xs, gs))
         total.backward(retain_graph=keep)
         assert np.allclose(w.grad.numpy(), sum(g.T @ x for x, g in zip(xs, gs)) + 2, rtol=1e-12)
 
@@ -563,8 +563,12 @@ def test_a_weight_used_at_many_steps_gets_the_sum_of_its_products():
 def test_deferred_products_are_folded_when_they_grow(monkeypatch):
     from minigrad import deferred
 
+    folded = []
+    value = deferred.DeferredProduct.value
+    monkeypatch.setattr(deferred.DeferredProduct, "value", lambda self: folded.append(self.kept) or value(self))
     monkeypatch.setattr(deferred, "MOST", 40)
     test_a_weight_used_at_many_steps_gets_the_sum_of_its_products()
+    assert sum(kept > 0 for kept in folded) > 4
 
 
 def test_no_grad_on_a_generator_function_is_refused():
