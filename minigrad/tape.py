@@ -119,9 +119,9 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     useful = None
     if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
         useful = set(wanted)
-        useful.update(
-            node for node in order if any(parent in useful for parent in node.inputs)
-        )  # in order, so it grows
+        for node in order:
+            if any(parent in useful for parent in node.inputs):
+                useful.add(node)
     pending: dict = {}
     for root, g in zip(roots, cotangents):
         pending[root] = g if root not in pending else pending[root] + g
