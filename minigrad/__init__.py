@@ -9,6 +9,7 @@ from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, testing, tree
+from minigrad.compile.jit import disable_jit, jit
 
 if TYPE_CHECKING:
 

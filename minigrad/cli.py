@@ -1,4 +1,4 @@
-"""The command `minigrad`: train a task, sample from what it learnt.
+"""The command `minigrad`: train a task, sample from what it learnt, look after the cache of kernels.
 
 A task is a module of minigrad.models.tasks with a function `train`, whose annotated arguments are the command's
 options; its docstring is the help, the first line what `minigrad tasks` prints. Tasks are reached by name only.
@@ -65,6 +65,36 @@ def application():
         for piece in module.sample(run, prompt, length, temperature, seed):
             print(piece, end="", flush=True)
         print()
+
+    cache = typer.Typer(**plain, help="The cache of compiled kernels on disk: what it holds, and how to empty it.")
+    app.add_typer(cache, name="cache")
+
+    @cache.command("info")
+    def cache_info():
+        """Where the cache is, how much it holds, and whether it can be used."""
+        from minigrad.kernels import cache
+
+        folder = cache.folder()
+        try:
+            limit = cache.limit()
+        except ValueError as error:
+            raise BadInput(error) from error
+        try:
+            sizes = [status.st_size for _, status in cache.ours(folder)]
+            held = [f"files   {len(sizes)}", f"size    {sum(sizes) / 1e6:.1f} MB"]
+        except OSError as error:
+            held = [f"files   unknown: {error.strerror}"]
+        reason = cache.trouble(folder)
+        usable = f"no: {reason}" if reason else "yes"
+        print(f"folder  {folder}", *held, f"limit   {limit / 1e6:g} MB", f"usable  {usable}", sep="\n")
+
+    @cache.command("clear")
+    def cache_clear():
+        """Remove every kernel from the cache; they are compiled anew when they are needed."""
+        from minigrad.kernels import cache
+
+        count, size = cache.clear()
+        print(f"removed {count} {'file' if count == 1 else 'files'}, {size / 1e6:.1f} MB, from {cache.folder()}")
 
     return app
 

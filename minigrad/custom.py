@@ -9,7 +9,9 @@ import numpy as np
 
 from minigrad import tape, tree
 from minigrad.ops.table import Spec
-from minigrad.tape import ON, RAW, Leaf, Node, Pick, call_site, clock, enable_grad, no_grad, pull_back, thread
+from minigrad.tape import (
+    ON, RAW, Leaf, Node, Pick, call_site, clock, enable_grad, no_grad, pull_back, recording, thread, tracing,
+)  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.transforms import fitting, recorded_since, variable
 
@@ -70,7 +72,7 @@ class custom_vjp:
         leaves, structure = tree.flatten(bound.args)
         arrays, others = _part(leaves)
         nodes = [x._node if isinstance(x, Tensor) else None for x in leaves]
-        recorded = thread.mode is ON and any(nodes)
+        recorded = recording() and any(nodes)
         with no_grad():
             args = tree.unflatten(structure, _join(arrays, others))
             result, residuals = self.run_fwd(args) if recorded else (self.f(*args), None)
@@ -155,6 +157,8 @@ def checkpoint(f: Callable) -> Callable:
 
     @wraps(f)
     def checkpointed(*args, **kwargs):
+        if tracing():  # the compiler computes again what it marks
+            return thread.program.recomputed(f, args, kwargs)
         if thread.mode is not ON:
             return f(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.ops.shape import stack, unstack
 from minigrad.ops.table import Spec
-from minigrad.tape import no_grad
+from minigrad.tape import no_grad, tracing
 from minigrad.tensor import Tensor, as_tensor
 
 
@@ -30,18 +30,22 @@ def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False
     length = _length(streams, tree.names(xs_structure, "xs"), length)
     if length == 0:
         return tree.unflatten(carry_structure, carries), _no_steps(f, carry_structure, carries, xs_structure, streams)
+    if tracing():
+        from minigrad.compile.loop import scan as traced_scan
+
+        return traced_scan(f, init, xs, length, reverse)
     slices = [unstack(stream) for stream in streams]
     rows: list = [None] * length
     y_structure = ys = None
     for t in reversed(range(length)) if reverse else range(length):
         x = tree.unflatten(xs_structure, [stream[t] for stream in slices])
-        carry, y = _step(f, tree.unflatten(carry_structure, carries), x)
-        carries = _same(f, t, "the carry", carry_structure, carries, carry)
+        carry, y = take_step(f, tree.unflatten(carry_structure, carries), x)
+        carries = unchanged(f, t, "the carry", carry_structure, carries, carry)
         if ys is None:
             ys, y_structure = tree.flatten(y)
             ys = rows[t] = [as_tensor(leaf) for leaf in ys]
         else:
-            rows[t] = _same(f, t, "y", y_structure, ys, y)
+            rows[t] = unchanged(f, t, "y", y_structure, ys, y)
     return tree.unflatten(carry_structure, carries), tree.unflatten(y_structure, [stack(r) for r in zip(*rows)])
 
 
@@ -62,14 +66,14 @@ def _length(streams, places, length: int | None) -> int:
     return next(iter(lengths.values()))
 
 
-def _step(f, carry, x):
+def take_step(f, carry, x):
     result = f(carry, x)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"scan: wanted (carry, y) from {line_of(f)}, got {tree.describe(result)}")
     return result
 
 
-def _same(f, t: int, name: str, structure, before: list, after) -> list:
+def unchanged(f, t: int, name: str, structure, before: list, after) -> list:
     """The leaves of `after`, which must be what those of `before` were."""
     fix = "start it so (init)" if name == "the carry" else "return the same type at every step"
     try:
@@ -96,8 +100,8 @@ def _no_steps(f, carry_structure, carries, xs_structure, streams):
     with no_grad():
         carry = tree.unflatten(carry_structure, [Tensor(c._data) for c in carries])
         x = tree.unflatten(xs_structure, [Tensor(np.zeros(s.shape[1:], s.dtype)) for s in streams])
-        carry, y = _step(f, carry, x)
-        _same(f, 0, "the carry", carry_structure, carries, carry)
+        carry, y = take_step(f, carry, x)
+        unchanged(f, 0, "the carry", carry_structure, carries, carry)
     return tree.map(lambda leaf: Tensor(np.zeros((0, *as_tensor(leaf).shape), as_tensor(leaf).dtype)), y)
 
 

@@ -26,21 +26,32 @@ import numpy as np
 from minigrad.deferred import DeferredProduct
 
 OFF, ON, RAW = "off", "on", "raw"
+TRACED, TRACED_OFF = "traced", "traced, off"
 
 
 class _Mode(threading.local):
     """What an op does in this thread.
 
     ON: it records a node if an input has one. OFF: it records nothing (`no_grad`). RAW: it takes and returns plain
-    arrays; so the vjps run when nobody will differentiate their result.
+    arrays; so the vjps run when nobody will differentiate their result. TRACED and TRACED_OFF are ON and OFF while a
+    compiler watches: tensors hold nodes of `program` in place of arrays (minigrad/compile).
     """
 
     mode = ON
+    program = None
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
 
 
 thread = _Mode()
 clock = itertools.count(1)
+
+
+def recording() -> bool:
+    return thread.mode is ON or thread.mode is TRACED
+
+
+def tracing() -> bool:
+    return thread.mode is TRACED or thread.mode is TRACED_OFF
 
 
 class Node:
@@ -112,7 +123,7 @@ def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
 def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
     """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
 
-    Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded. Unless the graph is kept,
+    Cotangents are arrays; if `differentiable` (or traced), tensors, and the way back is itself recorded. Unless the graph is kept,
     each node lets go of its arrays and its inputs as soon as it has been visited.
     """
     order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
@@ -127,7 +138,12 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
         pending[root] = g if root not in pending else pending[root] + g
     ours: set = set()  # nodes whose pending cotangent is an array that we made here, and may add to in place
     results = {}
-    caller, thread.mode = thread.mode, ON if differentiable else RAW
+    caller = thread.mode
+    if tracing():
+        thread.mode = TRACED if differentiable else TRACED_OFF
+    else:
+        thread.mode = ON if differentiable else RAW
+    raw = thread.mode is RAW
     try:
         while order:
             node = order.pop()
@@ -144,7 +160,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 ours.discard(node)
             if type(node) is Leaf if wanted is None else node in wanted:
                 # another leaf may have been sent the same array
-                results[node] = g if differentiable or node in ours else g.copy(order="K")
+                results[node] = g if not raw or node in ours else g.copy(order="K")
             if type(node) is Leaf:
                 continue
             if node.saved is None:
@@ -198,7 +214,7 @@ def call_hooks(node: Node, g):
     from minigrad.tensor import Tensor, as_tensor
 
     raw = thread.mode is RAW
-    caller, thread.mode = thread.mode, OFF if raw else ON
+    caller, thread.mode = thread.mode, OFF if raw else TRACED if tracing() else ON
     try:
         for hook in list(node.hooks):
             given = g
@@ -225,7 +241,8 @@ class _SetMode(ContextDecorator):
     def __enter__(self):
         outer = self.__dict__.setdefault(threading.get_ident(), [])  # one context may be entered by several threads
         outer.append(thread.mode)
-        thread.mode = self.mode
+        traced = TRACED if self.mode is ON else TRACED_OFF
+        thread.mode = traced if tracing() else self.mode
 
     def __exit__(self, *_):
         thread.mode = self.__dict__[threading.get_ident()].pop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import tape
-from minigrad.tape import OFF, ON, Leaf, mutations, pull_back, thread
+from minigrad.tape import OFF, Leaf, Node, mutations, pull_back, recording, thread, tracing
 
 default_dtype = np.dtype("float32")
 
@@ -84,6 +84,8 @@ class Tensor:
         Raises RuntimeError for a tensor that is not on the tape, a non-scalar without a cotangent, a freed graph, or an
         array that was changed in place.
         """
+        if tracing():
+            raise RuntimeError("backward inside a jitted function; use mg.grad or mg.vjp there, or call it outside")
         if self._node is None:
             raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
         g = cotangent_for(self, gradient)
@@ -216,6 +218,11 @@ class Tensor:
 
     def _change(self, name: str, write, *operands):
         """Call write(array) on this tensor's memory, or say why not."""
+        if tracing():
+            raise RuntimeError(
+                f"{name}: an in-place change inside a jitted function; write the result to a new tensor "
+                "(mg.where, mg.concatenate), or change it outside"
+            )
         if thread.mode is not OFF and (self.requires_grad or any(isinstance(o, Tensor) and o._node for o in operands)):
             raise RuntimeError(
                 f"{name}: an in-place change of a tensor that is on the tape; do it under no_grad(), "
@@ -316,6 +323,8 @@ def _in_place(name: str):
     operator = f"__{name}__"
 
     def change(self, other):
+        if tracing():
+            return NotImplemented
         if thread.mode is not OFF and (self._node or (isinstance(other, Tensor) and other._node)):
             if type(self._node) is Leaf:
                 self._change(f"__i{name}__", None)
@@ -358,6 +367,8 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
     """
     if isinstance(data, Tensor):
         array = data._data
+    elif isinstance(data, Node):  # while tracing
+        array = data
     elif isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
@@ -384,7 +395,7 @@ def nested_arrays(data, held: list):
     if isinstance(data, (list, tuple)):
         return [nested_arrays(x, held) for x in data]
     if isinstance(data, Tensor):
-        if data._node is not None and thread.mode is ON:
+        if data._node is not None and recording():
             raise TypeError(
                 "tensor: a list of tensors that are on the tape would lose their gradients; use minigrad.stack"
             )

@@ -18,7 +18,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
-from minigrad.tape import ON, Leaf, Node, call_site, clock, enable_grad, pull_back, thread
+from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, tracing
 from minigrad.tensor import Tensor, as_tensor
 
 
@@ -73,7 +73,7 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
     start: what is younger than this moment (now) counts as the transform's own.
     """
     start = start or next(clock)
-    outside = thread.mode is ON
+    outside = recording()
     labels = labels or [f"argument {k}" for k in range(len(primals))]
     leaves, structure = differentiable_leaves(name, primals, labels)
     with enable_grad():
@@ -101,10 +101,10 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
 
     def pull(cotangents, keep=True):
         given = [(x._node, g) for x, g in zip(outs, cotangents) if g is not None and x._node is not None]
-        differentiable = thread.mode is ON and (foreign or any(g._node is not None for _, g in given))
+        differentiable = recording() and (foreign or any(g._node is not None for _, g in given))
         pulled = pull_back(
             [node for node, _ in given],
-            [g if differentiable else g._data for _, g in given],
+            [g if differentiable or tracing() else g._data for _, g in given],
             wanted=set(inputs),
             keep=keep or differentiable,
             differentiable=differentiable,

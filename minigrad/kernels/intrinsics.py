@@ -61,10 +61,11 @@ def _unaliased(builder, instruction, kind):
     domain = module.add_metadata([ir.MetaDataString(module, "minigrad")])
     scopes = {
         name: module.add_metadata([module.add_metadata([ir.MetaDataString(module, name), domain])])
-        for name in ("read", "written")
+        for name in ("read", "written", "summed")
     }
     instruction.set_metadata("alias.scope", scopes[kind])
-    instruction.set_metadata("noalias", scopes["read" if kind == "written" else "written"])
+    others = [scope.operands[0] for name, scope in scopes.items() if name != kind]
+    instruction.set_metadata("noalias", module.add_metadata(others))
 
 
 @intrinsic
@@ -89,6 +90,44 @@ def store(typingctx, address, index, value):
         stored = context.data_model_manager[value].as_data(builder, args[2])
         pointer = _element(builder, args[0], args[1], stored.type)
         _unaliased(builder, builder.store(stored, pointer), "written")
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, value), codegen
+
+
+@intrinsic
+def add_to(typingctx, address, index, value):
+    """Add `value` to element `index` of the array of its type at an address, which nothing else reads or writes."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(builder, args[0], args[1], context.get_data_type(value))
+        old = builder.load(pointer)
+        _unaliased(builder, old, "summed")
+        _unaliased(builder, builder.store(builder.fadd(old, args[2]), pointer), "summed")
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, value), codegen
+
+
+@intrinsic
+def load_any(typingctx, address, index, dtype):
+    """As load, of memory that may have been written just before."""
+    element = dtype.dtype
+
+    def codegen(context, builder, sig, args):
+        value = builder.load(_element(builder, args[0], args[1], context.get_data_type(element)))
+        return context.data_model_manager[element].from_data(builder, value)
+
+    return element(types.intp, types.intp, dtype), codegen
+
+
+@intrinsic
+def store_any(typingctx, address, index, value):
+    """As store, of memory that may be read just after."""
+
+    def codegen(context, builder, sig, args):
+        stored = context.data_model_manager[value].as_data(builder, args[2])
+        builder.store(stored, _element(builder, args[0], args[1], stored.type))
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, value), codegen
@@ -141,3 +180,17 @@ def _call_with_pointer(builder, name, memory):
     pointer = ir.IntType(8).as_pointer()
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), name)
     builder.call(function, [builder.bitcast(memory, pointer)])
+
+
+@intrinsic
+def call(typingctx, address, *integers):
+    """Call the C function at an address, which takes 64-bit integers and returns nothing."""
+    signature = types.void(types.intp, types.StarArgTuple([types.intp] * len(integers)))
+
+    def codegen(context, builder, sig, args):
+        integers = cgutils.unpack_tuple(builder, args[1])
+        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(integers))
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), integers)
+        return context.get_dummy_value()
+
+    return signature, codegen

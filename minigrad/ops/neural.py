@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from minigrad.kernels import rows
-from minigrad.ops.elementwise import exp, rsqrt
+from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, var
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tape import thread
+from minigrad.tape import thread, tracing
 from minigrad.tensor import as_array, common_dtype
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
@@ -175,6 +175,8 @@ def draw(generator: np.random.Generator, shape) -> np.ndarray:
         raise TypeError(
             f"wanted a numpy.random.Generator (np.random.default_rng(seed)), got {type(generator).__name__}"
         )
+    if tracing():
+        return thread.program.draw(generator, shape)
     if thread.generators is not None:
         thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
     return generator.random(shape, dtype=np.float32)
@@ -196,8 +198,8 @@ def dropout(x, /, p, generator):
         raise ValueError(f"p = {p}, wanted a probability, from 0 to 1")
     if x.dtype.kind != "f":
         raise TypeError(f"wanted float32 or float64, got {x.dtype}; use x.astype")
-    kept = draw(generator, x.shape) >= p
-    return x * (kept * x.dtype.type(0 if p == 1 else 1 / (1 - p)))
+    scale = np.asarray(0 if p == 1 else 1 / (1 - p), x.dtype)
+    return x * where(greater_equal(draw(generator, x.shape), p), scale, np.zeros((), x.dtype))
 
 
 # Gradients that are not the derivative

@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 from minigrad.kernels import loops, threads
-from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, publish
-from minigrad.tape import OFF, RAW, Node, call_site, thread
+from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, on_tape, publish
+from minigrad.tape import OFF, ON, RAW, TRACED, Node, call_site, thread
 from minigrad.tensor import Tensor, common_dtype
 
 FLOAT64 = np.dtype("float64")
@@ -79,6 +79,44 @@ class Elementwise(Op):
             return a if weak and type(a) in NUMBERS else np.asarray(a, dtype)
 
         return [convert(a, name) for a, name in zip(arrays, self.inputs)], dtype
+
+    def trace(self, operands, params=None, promoted=()):
+        program = thread.program
+        like = dtype_among(operands)
+        values, parents = [], []
+        for k, x in enumerate(operands):
+            if type(x) in NUMBERS:
+                values.append(x)
+                parents.append(None)
+            else:
+                value, parent = program.enter(x, lambda: self.operand(k, x, like))
+                values.append(value)
+                parents.append(parent)
+        pairs = [(x, n) for x, n in zip(values, self.inputs) if n not in self.booleans]
+        dtype = common_dtype([x for x, _ in pairs])
+        if dtype.kind != "f" and self.derivatives and not self.integers:
+            dtype = FLOAT32
+        weak = any(type(x) not in NUMBERS for x, _ in pairs)
+        for k, (x, name) in enumerate(zip(values, self.inputs)):
+            if name in self.booleans:
+                x = program.constant(np.asarray(x)) if type(x) in NUMBERS else x
+                if x.dtype != bool:
+                    raise TypeError(f"{self.name}: a condition must be bool, got {x.dtype}; write a comparison")
+                values[k] = x
+            elif type(x) not in NUMBERS:
+                values[k] = program.cast(x, dtype)
+            elif not weak:
+                values[k] = program.constant(np.asarray(x, dtype))
+        shapes = [x for x in values if type(x) not in NUMBERS]
+        try:
+            shape = np.broadcast_shapes(*[x.shape for x in shapes])
+        except ValueError:
+            self.complain([np.broadcast_to(np.empty((), x.dtype), x.shape) for x in shapes], {}, ValueError())
+        result = self.result_dtype([Spec((), x.dtype) if type(x) not in NUMBERS else x for x in values])
+        y = program.record(self, values, {}, Spec(shape, result))
+        if thread.mode is not TRACED or not self.derivatives or not any(parents):
+            return Tensor(y)
+        return on_tape(self, parents, None, self.save(y, *values), y)
 
     def saved_tensors(self, node):
         """As of every op; and Python numbers become tensors of the node's dtype, so that log(2) is not a float32."""
@@ -180,6 +218,8 @@ def _general(this: Elementwise, defaults: dict):
         operands = [given[name] for name in this.inputs]
         if thread.mode is RAW:
             return this.forward_any(*operands)
+        if thread.mode is not ON and thread.mode is not OFF:
+            return this.trace(operands)
         like = dtype_among(operands)
         arrays = [
             x._data if isinstance(x, Tensor) else x if type(x) in NUMBERS else this.operand(k, x, like)
@@ -208,7 +248,7 @@ def _unary(this: Elementwise, general):
         mode = thread.mode
         if mode is RAW:
             return this.forward_any(x)
-        if not isinstance(x, Tensor):
+        if not isinstance(x, Tensor) or (mode is not ON and mode is not OFF):
             return general(x)
         array, parent = x._data, x._node
         try:
@@ -233,7 +273,9 @@ def _binary(this: Elementwise, general):
         if mode is RAW:
             return this.forward_any(a, b)
         p = q = None
-        if isinstance(a, Tensor):
+        if mode is not ON and mode is not OFF:
+            fits = False
+        elif isinstance(a, Tensor):
             x, p = a._data, a._node
             dtype, size = x.dtype, x.size
             if isinstance(b, Tensor):

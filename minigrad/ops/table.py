@@ -18,7 +18,7 @@ from functools import update_wrapper
 
 import numpy as np
 
-from minigrad.tape import OFF, ON, RAW, Node, Pick, call_site, thread
+from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
 
 table: dict[str, "Op"] = {}
@@ -134,7 +134,7 @@ class Op:
         """What the node saved, as tensors in their places on the tape."""
 
         def tensor(value, parent):
-            return Tensor(value, parent) if isinstance(value, np.ndarray) else value
+            return Tensor(value, parent) if isinstance(value, (np.ndarray, Node)) else value
 
         parents = dict(zip(self.inputs, node.inputs))
         if self.variadic and self.inputs[0] in self.saves:
@@ -144,6 +144,33 @@ class Op:
                 for value in node.saved
             ]
         return [tensor(v, node if name == "y" else parents.get(name)) for name, v in zip(self.saves, node.saved)]
+
+    def trace(self, tensors, params, promoted):
+        """A call while tracing: a node of the program, and one of the tape if an input is on it."""
+        program, missing = thread.program, [None] * len(tensors)
+        values, parents = list(missing), list(missing)
+        for k, x in enumerate(tensors):
+            optional = x is None and not self.variadic
+            if not optional:
+                values[k], parents[k] = program.enter(x, lambda: self.operand(k, x, dtype_among(tensors)))
+        given = range(len(values)) if self.variadic else promoted
+        floats = [values[k] for k in given if values[k] is not None]
+        if len({v.dtype for v in floats}) > 1:
+            dtype = common_dtype(floats)
+            for k in given:
+                if values[k] is not None:
+                    values[k] = program.cast(values[k], dtype)
+        try:
+            specs = self.specs(*values, **params)
+        except (ValueError, TypeError, IndexError) as reason:
+            got = ", ".join("None" if v is None else f"{v.dtype}{list(v.shape)}" for v in values)
+            raise restated(reason, f"{self.name}({got}): {reason}") from None
+        results = program.record(self, values, params, specs)
+        several = isinstance(results, list)
+        if thread.mode is not TRACED or not self.vjps or not any(parents):
+            return [Tensor(r) for r in results] if several else Tensor(results)
+        saved = self.save(results, values, **params) if self.variadic else self.save(results, *values, **params)
+        return on_tape(self, parents, params, saved, results)
 
     @staticmethod
     def zeros(spec: Spec):
@@ -191,6 +218,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
             mode = thread.mode
             if mode is RAW:
                 return forward(*args, **kwargs)
+            traced = mode is not ON and mode is not OFF
             if not kwargs and len(args) == arity and len(defaults) == len(options):
                 tensors, params = args, defaults
             elif not kwargs and len(args) == full:
@@ -201,6 +229,8 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
                 if not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray)):
                     raise TypeError(f"{this.name}: wanted a sequence of tensors, got {type(tensors[0]).__name__}")
                 tensors = list(tensors[0])
+            if traced:
+                return this.trace(tensors, params, promoted)
             arrays, parents, recorded = [], [], False
             for k, x in enumerate(tensors):
                 if isinstance(x, Tensor):
@@ -230,20 +260,27 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
                 return Tensor(result, Node(this, parents, params, saved, result.shape, result.dtype, call_site()))
             if mode is OFF or not recorded or not vjps:
                 return [Tensor(r) for r in result]
-            site = call_site()
-            specs = [Spec(r.shape, r.dtype) for r in result]
-            saved = this.save(result, *arrays, **params)
-            node = Node(this, parents, params, saved, specs, None, site)
-            return [
-                Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site) if r.dtype.kind == "f" else None)
-                for k, r in enumerate(result)
-            ]
+            return on_tape(this, parents, params, this.save(result, *arrays, **params), result)
 
         update_wrapper(call, forward)
         call.op, this.call = this, call
         return publish(call, numpy, method)
 
     return declare
+
+
+def on_tape(this, parents, params, saved, results):
+    """The result of an op, or its several results, as tensors on the tape."""
+    site = call_site()
+    if not isinstance(results, list):
+        is_float = results.dtype.kind == "f"
+        node = Node(this, parents, params, saved, results.shape, results.dtype, site) if is_float else None
+        return Tensor(results, node)
+    node = Node(this, parents, params, saved, [Spec(r.shape, r.dtype) for r in results], None, site)
+    return [
+        Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site) if r.dtype.kind == "f" else None)
+        for k, r in enumerate(results)
+    ]
 
 
 def dtype_among(operands: Sequence) -> np.dtype | None:

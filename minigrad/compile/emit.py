@@ -1,0 +1,410 @@
+"""From a schedule to the text of a Numba kernel: the time loop, and a function for each fused run of elementwise ops.
+
+Sizes and strides come as numbers at run time, so that one text, compiled once, serves every length, batch and width.
+"""
+
+import ast
+
+from minigrad.compile.schedule import Buffer, Fused, Product, Reduction, Schedule, View
+from minigrad.compile.trace import Value
+from minigrad.kernels import loops
+
+MAIN = '@njit(error_model="numpy")\n'
+FUSED = '@njit(error_model="numpy", fastmath={"contract"})\n'
+SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
+
+
+class Emitter:
+    """text: of the kernel `loop(p, n)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the steps
+    and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds."""
+
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
+        self.numbers: dict[str, object] = {}
+        self.names: dict[int, str] = {}
+        self.functions: list[str] = []
+        self.item = schedule.dtype.itemsize
+        self.buffers = list(schedule.buffers)
+        body = [line for task in schedule.tasks for line in self.task(task)]
+        self.text = self.whole(body)
+
+    def number(self, n) -> str:
+        """An integer as text: small ones as they are, others by a name; those that the caller gives have one."""
+        if isinstance(n, str):
+            self.numbers[n] = n
+            return n
+        if -2 < n < 2:
+            return str(n)
+        if n not in self.names:
+            self.names[n] = f"n{len(self.names)}"
+            self.numbers[self.names[n]] = n
+        return self.names[n]
+
+    def bytes(self, stride, dtype) -> str:
+        """A stride in bytes; those that the caller gives are in bytes already."""
+        return self.number(stride if isinstance(stride, str) else stride * dtype.itemsize)
+
+    def base(self, view: View) -> str:
+        """Address of a view's first element in this step."""
+        b = view.buffer
+        name = b.name
+        if b.kind in ("history", "pair"):
+            name += "_out" if view.out else "_in"
+        elif b.per_step:
+            name += "_t"
+        return f"{name} + {self.bytes(view.offset, view.dtype)}" if view.offset else name
+
+    # The whole
+
+    def whole(self, body: list[str]) -> str:
+        buffers = self.buffers
+        reverse = self.schedule.loop.reverse
+        step: list[str] = []
+        before: list[str] = []
+        after: list[str] = []
+        for b in buffers:
+            if b.per_step:
+                step.append(f"{b.name}_t = {b.name} + t * {self.number(f'{b.name}_step')}")
+            if b.kind == "history":
+                near, far = ("t + 1", "t") if reverse else ("t", "t + 1")
+                size = self.number(f"{b.name}_step")
+                step += [f"{b.name}_in = {b.name} + ({near}) * {size}", f"{b.name}_out = {b.name} + ({far}) * {size}"]
+            if b.kind == "pair":
+                size = self.number(f"{b.name}_step")
+                before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
+                after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
+        lines = ["def loop(p, n):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
+        lines.append("    matmul = number(n, 3)")
+        lines += [f"    {name} = number(n, {k + 4})" for k, name in enumerate(self.numbers)]
+        lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
+        lines += [f"    {line}" for line in before]
+        lines.append("    for step in range(steps):")
+        lines.append(f"        t = {'steps - 1 - step' if reverse else 'step'}")
+        lines += [f"        {line}" for line in [*step, *body, *after]]
+        number = '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
+        return "\n\n".join([number, *self.functions, "\n".join(lines)])
+
+    @property
+    def source(self) -> str:
+        """The text with all that it calls."""
+        dtype = self.schedule.dtype.name
+        header = loops.HEADER.replace("{dtype}", dtype)
+        return "\n".join([loops.source_of("intrinsics"), header, loops.with_dependencies(self.text, dtype)])
+
+    # Tasks
+
+    def task(self, task) -> list[str]:
+        if isinstance(task, Fused):
+            return [self.fused(task)]
+        if isinstance(task, Product):
+            return self.product(task)
+        return [self.reduction(task)]
+
+    def function(self, lines: list[str], arguments: list[str], kind: str, doc: str) -> str:
+        """Define a function of these lines and return its name; its arguments are the names that the lines use."""
+        name = f"apart_{len(self.functions)}"
+        text = "\n".join(f"    {line}" for line in lines)
+        self.functions.append(f"{kind}def {name}({', '.join(arguments)}):\n    # {doc}\n{text}")
+        return name
+
+    def call_of(self, lines, addresses: dict[str, str], kind, doc, rows: bool) -> str:
+        used = {node.id for line in lines for node in names_of(line)}
+        numbers = [n for n in self.numbers if n in used]
+        bounds = ["first", "last"] if rows else []
+        name = self.function(lines, [*bounds, *addresses, *numbers], kind, doc)
+        return f"{name}({', '.join([*bounds, *addresses.values(), *numbers])})"
+
+    def fused(self, task: Fused) -> str:
+        local: dict[Value, str] = {}
+        addresses: dict[str, str] = {}
+        operands: dict = {}  # (value or view) -> (address name, view)
+        inside = set(task.values)
+        reads: list = []
+
+        def address(view: View) -> str:
+            text = self.base(view)
+            for name, known in addresses.items():
+                if known == text:
+                    return name
+            addresses[f"a{len(addresses)}"] = text
+            return f"a{len(addresses) - 1}"
+
+        def read(v: Value) -> str:
+            if v not in local:
+                view = spread(self.schedule.home(v), task.shape)
+                local[v] = f"x{len(reads)}"
+                reads.append((local[v], address(view), view))
+            return local[v]
+
+        statements = []
+        for k, v in enumerate(task.values):
+            names = {}
+            for name, x in zip(v.op.inputs, v.inputs):
+                if isinstance(x, Value):
+                    names[name] = local[x] if x in inside else read(x)
+                else:
+                    names[name] = repr(float(x))
+            local[v] = f"v{k}"
+            statements.append(f"v{k} = {expression(v, names)}")
+        stores = []
+        for v, view in task.writes:
+            source = local[v] if v in inside else read(v)
+            stores.append((source, address(view), spread(view, task.shape), "store"))
+        for v, view in task.adds:
+            source = local[v] if v in inside else read(v)
+            stores.append((source, address(view), spread(view, task.shape), "add_to"))
+        views = [view for *_, view in reads] + [view for _, _, view, _ in stores]
+        nest = Nest(task.shape, views, task.rows, self)
+        lines = nest.opening(
+            [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
+        )
+        for line in statements:
+            lines.append(nest.indent + line)
+        for source, at, view, verb in stores:
+            place, index = nest.place(at, view)
+            cast = f"Float({source})" if view.dtype.kind == "f" else source
+            lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
+        doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
+        return self.call_of(lines, addresses, FUSED, f"over {list(task.shape)}: {doc}", task.rows)
+
+    def product(self, task: Product) -> list[str]:
+        a, to = task.a, task.to
+        if isinstance(task.b, Buffer):
+            K, N = task.b.shape
+            a, to = flat_rows(a), flat_rows(to)
+            row, column = (a.strides if len(a.shape) == 2 else (0, a.strides[0]))
+            ldc = to.strides[0] if len(to.shape) == 2 else 0
+            stride = self.elements
+            start_a, start_c, count = self.base(a), self.base(to), "1"
+            if len(a.shape) == 2:
+                count = self.number(a.shape[0])
+            if task.rows:
+                group = a.shape[0] // task.value.shape[0]
+                if group != 1:
+                    first, count = f"first * {self.number(group)}", f"(last - first) * {self.number(group)}"
+                else:
+                    first, count = "first", "last - first"
+                start_a = f"{start_a} + {first} * {self.bytes(row, a.dtype)}"
+                start_c = f"{start_c} + {first} * {self.bytes(ldc, to.dtype)}"
+            return [
+                f"call(matmul, {start_a}, {stride(row)}, {stride(column)}, {count}, {task.b.name}, "
+                f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)"
+            ]
+        return [self.plain_product(task)]
+
+    def elements(self, stride) -> str:
+        return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)
+
+    def plain_product(self, task: Product) -> str:
+        """to (+)= a @ b, over any batch axes, all read where they lie; a vector is a row on the left, else a column."""
+        a, b, to = task.a, task.b, task.to
+        if len(a.shape) == 1:
+            a = a.like(a.offset, (1, *a.shape), (0, *a.strides))
+            to = to.like(to.offset, (*to.shape, 1), (*to.strides, 0)) if len(b.shape) == 1 else to.like(
+                to.offset, (*to.shape[:-1], 1, to.shape[-1]), (*to.strides[:-1], 0, to.strides[-1])
+            )  # fmt: skip
+            if len(b.shape) == 1:
+                to = to.like(to.offset, (1, 1), (0, 0))
+        elif len(b.shape) == 1:
+            to = to.like(to.offset, (*to.shape, 1), (*to.strides, 0))
+        if len(b.shape) == 1:
+            b = b.like(b.offset, (*b.shape, 1), (*b.strides, 0))
+        batch = to.shape[:-2]
+        shape = (*batch, a.shape[-2], a.shape[-1], b.shape[-1])
+
+        def in_batch(view):
+            return spread(view.like(view.offset, view.shape[:-2], view.strides[:-2]), batch).strides
+
+        of_a = (*in_batch(a), *a.strides[-2:], 0)
+        of_b = (*in_batch(b), 0, *b.strides[-2:])
+        of_c = (*to.strides[:-1], 0, to.strides[-1])
+        lines, indent = [], ""
+        if not task.adds:
+            clear = Nest(to.shape, [to], task.rows, self)
+            lines += clear.opening([], [("c", to)])
+            place, index = clear.place("c", to)
+            lines.append(f"{clear.indent}store_any({place}, {index}, Float(0))")
+        divided = len(batch) + 1 if task.adds and self.schedule.rows else 0 if task.rows else None
+        for k, n in enumerate(shape):
+            lines.append(f"{indent}for i{k} in range({'first, last' if k == divided else self.number(n)}):")
+            indent += "    "
+
+        def at(name, strides, view):
+            terms = [f"i{k} * {self.bytes(s, view.dtype)}" for k, s in enumerate(strides) if s != 0]
+            return " + ".join([name, *terms])
+
+        lines.append(f"{indent}here = {at('c', of_c, to)}")
+        factors = f"load_any({at('a', of_a, a)}, 0, Float) * load_any({at('b', of_b, b)}, 0, Float)"
+        lines.append(f"{indent}store_any(here, 0, load_any(here, 0, Float) + {factors})")
+        addresses = {"a": self.base(a), "b": self.base(b), "c": self.base(to)}
+        doc = f"matmul {list(a.shape)} {list(b.shape)}"
+        return self.call_of(lines, addresses, FUSED, doc, divided is not None)
+
+    def reduction(self, task: Reduction) -> str:
+        x, name = task.x, task.value.op.name
+        kept = [k for k in range(len(x.shape)) if k not in task.axes]
+        shape = [x.shape[k] for k in kept]
+        keeps = len(task.to.shape) == len(x.shape)
+        to = task.to.like(
+            task.to.offset, shape, [task.to.strides[k] for k in kept] if keeps else task.to.strides[-len(kept) :] if kept else []
+        )
+        outer = x.like(x.offset, shape, [x.strides[k] for k in kept])
+        nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True)
+        lines = nest.opening([], [("x", outer), ("y", to)])
+        at, index = nest.place("x", outer)
+        start = {"max": "Float(-np.inf)", "min": "Float(np.inf)"}.get(name, "Float(0)")
+        indent = nest.indent
+        lines.append(f"{indent}total = {start}")
+        address = f"{at} + {index} * {self.item}" if index != "0" else at
+        lines.append(f"{indent}here = {address}")
+        inner = indent
+        terms = []
+        for k in task.axes:
+            lines.append(f"{inner}for k{k} in range({self.number(x.shape[k])}):")
+            inner += "    "
+            terms.append((f"k{k}", x.strides[k]))
+        last, stride = terms[-1]
+        there = " + ".join(["here", *[f"{i} * {self.bytes(s, x.dtype)}" for i, s in terms[:-1]]])
+        if stride == 1:
+            lines.append(f"{inner}value = load({there}, {last}, Float)")
+        else:
+            lines.append(f"{inner}value = load({there} + {last} * {self.bytes(stride, x.dtype)}, 0, Float)")
+        step = {"max": "value if value > total or value != value else total",
+                "min": "value if value < total or value != value else total"}.get(name, "total + value")  # fmt: skip
+        lines.append(f"{inner}total = {step}")
+        place, index = nest.place("y", to)
+        lines.append(f"{indent}store({place}, {index}, total)")
+        addresses = {"x": self.base(x), "y": self.base(to)}
+        return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes} of {list(x.shape)}", task.rows)
+
+
+def names_of(line: str):
+    text = line.strip()
+    tree = ast.parse(text + " pass" if text.endswith(":") else text)
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+def spread(view: View, shape) -> View:
+    """The view, broadcast to a shape."""
+    lead = len(shape) - len(view.shape)
+    strides = [0 if n == 1 and m != 1 else s for n, m, s in zip(view.shape, shape[lead:], view.strides)]
+    return view.like(view.offset, shape, [0] * lead + strides)
+
+
+def flat_rows(view: View) -> View:
+    """A view of more than two axes as one of two: all but the last made one."""
+    if len(view.shape) <= 2:
+        return view
+    n = 1
+    for size in view.shape[:-1]:
+        n *= size
+    stride = view.strides[-2]
+    expected = stride
+    for size, s in zip(reversed(view.shape[:-1]), reversed(view.strides[:-1])):
+        if s != expected:
+            from minigrad.compile.schedule import Unsupported
+
+            raise Unsupported("a product of strided memory")
+        expected = expected * size
+    return view.like(view.offset, (n, view.shape[-1]), (stride, view.strides[-1]))
+
+
+def expression(v: Value, names: dict[str, str]) -> str:
+    """The scalar expression of an elementwise op on these names."""
+
+    class Rename(ast.NodeTransformer):
+        def visit_Name(self, node):
+            if node.id in names:
+                return ast.parse(names[node.id], mode="eval").body
+            return node
+
+    tree = ast.parse(v.op.expression, mode="eval")
+    booleans = all(not isinstance(x, Value) or x.dtype.kind == "b" for x in v.inputs)
+    if booleans and v.op.name.startswith("logical_"):
+        a = [names[n] for n in v.op.inputs]
+        return {
+            "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}", "logical_not": "not {0}",
+        }[v.op.name].format(*a)  # fmt: skip
+    return loops.kernel_expression(ast.unparse(Rename().visit(tree)))
+
+
+class Nest:
+    """Loops over a shape, axes joined where all views allow it, and the addresses of views within them.
+
+    split: keep the last axis as an ordinary loop.
+    """
+
+    def __init__(self, shape, views, rows: bool, emitter: Emitter, split=False):
+        self.emitter = emitter
+        axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == 0)]
+        self.shape, self.rows = shape, rows
+        joined: list[list[int]] = []
+        for axis in axes:
+            if joined and not (rows and joined[-1] == [0]) and all(self.joins(v, joined[-1][-1], axis[0]) for v in views):
+                joined[-1].append(axis[0])
+            else:
+                joined.append(list(axis))
+        self.loops = joined
+        self.inner = joined[-1] if joined and not (rows and joined[-1] == [0]) else None
+        self.outer = joined[:-1] if self.inner else joined
+        self.indent = "    " * len(joined)
+
+    @staticmethod
+    def joins(view: View, a: int, b: int) -> bool:
+        s, t = view.strides[a], view.strides[b]
+        if isinstance(s, str) or isinstance(t, str):
+            return False
+        return s == t * view.shape[b]
+
+    def opening(self, reads, others) -> list[str]:
+        """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
+        e, lines = self.emitter, []
+        for k, group in enumerate(self.outer):
+            n = 1
+            for axis in group:
+                n *= self.shape[axis]
+            bounds = "first, last" if self.rows and group == [0] else e.number(n)
+            lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
+        deep = "    " * len(self.outer)
+        self.addresses: dict = {}
+        for at, view in dict.fromkeys([(at, view) for _, at, view, _ in reads] + others):
+            terms = [
+                f"i{k} * {e.bytes(view.strides[group[-1]], view.dtype)}"
+                for k, group in enumerate(self.outer)
+                if view.strides[group[-1]] != 0
+            ]
+            if terms:
+                name = f"{at}_{len(self.addresses)}"
+                lines.append(f"{deep}{name} = {' + '.join([at, *terms])}")
+                self.addresses[at, view] = name
+            else:
+                self.addresses[at, view] = at
+        late = []
+        for name, at, view, _ in reads:
+            place, index = self.place(at, view)
+            line = f"{name} = load({place}, {index}, {element(view)})"
+            if self.inner and view.strides[self.inner[-1]] != 0:
+                late.append(line)
+            else:
+                lines.append(deep + line)
+        if self.inner:
+            n = 1
+            for axis in self.inner:
+                n *= self.shape[axis]
+            lines.append(f"{deep}for j in range({e.number(n)}):")
+        lines += [self.indent + line for line in late]
+        return lines
+
+    def place(self, at: str, view: View) -> tuple[str, str]:
+        """(address, index) of the view's element here."""
+        start = self.addresses[at, view]
+        stride = view.strides[self.inner[-1]] if self.inner else 0
+        if stride == 0:
+            return start, "0"
+        if stride == 1:
+            return start, "j"
+        return f"{start} + j * {self.emitter.bytes(stride, view.dtype)}", "0"
+
+
+def element(view: View) -> str:
+    return "Float" if view.dtype.kind == "f" else f"np.{view.dtype.name}_" if view.dtype == bool else f"np.{view.dtype.name}"

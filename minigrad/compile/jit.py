@@ -1,0 +1,285 @@
+"""`jit`: a function traced once for each kind of arguments, then run as compiled programs."""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from typing import Any
+
+import numpy as np
+
+from minigrad import tree
+from minigrad.compile.execute import Sequence
+from minigrad.compile.passes.pipeline import optimise
+from minigrad.compile.passes.rewrite import order_of
+from minigrad.compile.trace import Pick, Program, Value
+from minigrad.custom import checkpoint
+from minigrad.nn.module import Module
+from minigrad.ops.table import on_tape
+from minigrad.tape import RAW, TRACED, Leaf, enable_grad, pull_back, recording, thread, tracing
+from minigrad.tensor import Tensor, as_tensor
+
+
+class _Switch(threading.local):
+    off = 0
+
+
+switch = _Switch()
+
+
+class disable_jit(ContextDecorator):
+    """Run jitted functions as ordinary ones in this thread, to debug them: `with mg.disable_jit():`, or a decorator."""
+
+    def __enter__(self):
+        switch.off += 1
+
+    def __exit__(self, *_):
+        switch.off -= 1
+
+
+class jit:
+    """f, compiled: the same results and gradients.
+
+    f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
+    values, which are part of the program. It is traced when it is first called with arguments of such a structure, with
+    these shapes, dtypes and Python values; `traces` counts how often. Loops (`mg.scan`) become kernels that serve every
+    length and batch size. Tensors that f closes over, parameters above all, are read at every call. On the tape a call
+    is one node; derivatives of a second order run f uncompiled.
+
+    f should have no effects: what it prints or appends happens while it is traced and not again.
+
+    Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
+    or string.
+    """
+
+    def __init__(self, f: Callable):
+        if not callable(f):
+            raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
+        self.f = f
+        functools.update_wrapper(self, f, updated=())
+        self.modules = list(modules_in(f))
+        self.known: dict = {}
+        self.traces = 0
+
+    def __getattr__(self, name):
+        if name in ("f", "__wrapped__"):
+            raise AttributeError(name)
+        return getattr(self.f, name)
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else functools.partial(self, instance)
+
+    def __repr__(self):
+        return f"jit({self.f!r})"
+
+    def __call__(self, *args, **kwargs):
+        if switch.off or tracing() or thread.mode is RAW:
+            return self.f(*args, **kwargs)
+        leaves, structure = tree.flatten((args, kwargs))
+        needs = recording()
+        key: list = [str(structure), needs]
+        tensors = []
+        for leaf in leaves:
+            if isinstance(leaf, np.ndarray):
+                leaf = as_tensor(leaf)
+            if isinstance(leaf, Tensor):
+                key.append((leaf._data.shape, leaf._data.dtype, needs and leaf._node is not None))
+                tensors.append(leaf)
+            else:
+                key.append((type(leaf), leaf))
+        try:
+            found = self.known.setdefault(tuple(key), [])
+        except TypeError:
+            wrong = next(x for x in leaves if type(x).__hash__ is None)
+            raise TypeError(
+                f"jit: an argument is a {type(wrong).__name__}; wanted tensors, arrays and hashable Python values in "
+                "nested tuples, lists and dicts"
+            ) from None
+        for compiled in found:
+            if compiled.holds():
+                break
+        else:
+            self.traces += 1
+            compiled = Compiled(self.f, structure, leaves, needs, self.modules)
+            found.append(compiled)
+        return compiled.call(tensors)
+
+
+def modules_in(f, depth: int = 3):
+    """Modules that a function may read: itself, what it is bound to, closes over or finds among the globals."""
+    if isinstance(f, Module):
+        yield from f.modules()
+    elif isinstance(f, functools.partial):
+        for x in (f.func, *f.args, *f.keywords.values()):
+            yield from modules_in(x, depth)
+    elif inspect.ismethod(f):
+        yield from modules_in(f.__self__, depth)
+        yield from modules_in(f.__func__, depth)
+    elif inspect.isfunction(f) and depth:
+        code = f.__code__
+        cells = []
+        for cell in f.__closure__ or ():
+            try:
+                cells.append(cell.cell_contents)
+            except ValueError:  # not assigned yet
+                pass
+        named = [f.__globals__[name] for name in code.co_names if name in f.__globals__]
+        for x in (*cells, *named, *(f.__defaults__ or ())):
+            if isinstance(x, (Module, functools.partial)) or inspect.isfunction(x) or inspect.ismethod(x):
+                if not getattr(x, "__module__", "").startswith("minigrad.ops"):
+                    yield from modules_in(x, depth - 1)
+            elif isinstance(x, (list, tuple)):
+                for y in x:
+                    if isinstance(y, Module):
+                        yield from y.modules()
+
+
+class Compiled:
+    """What jit has made of a function for one kind of arguments.
+
+    forward: from arrays of the inputs to results and residuals. backward: from residuals and cotangents to gradients.
+    """
+
+    def __init__(self, f, structure, leaves, needs: bool, modules):
+        self.f, self.structure_in = f, structure
+        self.leaves = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
+        self.is_tensor = [isinstance(x, (Tensor, np.ndarray)) for x in leaves]
+        every = dict.fromkeys([*modules, *[m for x in leaves if isinstance(x, Module) for m in x.modules()]])
+        self.guards = [(vars(m), tuple(vars(m).values())) for m in every]
+        program = self.program = Program()
+        inputs, variables, given = [], [], []
+        for leaf in leaves:
+            if isinstance(leaf, (Tensor, np.ndarray)):
+                leaf = as_tensor(leaf)
+                value = program.input(leaf)
+                variable = Leaf(leaf.shape, leaf.dtype) if needs and leaf._node is not None else None
+                inputs.append(value)
+                variables.append(variable)
+                given.append(Tensor(value, variable))
+            else:
+                given.append(leaf)
+        args, kwargs = tree.unflatten(structure, given)
+        outer = thread.mode, thread.program
+        thread.mode, thread.program = TRACED, program
+        try:
+            outs, self.structure = tree.flatten(f(*args, **kwargs))
+            self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in outs]
+            tensors = [
+                Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs
+            ]
+            made = [x for x in tensors if x is not None]
+            self.captured = [(value, tensor, leaf is not None) for [(value, leaf, tensor)] in program.captured.values()]
+            if needs:
+                variables += [leaf for [(_, leaf, _)] in program.captured.values()]
+            self.differentiable = [k for k, x in enumerate(made) if needs and x._node is not None]
+            cotangents = [program.input(made[k]) for k in self.differentiable]
+            gradients: list = [None] * len(variables)
+            if self.differentiable:
+                pulled = pull_back(
+                    [made[k]._node for k in self.differentiable],
+                    [Tensor(c) for c in cotangents],
+                    wanted={v for v in variables if v is not None},
+                    keep=True,
+                )
+                gradients = [
+                    program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables
+                ]
+        finally:
+            thread.mode, thread.program = outer
+        self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
+        self.places = [k for k, x in enumerate(tensors) if x is not None]
+        self.wanted = [k for k, g in enumerate(gradients) if g is not None]
+        count = len(made)
+        self.log: list = []
+        roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], self.note)
+        self.arrange(inputs, roots[:count], roots[count:], cotangents)
+
+    def note(self, name, roots):
+        pass
+
+    def arrange(self, inputs, outputs, gradients, cotangents) -> None:
+        """Divide the program into what runs forward, and what waits for the cotangents."""
+        program = self.program
+        given = [*inputs, *[v for v, *_ in self.captured], *[v for v, _ in self.constants]]
+        early = set(order_of([*outputs, *program.effects])) | set(given)
+        late = [v for v in order_of(gradients) if v not in early and v not in cotangents]
+        moved = [v for v in late if v.op is Pick and v.inputs[0] in early]  # results of a loop that backward alone needs
+        early.update(moved)
+        late = [v for v in late if v not in early]
+        needed = dict.fromkeys(
+            x for v in late for x in v.inputs if isinstance(x, Value) and x in early
+        ) | dict.fromkeys(g for g in gradients if g in early)
+        residuals = list(needed)
+        order = sorted([v for v in early if v.op is not None], key=lambda v: v.seq)
+        self.count = len(outputs)
+        self.forward = Sequence(given, [*outputs, *residuals], order)
+        self.backward = Sequence([*residuals, *cotangents], gradients, late)
+
+    def holds(self) -> bool:
+        """Whether what the function read besides its arguments is as it was when it was traced."""
+        for attributes, values in self.guards:
+            if len(attributes) != len(values):
+                return False
+            for now, then in zip(attributes.values(), values):
+                if now is not then:
+                    return False
+        for value, tensor, had in self.captured:
+            data = tensor._data
+            if data.shape != value.shape or data.dtype != value.dtype or (tensor._node is not None) != had:
+                return False
+        return True
+
+    def call(self, tensors):
+        arrays = [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
+        results = self.forward(arrays)
+        outs, residuals = results[: self.count], results[self.count :]
+        made: list = [Tensor(x) for x in outs]
+        if self.wanted and recording():
+            parents = [x._node for x in tensors] + [t._node for _, t, _ in self.captured]
+            chosen = on_tape(
+                Call(self, tensors), [parents[k] for k in self.wanted], {}, (tuple(residuals),),
+                [outs[k] for k in self.differentiable],
+            )  # fmt: skip
+            for k, x in zip(self.differentiable, chosen):
+                made[k] = x
+        leaves = list(self.others)
+        for k, x in zip(self.places, made):
+            leaves[k] = x
+        return tree.unflatten(self.structure, leaves)
+
+
+class Call:
+    """The op, on the tape, of one call of a jitted function."""
+
+    def __init__(self, compiled: Compiled, tensors):
+        self.compiled = compiled
+        self.given = [(x._data, x._node) for x in tensors]
+        self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
+
+    def pull(self, node, g, useful=None):
+        compiled = self.compiled
+        if thread.mode is RAW:
+            cotangents = [np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)]
+            return compiled.backward([*node.saved[0], *cotangents])
+        return self.pull_uncompiled(node, g)
+
+    def pull_uncompiled(self, node, g):
+        """On the tape: f runs again, uncompiled, and what it recorded is pulled back."""
+        compiled = self.compiled
+        tensors = iter([Tensor(data, n) for data, n in self.given])
+        leaves = [next(tensors) if is_tensor else x for is_tensor, x in zip(compiled.is_tensor, compiled.leaves)]
+        args, kwargs = tree.unflatten(compiled.structure_in, leaves)
+        with enable_grad(), disable_jit():
+            outs = [x for x in tree.flatten(checkpoint(compiled.f)(*args, **kwargs))[0] if isinstance(x, Tensor)]
+            picks = [outs[k]._node for k in compiled.differentiable]
+            again = picks[0].inputs[0]
+            given: list = [None] * len(again.shape)
+            for pick, one in zip(picks, g):
+                given[pick.params] = one
+            pulled = again.op.pull(again, given)
+        found: dict = {}
+        for n, c in zip(again.inputs, pulled):
+            if n is not None and c is not None:
+                found[n] = c if n not in found else found[n] + c
+        return [found.get(n) for n in node.inputs]

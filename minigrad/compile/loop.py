@@ -1,0 +1,240 @@
+"""A traced `scan`: one value of the program whose op holds the program of a step; and its vjp, which is another one."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minigrad import tree
+from minigrad.compile.passes.rewrite import is_op, is_view
+from minigrad.compile.trace import Program, Value, drawn_shapes
+from minigrad.ops.table import Spec, on_tape
+from minigrad.scan import take_step, unchanged
+from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
+from minigrad.tensor import Tensor, as_tensor
+
+
+class Body(Program):
+    """The program of one step. What it reads of the enclosing program enters as a constant; of the loop that it is the
+    backward of, as a residual: one slice a step of a stack that the forward loop keeps."""
+
+    def __init__(self, parent: Program, forward: "LoopCall | None" = None):
+        super().__init__()
+        self.parent, self.forward = parent, forward
+        self.consts: list[tuple] = []  # (value here, leaf here, tensor outside)
+        self.streams: list[tuple] = []
+        self.items: list = []
+        self.drawn: list[Value] = []
+
+    def enter(self, x, convert=None):
+        if convert is not None and not isinstance(x, (Tensor, Value)):
+            return self.constant(convert()), None
+        return super().enter(x)
+
+    def capture(self, x):
+        key = (id(x._data), x._node)
+        if key not in self.captured:
+            forward = self.forward
+            if forward is not None and self.again(x):
+                self.captured[key] = (self.copied(x._data), None, x)
+            elif forward is not None and isinstance(x._data, Value) and x._data.program is forward.loop.body:
+                self.captured[key] = (*self.placed(*forward.kept(x)), x)
+            else:
+                self.captured[key] = (*self.placed(Tensor(*self.parent.enter(x)), False), x)
+        value, leaf, _ = self.captured[key]
+        return value, leaf
+
+    def again(self, x: Tensor) -> bool:
+        """Whether a value of the forward loop is computed again here, rather than kept for each step."""
+        value = x._data
+        if not isinstance(value, Value) or value.program is not self.forward.loop.body or value.op is None:
+            return False
+        cheap = is_view(value) or is_op(value, "concatenate")
+        return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
+
+    def copied(self, value: Value) -> Value:
+        inputs = [self.enter(v)[0] if isinstance(v, Value) else v for v in value.inputs]
+        copy = Value(self, value.op, tuple(inputs), value.params, value.shape, value.dtype)
+        copy.site = value.site
+        return copy
+
+    def placed(self, outside: Tensor, per_step: bool) -> tuple[Value, Leaf | None]:
+        spec = Spec(outside.shape[1:] if per_step else outside.shape, outside.dtype)
+        leaf = None if outside._node is None else Leaf(spec.shape, spec.dtype)
+        value = self.input(spec)
+        (self.streams if per_step else self.consts).append((value, leaf, outside))
+        return value, leaf
+
+    def draws(self, item):
+        self.items.append(item)
+        values = [self.input(Spec(shape, np.dtype("float32"))) for shape in drawn_shapes(item)]
+        self.drawn += values
+        return values
+
+
+class Loop:
+    """The op of a loop.
+
+    body: the program of a step. Its inputs are those of consts (the same at each step), carries, and streams (one slice
+    of the leading axis a step); its results are the last carries, the sums over all steps and the ys (stacked).
+    """
+
+    name = "scan"
+
+    def __init__(self, body, length, reverse, consts, carries, streams, carry_outs, sums, ys):
+        self.body, self.length, self.reverse = body, length, reverse
+        self.consts, self.carries, self.streams = list(consts), list(carries), list(streams)
+        self.carry_outs, self.sums, self.ys = list(carry_outs), list(sums), list(ys)
+
+    @property
+    def outputs(self) -> list[Value]:
+        return [*self.carry_outs, *self.sums, *self.ys]
+
+    @property
+    def inputs(self) -> list[Value]:
+        return [*self.consts, *self.carries, *self.streams]
+
+    def specs(self) -> list[Spec]:
+        whole = [Spec(x.shape, x.dtype) for x in (*self.carry_outs, *self.sums)]
+        return whole + [Spec((self.length, *y.shape), y.dtype) for y in self.ys]
+
+
+class LoopCall:
+    """The op, on the tape, of a loop that was traced: its vjp is a loop the other way round."""
+
+    name = "scan"
+
+    def __init__(self, loop: Loop, value: Value, leaves: Sequence, roots: Sequence):
+        self.loop, self.value = loop, value
+        self.leaves = leaves  # of the body's consts, carries and streams
+        self.roots = list(roots)  # tape nodes of the body's carry_outs, sums and ys
+        self.node: Node | None = None
+        self.stacks: dict = {}
+
+    def kept(self, x: Tensor) -> tuple[Tensor, bool]:
+        """A value of the body as the backward sees it from outside: (tensor, whether it has a slice for each step)."""
+        value, loop = x._data, self.loop
+        inputs = loop.inputs
+        if value in inputs:
+            k = inputs.index(value)
+            if value not in loop.carries:
+                return Tensor(self.value.inputs[k], self.node.inputs[k] if x._node is not None else None), k >= len(
+                    loop.consts
+                ) + len(loop.carries)
+        key = (value, x._node)
+        if key not in self.stacks:
+            place = len(loop.outputs)
+            spec = Spec((loop.length, *value.shape), value.dtype)
+            loop.ys.append(value)
+            self.value.shape.append(spec)
+            stack = self.value.program.pick(self.value, place)
+            node = None
+            self.roots.append(x._node)
+            if self.node is not None:
+                self.node.shape.append(spec)
+                if x._node is not None:
+                    node = Pick(self, (self.node,), place, (), spec.shape, spec.dtype, self.node.site)
+            self.stacks[key] = Tensor(stack, node)
+        return self.stacks[key], True
+
+    def pull(self, node, g, useful=None):
+        loop = self.loop
+        nc, count = len(loop.consts), len(self.roots)
+        body = Body(thread.program, self)
+        given = list(g) + [None] * (count - len(g))
+        roots, cotangents, inits, places = [], [], [], []
+        for k, root in enumerate(self.roots):
+            is_carry = k < len(loop.carry_outs)
+            if is_carry:
+                carry = loop.carries[k]
+                if carry.dtype.kind != "f":
+                    continue
+                start = given[k] if given[k] is not None else Tensor(np.zeros(carry.shape, carry.dtype))
+                start = Tensor(*body.parent.enter(start))
+                leaf = Leaf(carry.shape, carry.dtype) if thread.mode is TRACED else None
+                value = body.input(carry)
+                inits.append((value, leaf, start))
+                places.append(k)
+            elif given[k] is None or root is None:
+                continue
+            elif k >= len(loop.carry_outs) + len(loop.sums):
+                value, leaf = body.placed(Tensor(*body.parent.enter(given[k])), True)
+            else:  # of a sum over the steps, each step gets the whole
+                value, leaf = body.enter(given[k])
+            if root is not None:
+                roots.append(root)
+                cotangents.append(Tensor(value, leaf))
+        wanted = {
+            leaf
+            for k, (leaf, parent) in enumerate(zip(self.leaves, node.inputs))
+            if leaf is not None and (nc <= k < nc + len(loop.carries) or useful is None or parent in useful)
+        }
+        outer, thread.program = thread.program, body
+        try:
+            pulled = pull_back(roots, cotangents, wanted=wanted, keep=True, differentiable=thread.mode is TRACED)
+            found = [None if leaf is None or leaf not in pulled else Tensor(*body.enter(pulled[leaf])) for leaf in self.leaves]
+            carried = []
+            for k, (value, _, _) in zip(places, inits):
+                c = found[nc + k]
+                carried.append(c if c is not None else Tensor(body.constant(np.zeros(value.shape, value.dtype))))
+        finally:
+            thread.program = outer
+        after = nc + len(loop.carries)
+        ys = [(k, c) for k, c in enumerate(found) if k >= after and c is not None]
+        sums = [(k, c) for k, c in enumerate(found[:nc]) if c is not None]
+        made = finish(body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys])
+        result: list = [None] * len(node.inputs)
+        for k, c in zip(places, made):
+            result[nc + k] = c
+        for (k, _), c in zip(sums + ys, made[len(carried) :]):
+            result[k] = c
+        return result
+
+
+def finish(body: Body, length, reverse, inits, carried, sums, ys) -> list[Tensor]:
+    """The loop of a body that has been traced, as a value of the enclosing program; its results."""
+    parent = body.parent
+    if body.items:
+        stacks = parent.draws(("loop", length, reverse, body.items))
+        body.streams += [(inner, None, Tensor(stack)) for inner, stack in zip(body.drawn, stacks)]
+    entries = [*body.consts, *inits, *body.streams]
+    parts = [[value for value, _, _ in part] for part in (body.consts, inits, body.streams)]
+    loop = Loop(body, length, reverse, *parts, *[[x._data for x in part] for part in (carried, sums, ys)])
+    outside = [parent.enter(tensor) for _, _, tensor in entries]
+    results = parent.record(loop, [value for value, _ in outside], {}, loop.specs())
+    parents = [node for _, node in outside]
+    if thread.mode is not TRACED or not any(parents):
+        return [Tensor(r) for r in results]
+    if not results:
+        return []
+    call = LoopCall(loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], [x._node for x in (*carried, *sums, *ys)])
+    tensors = on_tape(call, parents, {}, (), results)
+    call.node = next((t._node.inputs[0] for t in tensors if t._node is not None), None)
+    return [Tensor(t._data) if root is None else t for t, root in zip(tensors, call.roots)]
+
+
+def scan(f: Callable, init, xs, length, reverse):
+    """`minigrad.scan` while tracing."""
+    parent = thread.program
+    leaves, carry_structure = tree.flatten(init)
+    carries = [Tensor(*parent.enter(as_tensor(leaf))) for leaf in leaves]
+    streams, xs_structure = tree.flatten(xs)
+    streams = [Tensor(*parent.enter(as_tensor(leaf))) for leaf in streams]
+    body = Body(parent)
+    inits = []
+    for c in carries:
+        leaf = Leaf(c.shape, c.dtype) if c.dtype.kind == "f" and thread.mode is TRACED else None
+        inits.append((body.input(c), leaf, c))
+    x = [Tensor(*body.placed(stream, True)) for stream in streams]
+    outer, thread.program = thread.program, body
+    try:
+        carry, y = take_step(
+            f, tree.unflatten(carry_structure, [Tensor(v, leaf) for v, leaf, _ in inits]), tree.unflatten(xs_structure, x)
+        )
+        carried = unchanged(f, 0, "the carry", carry_structure, carries, carry)
+        ys, y_structure = tree.flatten(y)
+        carried = [Tensor(*body.enter(c)) for c in carried]
+        ys = [Tensor(*body.enter(as_tensor(leaf))) for leaf in ys]
+    finally:
+        thread.program = outer
+    results = finish(body, length, reverse, inits, carried, [], ys)
+    return tree.unflatten(carry_structure, results[: len(inits)]), tree.unflatten(y_structure, results[len(inits) :])

@@ -1,0 +1,145 @@
+"""Dead code and common subexpressions.
+
+    before                                   after
+    a = x @ W                                a = x @ W
+    b = x @ W            (the same again)    y = tanh(a) + a
+    c = reshape(b, b.shape)   (nothing)
+    d = exp(a)           (nobody needs it)
+    y = tanh(a) + c
+
+Of a loop, results that nobody needs go, then the carries that only they needed; what enters it twice enters once; a
+carry that never changes is a constant. Values that a checkpoint will compute again are not merged with those it saves.
+"""
+
+import numpy as np
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite
+from minigrad.compile.trace import Pick, Value
+
+
+def clean(program, roots: list) -> list:
+    """The roots, rebuilt."""
+    picks = picks_of(roots)
+    for value in reversed(order_of(roots)):
+        if isinstance(value.op, Loop):
+            prune(value, picks.get(value, {}))
+    seen: dict = {}
+
+    def rule(value, inputs):
+        alias = alias_of(value, inputs)
+        if alias is not None:
+            return alias
+        if value.op is None or value in program.effects:
+            return None
+        if isinstance(value.op, Loop):
+            unify(value.op, inputs)
+        params = value.params
+        if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
+            params = {**params, "axis": params["axis"] % inputs[0].ndim}
+        operands = tuple([x if isinstance(x, Value) else (type(x), x) for x in inputs])
+        key = (value.op, value.recompute, operands, frozen(params))
+        if key not in seen:
+            made = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
+            made.site = value.site
+            seen[key] = value if inputs == value.inputs else made
+        return seen[key]
+
+    became = rewrite(program, roots, rule)
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def frozen(params):
+    if isinstance(params, dict):
+        return tuple([(k, frozen(v)) for k, v in sorted(params.items())])
+    if isinstance(params, (list, tuple)):
+        return tuple([frozen(v) for v in params])
+    if isinstance(params, slice):
+        return "slice", params.start, params.stop, params.step
+    try:
+        hash(params)
+    except TypeError:
+        return id(params)
+    return type(params), params
+
+
+def alias_of(value, inputs):
+    """The input that the value equals, if it is one."""
+    if is_op(value, "stop_gradient", "copy"):
+        return inputs[0]
+    if is_op(value, "reshape", "broadcast_to", "sum_to", "astype"):
+        x = inputs[0]
+        if (x.shape, x.dtype) == (value.shape, value.dtype):
+            return x
+        if value.op.name == "reshape" and is_op(x, "reshape") and (x.inputs[0].shape == value.shape):
+            return x.inputs[0]
+    if is_op(value, "sum", "max", "min") and inputs[0].shape == value.shape and inputs[0].dtype == value.dtype:
+        return inputs[0] if inputs[0].ndim == 0 or value.params.get("axis") == () else None
+    if is_op(value, "swapaxes") and is_op(inputs[0], "swapaxes"):
+        x = inputs[0]
+        axes = [{p["axis1"] % x.ndim, p["axis2"] % x.ndim} for p in (x.params, value.params)]
+        return x.inputs[0] if axes[0] == axes[1] else None
+    if is_elementwise(value):
+        name = value.op.name
+        for k, x in enumerate(inputs):
+            other = inputs[1 - k] if len(inputs) == 2 else None
+            if not isinstance(other, Value) or (other.shape, other.dtype) != (value.shape, value.dtype):
+                continue
+            neutral = {"add": 0, "mul": 1, "sub": 0 if k else None, "div": 1 if k else None}.get(name)
+            if neutral is not None and type(x) in (int, float) and x == neutral:
+                return other
+    return None
+
+
+def prune(value: Value, picks: dict) -> None:
+    """Take out of a loop what nobody needs."""
+    loop = value.op
+    n, m = len(loop.carries), len(loop.sums)
+    ys = [k for k in range(len(loop.ys)) if n + m + k in picks]
+    sums = [k for k in range(m) if n + k in picks]
+    roots = [loop.sums[k] for k in sums] + [loop.ys[k] for k in ys]
+    carries = [k for k in range(n) if k in picks]
+    while True:  # a carry that a needed one rests on is needed
+        needed = set(order_of(roots + [loop.carry_outs[k] for k in carries]))
+        more = [k for k in range(n) if loop.carries[k] in needed or k in carries]
+        if more == carries:
+            break
+        carries = more
+    order = carries + [n + k for k in sums] + [n + m + k for k in ys]
+    value.shape = [value.shape[k] for k in order]
+    for new, old in enumerate(order):
+        if old in picks:
+            picks[old].params = new
+    keep_inputs(value, lambda v: v in needed)
+    loop.carry_outs = [loop.carry_outs[k] for k in carries]
+    loop.sums, loop.ys = [loop.sums[k] for k in sums], [loop.ys[k] for k in ys]
+    outputs = clean(loop.body, loop.outputs)
+    place(loop, outputs)
+
+
+def keep_inputs(value: Value, needed) -> None:
+    loop = value.op
+    pairs = [(v, outside) for v, outside in zip(loop.inputs, value.inputs) if needed(v)]
+    kept = {v for v, _ in pairs}
+    loop.consts = [v for v in loop.consts if v in kept]
+    loop.carries = [v for v in loop.carries if v in kept]
+    loop.streams = [v for v in loop.streams if v in kept]
+    value.inputs = tuple([outside for _, outside in pairs])
+
+
+def place(loop: Loop, outputs: list) -> None:
+    n, m = len(loop.carry_outs), len(loop.sums)
+    loop.carry_outs, loop.sums, loop.ys = outputs[:n], outputs[n : n + m], outputs[n + m :]
+
+
+def unify(loop: Loop, outside: tuple) -> None:
+    """Make one of two constants, or two streams, that are the same outside."""
+    first: dict = {}
+    became = {}
+    for part in (loop.consts, loop.streams):
+        for v in part:
+            x = outside[loop.inputs.index(v)]
+            became[v] = first.setdefault((x, part is loop.consts), v)
+    if any(v is not w for v, w in became.items()):
+        mapping = rewrite(loop.body, loop.outputs, lambda value, inputs: became.get(value))
+        place(loop, clean(loop.body, [mapping[r] for r in loop.outputs]))

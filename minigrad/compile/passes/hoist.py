@@ -1,0 +1,89 @@
+"""What does not depend on the carry leaves the loop: constants are computed once, products over all steps at once.
+
+    before                                   after
+    loop over x_t, carry h:                  V = W.T
+        V = W.T                              P = X @ V                  (one large product)
+        p = x_t @ V                          loop over p_t, carry h:
+        h = tanh(p + h @ U)                      h = tanh(p_t + h @ U)
+
+Of what depends on the step only products, convolutions and lookups move, with what they need: an elementwise op costs
+less where its operands are in the cache than it would cost to store its result for every step.
+"""
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.batch import over_time
+from minigrad.compile.passes.clean import place
+from minigrad.compile.passes.rewrite import is_op, order_of, rewrite
+from minigrad.compile.trace import Pick, Value
+
+WORTHWHILE = ("matmul", "conv2d", "conv_transpose2d", "embedding", "take")
+
+
+def hoist(program, roots: list) -> list:
+    """The roots, rebuilt, with every loop that they depend on made smaller."""
+
+    def rule(value, inputs):
+        return hoist_from(program, value, inputs) if isinstance(value.op, Loop) else None
+
+    became = rewrite(program, roots, rule)
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def hoist_from(program, value: Value, inputs: tuple) -> Value:
+    loop = value.op
+    place(loop, hoist(loop.body, loop.outputs))  # the loops inside first
+    outside = dict(zip(loop.inputs, inputs))
+    invariant = {v: outside[v] for v in loop.consts}
+    stacks: dict = {v: outside[v] for v in loop.streams}
+    order = order_of(loop.outputs)
+    moving = set(loop.carries)
+    for v in order:
+        if any(x in moving for x in v.inputs):
+            moving.add(v)
+    for v in order:
+        if v.op is not None and v not in moving and all(x in invariant or not isinstance(x, Value) for x in v.inputs):
+            made = Value(
+                program, v.op, tuple([invariant.get(x, x) for x in v.inputs]), v.params, v.shape, v.dtype, v.recompute
+            )
+            made.site = v.site
+            invariant[v] = made
+
+    def stack_of(v):
+        """The value for all steps at once, outside; None if it cannot be had."""
+        if v not in stacks:
+            stacks[v] = None
+            if v.op is Pick:
+                several = stack_of(v.inputs[0])
+                stacks[v] = several[v.params] if several else None
+            elif v not in moving and v.op is not None and not isinstance(v.op, Loop):
+                on = [isinstance(x, Value) and x not in invariant for x in v.inputs]
+                given = [stack_of(x) if s else invariant.get(x, x) for x, s in zip(v.inputs, on)]
+                if all(not s or g is not None for g, s in zip(given, on)):
+                    stacks[v] = over_time(program, v, tuple(given), on, loop.length)
+        return stacks[v]
+
+    became: dict = {}
+    for v in order:
+        if v in moving or v in invariant or not is_op(v, *WORTHWHILE):
+            continue
+        stack = stack_of(v)
+        if stack is not None and stack.shape == (loop.length, *v.shape):
+            became[v] = loop.body.input(v)
+            loop.streams.append(became[v])
+            outside[became[v]] = stack
+    for v in order:
+        if v in invariant and v.op is not None and v.op is not Pick and v.dtype is not None:
+            became[v] = loop.body.input(v)
+        elif v in invariant and v.op is Pick:
+            became[v] = loop.body.input(v)
+        if v in invariant and v in became:
+            loop.consts.append(became[v])
+            outside[became[v]] = invariant[v]
+    mapping = rewrite(loop.body, loop.outputs, lambda v, _: became.get(v))
+    place(loop, [mapping[r] for r in loop.outputs])
+    needed = set(order_of(loop.outputs))
+    loop.consts = [v for v in loop.consts if v in needed]
+    loop.streams = [v for v in loop.streams if v in needed]
+    new = Value(program, loop, tuple([outside[v] for v in loop.inputs]), {}, value.shape, None)
+    new.site = value.site
+    return new

@@ -1,0 +1,158 @@
+"""Products that share an operand become one.
+
+    before                                   after
+    i = h @ W_i                              W = concatenate([W_i, W_f], axis=1)       (once)
+    f = h @ W_f                              i, f = split(h @ W)
+
+    d = di @ V_i + df @ V_f                  V = concatenate([V_i, V_f], axis=0)       (once)
+                                             d = concatenate([di, df], axis=-1) @ V
+
+The weights are what does not change from step to step (in a loop), or rests on parameters alone (outside). And the
+product of a concatenation is taken apart, so that the part that does not depend on the carry can leave the loop:
+
+    before                                   after
+    a = concatenate([x, h], -1) @ W          a = x @ W[:I] + h @ W[I:]
+"""
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.clean import place
+from minigrad.compile.passes.rewrite import apply, by_level, is_elementwise, is_op, is_view, order_of, rewrite
+from minigrad.compile.trace import Pick, Value
+from minigrad.ops.table import table
+
+
+def inside(program, roots, transform) -> None:
+    """Apply a transform to the bodies of the loops."""
+    for value in order_of(roots):
+        if isinstance(value.op, Loop):
+            transform(value.op.body, value.op)
+
+
+def weights_of(roots, constants) -> set:
+    """Values that rest on constants alone, through views and casts."""
+    fixed = set(constants)
+    for v in order_of(roots):
+        if v.op is not None and (is_view(v) or is_op(v, "astype", "concatenate")) and all(x in fixed for x in v.inputs):
+            fixed.add(v)
+    return fixed
+
+
+def take_apart(program, roots: list) -> None:
+    """In loops: concatenate([x, h], -1) @ W as x @ W[:I] + h @ W[I:], and slices of a product as products, where the
+    parts may part: where some of them depend on the carry, or the carry on them, and others not."""
+
+    def within(body, loop):
+        take_apart(body, loop.outputs)
+        fixed = weights_of(loop.outputs, loop.consts)
+        moving, needed = set(loop.carries), set(order_of(loop.carry_outs))
+        for v in order_of(loop.outputs):
+            if any(x in moving for x in v.inputs):
+                moving.add(v)
+        pieces: dict = {}  # of a split: the results that are used
+        for v in order_of(loop.outputs):
+            if v.op is Pick:
+                pieces.setdefault(v.inputs[0], []).append(v)
+
+        def is_product(v):
+            return is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2
+
+        def rule(value, inputs):
+            if value.op is Pick and is_op(value.inputs[0], "split") and is_product(value.inputs[0].inputs[0]):
+                split, product = value.inputs[0], value.inputs[0].inputs[0]
+                if split.params["axis"] % product.ndim != product.ndim - 1 or one_fate(pieces[split], needed):
+                    return None
+                a, w = inputs[0].inputs[0].inputs
+                start = sum([spec.shape[-1] for spec in split.shape[: value.params]])
+                part = apply(body, "getitem", w, index=(slice(None), slice(start, start + value.shape[-1])))
+                return apply(body, "matmul", a, part)
+            if not (is_product(value) and is_op(value.inputs[0], "concatenate")):
+                return None
+            joined, w = inputs
+            last = joined.params["axis"] % joined.ndim == joined.ndim - 1
+            if not last or one_fate(value.inputs[0].inputs, moving):
+                return None
+            total, start = None, 0
+            for x in joined.inputs:
+                part = apply(body, "getitem", w, index=(slice(start, start + x.shape[-1]),))
+                product = apply(body, "matmul", x, part)
+                total = product if total is None else apply(body, "add", total, product)
+                start += x.shape[-1]
+            return total
+
+        became = rewrite(body, loop.outputs, rule)
+        place(loop, [became[r] for r in loop.outputs])
+
+    inside(program, roots, within)
+
+
+def one_fate(values, group) -> bool:
+    return len({v in group for v in values}) == 1
+
+
+def merge(program, roots: list, constants) -> list:
+    """One product in place of several with the same left operand, and in place of a sum of several."""
+
+    def within(body, loop):
+        place(loop, merge(body, loop.outputs, loop.consts))
+
+    inside(program, roots, within)
+    fixed = weights_of(roots, constants)
+    groups: dict = {}
+    for v in by_level(roots):
+        if is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2 and v.inputs[0] not in fixed:
+            groups.setdefault(v.inputs[0], []).append(v)
+    shared = {v: group for group in groups.values() if len(group) > 1 for v in group}
+    uses: dict = {}
+    for v in order_of(roots):
+        for x in v.inputs:
+            uses[x] = uses.get(x, 0) + 1
+    for r in roots:
+        uses[r] = uses.get(r, 0) + 1
+
+    def terms(v) -> list:
+        """The products that v is the sum of; none if it is not such a sum."""
+        if is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2 and is_elementwise(v.inputs[0]):
+            return [v] if v not in shared else []
+        if is_op(v, "add") and all(isinstance(x, Value) and x.shape == v.shape and uses[x] == 1 for x in v.inputs):
+            a, b = [terms(x) for x in v.inputs]
+            return a + b if a and b else []
+        return []
+
+    sums = {v: t for v in order_of(roots) if is_op(v, "add") and len(t := terms(v)) > 1}
+    became: dict = {}
+    made: dict = {}
+
+    def rule(value, inputs):
+        if value in shared:
+            group = shared[value]
+            key = group[0]
+            if key not in made:
+                weights = [became[v.inputs[1]] for v in group]
+                together = concatenated(program, weights, 1)
+                product = apply(program, "matmul", inputs[0], together)
+                made[key] = apply(program, "split", product, sections=[w.shape[1] for w in weights], axis=-1)
+            return made[key][group.index(value)]
+        if value in sums:
+            group = sums[value]
+            weights = [became[v.inputs[1]] for v in group]
+            left = [became[v.inputs[0]] for v in group]
+            joined = concatenated(program, left, left[0].ndim - 1)
+            return apply(program, "matmul", joined, concatenated(program, weights, 0))
+        return None
+
+    order = by_level(roots)
+    for value in [v for v in order if v in fixed] + [v for v in order if v not in fixed]:
+        inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
+        new = rule(value, inputs)
+        if new is None and inputs == value.inputs:
+            new = value
+        elif new is None:
+            new = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
+            new.site = value.site
+        became[value] = new
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def concatenated(program, parts, axis):
+    op = table["concatenate"]
+    return program.record(op, parts, {"axis": axis}, op.specs(*parts, axis=axis))

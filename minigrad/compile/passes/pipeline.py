@@ -1,0 +1,29 @@
+"""The passes in their order."""
+
+from minigrad.compile.passes import clean, hoist, lift, merge, sink
+from minigrad.compile.passes.rewrite import order_of, weights
+
+
+def optimise(program, roots: list, log=None) -> list:
+    """The roots, rebuilt by every pass. log(name, roots) is called before the first and after each."""
+    log = log or (lambda name, roots: None)
+    log("traced", roots)
+    for name, transform in STEPS:
+        roots = clean.clean(program, transform(program, roots))
+        log(name, roots)
+    return roots
+
+
+def _take_apart(program, roots):
+    merge.take_apart(program, roots)
+    return roots
+
+
+STEPS = [
+    ("dead code and common subexpressions", lambda program, roots: roots),
+    ("products of concatenations taken apart", _take_apart),
+    ("hoisted out of the loop", hoist.hoist),
+    ("sunk below the loop", sink.sink),
+    ("products merged", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
+    ("slices lifted", lift.lift),
+]

@@ -1,0 +1,99 @@
+"""What the passes share: walking a program in order, rebuilding it, applying an op by name."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.compile.trace import Pick, Value
+from minigrad.ops.pointwise import NUMBERS, Elementwise
+from minigrad.ops.table import Spec, table
+
+
+def order_of(roots) -> list[Value]:
+    """Values that the roots depend on, in order of creation, which is a topological one."""
+    found = dict.fromkeys(v for v in roots if isinstance(v, Value))
+    unseen = list(found)
+    while unseen:
+        for x in unseen.pop().inputs:
+            if isinstance(x, Value) and x not in found:
+                found[x] = None
+                unseen.append(x)
+    return sorted(found, key=lambda value: value.seq)
+
+
+def by_level(roots) -> list[Value]:
+    """As order_of, but each value as early as its inputs allow."""
+    levels: dict = {}
+    order = order_of(roots)
+    for v in order:
+        levels[v] = 1 + max((levels[x] for x in v.inputs if isinstance(x, Value)), default=-1)
+    return sorted(order, key=lambda v: (levels[v], v.seq))
+
+
+def rewrite(program, roots, rule: Callable, order=order_of) -> dict:
+    """Rebuild what the roots depend on: rule(value, its new inputs) is what takes its place, None for the same op on
+    the new inputs. Returns what has become of every value."""
+    became: dict = {}
+    for value in order(roots):
+        inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
+        new = rule(value, inputs)
+        became[value] = same(program, value, inputs) if new is None else new
+    return became
+
+
+def same(program, value: Value, inputs: tuple) -> Value:
+    """The value, of these inputs."""
+    if inputs == value.inputs:
+        return value
+    made = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
+    made.site = value.site
+    return made
+
+
+def is_op(value, *names: str) -> bool:
+    return isinstance(value, Value) and value.op is not None and value.op.name in names
+
+
+def is_elementwise(value) -> bool:
+    return isinstance(value, Value) and isinstance(value.op, Elementwise)
+
+
+def apply(program, name: str, *inputs, **params):
+    """An op of the table as new value(s) of the program."""
+    op = table[name]
+    if isinstance(op, Elementwise):
+        arrays = [x for x in inputs if type(x) not in NUMBERS]
+        dtype = op.result_dtype([Spec((), x.dtype) if type(x) not in NUMBERS else x for x in inputs])
+        return program.record(op, inputs, {}, Spec(np.broadcast_shapes(*[x.shape for x in arrays]), dtype))
+    return program.record(op, inputs, params, op.specs(*inputs, **params))
+
+
+def swapped(program, x):
+    return apply(program, "swapaxes", x, axis1=-1, axis2=-2)
+
+
+def picks_of(roots) -> dict:
+    """For each value with several results, {place: value of that result}."""
+    found: dict = {}
+    for value in order_of(roots):
+        if value.op is Pick:
+            found.setdefault(value.inputs[0], {})[value.params] = value
+    return found
+
+
+VIEWS = ("reshape", "transpose", "swapaxes", "broadcast_to", "flip", "split", "unstack", "getitem")
+
+
+def is_view(value) -> bool:
+    """Whether it is a part of its input, or all of it, laid out in another way."""
+    from minigrad.ops.index import is_basic
+
+    if value.op is Pick:
+        return is_view(value.inputs[0])
+    return is_op(value, *VIEWS) and (value.op.name != "getitem" or is_basic(value.params["index"]))
+
+
+def weights(program, order) -> list:
+    """What a program is given and does not compute: its captured matrices."""
+    captured = {value for [(value, _, _)] in program.captured.values()}
+    return [v for v in order if v in captured and v.ndim <= 2]

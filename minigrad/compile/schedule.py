@@ -1,0 +1,544 @@
+"""What a step of a loop does, in which order, and where each value lies.
+
+A schedule is a list of tasks. A `Fused` task is one loop over a shape that computes a run of elementwise values and
+writes those that something outside of it needs; a `Product`, a `Reduction` is a task of its own. A value that is a part
+of another, or another in another layout, is a `View` of its memory and costs nothing; parts of a concatenation are
+written where the whole lies.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.compile.trace import Pick, Value
+from minigrad.ops.shape import axes_of, axis_of
+
+
+class Unsupported(Exception):
+    """A loop that cannot become one kernel; its steps are run one by one. The message says why."""
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that a kernel is given. kind: input, packed, y, history, pair, scratch or sum; index: which one.
+
+    per_step: whether it has a slice for each step. private: whether each thread has its own.
+    """
+
+    kind: str
+    index: Any
+    shape: tuple
+    dtype: Any
+    per_step: bool = False
+    private: bool = False
+    name: str = ""
+
+
+@dataclass(eq=False)
+class View:
+    """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives."""
+
+    buffer: Buffer
+    offset: int
+    shape: tuple
+    strides: tuple
+    dtype: Any
+    out: bool = False  # of a carry: where the next one lies
+
+    def part(self, axis: int, start: int, size: int) -> "View":
+        shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
+        if start and not isinstance(self.strides[axis], int):
+            raise Unsupported("a slice along an axis of unknown stride")
+        return self.like(self.offset + (start * self.strides[axis] if start else 0), shape, self.strides)
+
+    def like(self, offset, shape, strides) -> "View":
+        return View(self.buffer, offset, tuple(shape), tuple(strides), self.dtype, self.out)
+
+
+def natural(shape) -> tuple:
+    strides, n = [], 1
+    for size in reversed(shape):
+        strides.append(n)
+        n *= size
+    return tuple(reversed(strides))
+
+
+@dataclass(eq=False)
+class Fused:
+    """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view, axes) to add up."""
+
+    shape: tuple
+    rows: bool
+    values: list = field(default_factory=list)
+    writes: list = field(default_factory=list)
+    adds: list = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Product:
+    """value = a @ b, the right operand packed beforehand (a Buffer) or read where it lies (a View)."""
+
+    value: Value
+    a: View
+    b: Any
+    to: View
+    rows: bool
+    adds: bool = False  # to what is there, over the rows of this thread
+
+
+@dataclass(eq=False)
+class Reduction:
+    """Sum, max or min over some axes."""
+
+    value: Value
+    x: View
+    to: View
+    axes: tuple
+    rows: bool
+
+
+def schedule(loop: Loop) -> "Schedule":
+    """The schedule of a loop, its batch divided between threads if no op mixes it. Raises Unsupported."""
+    try:
+        return Schedule(loop, True)
+    except Unsupported:
+        return Schedule(loop, False)
+
+
+ROWS, WHOLE, PARTIAL, COLUMNS = "rows", "whole", "partial", "columns"
+
+
+class Schedule:
+    """Of a loop: tasks, buffers, what lies where. rows: whether threads may divide the batch, the leading axis."""
+
+    def __init__(self, loop: Loop, divided: bool):
+        self.loop = loop
+        self.order = [v for v in order_of(loop.outputs) if v.dtype is not None or v.op is not None]
+        self.check()
+        self.rows, self.kinds = self.divide(divided)
+        self.buffers: list[Buffer] = []
+        self.homes: dict[Value, View] = {}
+        self.tasks: list = []
+        self.results: list = []  # for each output of the loop: (buffer, how to read it)
+        self.place()
+        self.arrange()
+
+    def check(self) -> None:
+        """Refuse what no kernel can do."""
+        floats = set()
+        for v in self.order:
+            if v.dtype is not None and v.dtype.kind == "f":
+                floats.add(v.dtype)
+            if v.op is None or v.op is Pick or is_view(v) or is_op(v, "matmul", "concatenate", "sum", "sum_to"):
+                continue
+            if is_op(v, "max", "min"):
+                continue
+            if is_elementwise(v):
+                operands = [x.dtype.kind for x in v.inputs if isinstance(x, Value)]
+                if v.dtype.kind not in "fb" or any(kind not in "fb" for kind in operands):
+                    raise Unsupported(f"{v.op.name} of integers")
+                continue
+            raise Unsupported(v.op.name)
+        if len(floats) != 1:
+            raise Unsupported(f"float dtypes {sorted(map(str, floats))} in one loop")
+        if any(0 in v.shape for v in self.order if v.dtype is not None):
+            raise Unsupported("an empty axis")
+        (self.dtype,) = floats
+        for v in [x for x in self.loop.inputs if x in set(self.order)]:
+            if v.dtype.kind not in "fb":
+                raise Unsupported(f"an input of {v.dtype}")
+
+    # Which values have the batch as their leading axis
+
+    def divide(self, divided: bool) -> tuple[bool, dict]:
+        if not divided:
+            return False, dict.fromkeys([*self.order, *self.loop.carries], WHOLE)
+        sizes = {c.shape[0] for c in self.loop.carries if c.ndim > 0}
+        if len(sizes) != 1:
+            raise Unsupported("no batch")
+        return True, self.kinds_for(*sizes)
+
+    def kinds_for(self, batch: int) -> dict:
+        loop, kinds = self.loop, {}
+        for v in self.order:
+            if v.op is None:
+                per_row = v not in loop.consts and v.ndim > 0 and v.shape[0] == batch
+                kinds[v] = ROWS if per_row else WHOLE
+            else:
+                kinds[v] = self.kind_of(v, kinds, batch)
+        for carry, out in zip(loop.carries, loop.carry_outs):
+            if kinds.get(carry, ROWS) != kinds[out] and not (kinds.get(carry) == ROWS and kinds[out] == WHOLE):
+                raise Unsupported("a carry that mixes the batch")
+            if carry not in kinds:
+                kinds[carry] = kinds[out]
+        for y in loop.ys:
+            if kinds[y] not in (ROWS, WHOLE):
+                raise Unsupported("an output that mixes the batch")
+        return kinds
+
+    def kind_of(self, v: Value, kinds: dict, batch: int) -> str:
+        given = [kinds[x] for x in v.inputs if isinstance(x, Value)]
+        if all(k == WHOLE for k in given):
+            return WHOLE
+        mixes = Unsupported(f"{v.op.name} mixes the batch")
+        if is_op(v, "matmul"):
+            a, b = v.inputs
+            if kinds[a] == COLUMNS and kinds[b] == ROWS and a.ndim == 2 == b.ndim:
+                return PARTIAL
+            if kinds[a] == ROWS and kinds[b] == WHOLE and a.ndim >= 2 and b.ndim <= 2:
+                return ROWS
+            if kinds[a] == ROWS == kinds[b] and a.ndim == b.ndim >= 3:
+                return ROWS
+            raise mixes
+        if any(k in (PARTIAL, COLUMNS) for k in given):
+            raise mixes
+        x = v.inputs[0]
+        if v.op is Pick:
+            return ROWS
+        if is_elementwise(v):
+            if all(not isinstance(x, Value) or kinds[x] == WHOLE or x.ndim == v.ndim for x in v.inputs):
+                return ROWS
+            raise mixes
+        params = v.params
+        name = v.op.name
+        if name == "concatenate":
+            ok = axis_of(params["axis"], v.ndim) != 0
+        elif name in ("split", "unstack"):
+            ok = axis_of(params["axis"], x.ndim) != 0
+        elif name in ("sum", "max", "min"):
+            ok = 0 not in axes_of(params.get("axis"), x.ndim)
+            if not ok and name == "sum":
+                return PARTIAL
+        elif name == "sum_to":
+            if len(v.shape) < x.ndim or v.shape[0] != batch:
+                return PARTIAL
+            ok = True
+        elif name == "swapaxes":
+            axes = {axis_of(params["axis1"], v.ndim), axis_of(params["axis2"], v.ndim)}
+            if v.ndim == 2 and axes == {0, 1}:
+                return COLUMNS
+            ok = 0 not in axes or len(axes) == 1
+        elif name == "transpose":
+            axes = params["axes"]
+            if v.ndim == 2 and (axes is None or axes_of(axes, 2) == (1, 0)):
+                return COLUMNS
+            ok = axes is not None and axis_of(axes[0], v.ndim) == 0
+        elif name == "reshape":
+            ok = v.ndim > 0 and v.shape[0] == x.shape[0]
+        elif name == "broadcast_to":
+            ok = v.ndim == x.ndim
+        elif name == "flip":
+            ok = 0 not in axes_of(params["axis"], v.ndim)
+        elif name == "getitem":
+            index = params["index"] if isinstance(params["index"], tuple) else (params["index"],)
+            ok = bool(index) and (
+                index[0] == slice(None) or (index[0] is Ellipsis and len([i for i in index[1:] if i is not None]) < x.ndim)
+            )
+        else:
+            ok = False
+        if not ok:
+            raise mixes
+        return ROWS
+
+    # Where values lie
+
+    def buffer(self, kind, index, shape, dtype, per_step=False, private=False) -> Buffer:
+        made = Buffer(kind, index, tuple(shape), dtype, per_step, private, f"{kind}{len(self.buffers)}")
+        self.buffers.append(made)
+        return made
+
+    def place(self) -> None:
+        """Homes of inputs and of results; the others get theirs when they are scheduled."""
+        loop = self.loop
+        used = set(self.order)
+        for k, v in enumerate(loop.inputs):
+            if v not in used or v in loop.carries:
+                continue
+            per_step = v in loop.streams
+            b = self.buffer("input", k, v.shape, v.dtype, per_step)
+            strides = natural(v.shape)
+            if v.ndim > 1:
+                strides = (f"{b.name}_row", *strides[1:])
+            self.homes[v] = View(b, 0, v.shape, strides, v.dtype)
+        self.targets: list[tuple] = []  # (value, view): what is to be there at the end of a step
+        self.results = [None] * len(loop.outputs)
+        n, m = len(loop.carries), len(loop.sums)
+        ys = dict(enumerate(loop.ys))
+        for k, (carry, out) in enumerate(zip(loop.carries, loop.carry_outs)):
+            before = [j for j, y in ys.items() if y is carry]
+            after = [j for j, y in ys.items() if y is out and y is not carry]
+            kept = bool(before or after)
+            private = self.rows and self.kinds.get(carry) == WHOLE
+            b = self.buffer("history" if kept else "pair", k, carry.shape, carry.dtype, False, private)
+            self.homes[carry] = View(b, 0, carry.shape, natural(carry.shape), carry.dtype)
+            view = View(b, 0, carry.shape, natural(carry.shape), carry.dtype, True)
+            self.targets.append((out, view))
+            self.results[k] = (b, "last")
+            for j in before:
+                self.results[n + m + j] = (b, "before")
+            for j in after:
+                self.results[n + m + j] = (b, "after")
+            for j in before + after:
+                del ys[j]
+        for j, y in ys.items():
+            private = self.rows and self.kinds[y] == WHOLE
+            b = self.buffer("y", j, y.shape, y.dtype, True, private)
+            self.targets.append((y, View(b, 0, y.shape, natural(y.shape), y.dtype)))
+            self.results[n + m + j] = (b, "all")
+        for j, s in enumerate(loop.sums):
+            b = self.buffer("sum", j, s.shape, s.dtype, False, self.rows)
+            self.results[n + j] = (b, "all")
+        self.copies = []
+        for v, view in self.targets:
+            if v.op is None or v in self.homes or is_view(v) or self.kinds[v] == COLUMNS:
+                self.copies.append((v, view))
+            elif self.rows and self.kinds[v] == WHOLE and not view.buffer.private:
+                self.copies.append((v, view))
+            else:
+                self.homes[v] = view
+        for v in reversed(self.order):
+            if is_op(v, "concatenate"):
+                whole = self.home(v)
+                axis, start = axis_of(v.params["axis"], v.ndim), 0
+                for x in v.inputs:
+                    part = whole.part(axis, start, x.shape[axis])
+                    start += x.shape[axis]
+                    computed = is_elementwise(x) or is_op(x, "matmul", "sum", "sum_to", "max", "min", "concatenate")
+                    if computed and x not in self.homes and self.kinds[x] == self.kinds[v]:
+                        self.homes[x] = part
+                    else:
+                        self.copies.append((x, part))
+
+    def home(self, v: Value) -> View:
+        """Where a value lies; made now if it is not a view and has no place yet."""
+        if v not in self.homes:
+            if v.op is Pick or is_view(v):
+                self.homes[v] = self.view_of(v)
+            else:
+                b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == WHOLE)
+                self.homes[v] = View(b, 0, v.shape, natural(v.shape), v.dtype)
+        return self.homes[v]
+
+    def view_of(self, v: Value) -> View:
+        if v.op is Pick:
+            several = v.inputs[0]
+            whole = self.home(several.inputs[0])
+            axis = axis_of(several.params["axis"], whole_ndim(several))
+            if several.op.name == "split":
+                start = sum([spec.shape[axis] for spec in several.shape[: v.params]])
+                return whole.part(axis, start, v.shape[axis])
+            one = whole.part(axis, v.params, 1)
+            return one.like(one.offset, v.shape, one.strides[:axis] + one.strides[axis + 1 :])
+        x, params = self.home(v.inputs[0]), v.params
+        name, n = v.op.name, len(x.shape)
+        if name == "swapaxes":
+            order = list(range(n))
+            a, b = axis_of(params["axis1"], n), axis_of(params["axis2"], n)
+            order[a], order[b] = order[b], order[a]
+            return x.like(x.offset, v.shape, [x.strides[k] for k in order])
+        if name == "transpose":
+            order = range(n)[::-1] if params["axes"] is None else axes_of(params["axes"], n)
+            return x.like(x.offset, v.shape, [x.strides[k] for k in order])
+        if name == "broadcast_to":
+            lead = v.ndim - n
+            strides = [0] * lead + [0 if s == 1 and t != 1 else k for s, t, k in zip(x.shape, v.shape[lead:], x.strides)]
+            return x.like(x.offset, v.shape, strides)
+        if name == "reshape":
+            return self.reshaped(x, v)
+        if name == "getitem":
+            return self.indexed(x, v)
+        raise Unsupported(name)
+
+    def reshaped(self, x: View, v: Value) -> View:
+        """x in another shape, where its memory allows it; an axis of unknown stride stays as it is."""
+        shape, strides, lead = x.shape, x.strides, []
+        if shape and v.shape and shape[0] == v.shape[0]:
+            lead, shape, strides = [x.strides[0]], x.shape[1:], x.strides[1:]
+        if not all(isinstance(s, int) for s in strides):
+            raise Unsupported("a reshape of memory of unknown strides")
+        probe = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
+        try:
+            probe.shape = v.shape[len(lead) :]
+        except AttributeError:
+            raise Unsupported("a reshape of strided memory") from None
+        return x.like(x.offset, v.shape, [*lead, *probe.strides])
+
+    def indexed(self, x: View, v: Value) -> View:
+        index = v.params["index"] if isinstance(v.params["index"], tuple) else (v.params["index"],)
+        named = len([p for p in index if p is not None and p is not Ellipsis])
+        if Ellipsis in [p for p in index if p is Ellipsis or p is None or isinstance(p, (int, slice))]:
+            at = [k for k, p in enumerate(index) if p is Ellipsis][0]
+            index = (*index[:at], *[slice(None)] * (len(x.shape) - named), *index[at + 1 :])
+        index = (*index, *[slice(None)] * (len(x.shape) - len([p for p in index if p is not None])))
+        offset, strides, axis = x.offset, [], 0
+        for p in index:
+            if p is None:
+                strides.append(0)
+                continue
+            n, stride = x.shape[axis], x.strides[axis]
+            if isinstance(p, slice):
+                start, _, step = p.indices(n)
+                if (start, step) != (0, 1) and not isinstance(stride, int):
+                    raise Unsupported("a slice along an axis of unknown stride")
+                offset += start * stride if start else 0
+                strides.append(stride * step if step != 1 else stride)
+            else:
+                k = int(p) % n
+                if k and not isinstance(stride, int):
+                    raise Unsupported("an index along an axis of unknown stride")
+                offset += k * stride if k else 0
+            axis += 1
+        return x.like(offset, v.shape, strides)
+
+    # In which order
+
+    def arrange(self) -> None:
+        depth: dict = {}
+        sums = list(enumerate(self.loop.sums))
+        skipped = set()
+        for _, s in sums:  # sums over rows are added up where their terms are computed
+            if is_op(s, "sum_to", "sum") and not any(s in v.inputs for v in self.order) and s not in self.homes:
+                skipped.add(s)
+            if is_op(s, "matmul") and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
+                skipped.add(s)
+        if any(kind == PARTIAL and v not in skipped for v, kind in self.kinds.items()):
+            raise Unsupported("a sum over the batch inside a step")
+
+        def base(x):
+            while x.op is Pick or is_view(x):
+                x = x.inputs[0]
+            return x
+
+        fused: dict = {}
+        barriers: dict = {}
+        for v in self.order:
+            if v.op is None or v in skipped:
+                depth[v] = 0
+                continue
+            if v.op is Pick or is_view(v):
+                depth[v] = depth[base(v)]
+                continue
+            level = 0
+            for x in v.inputs:
+                if isinstance(x, Value):
+                    u = base(x)
+                    if u.op is None:
+                        continue
+                    if is_elementwise(v):
+                        together = is_elementwise(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+                        level = max(level, depth[u] + (0 if together else 1))
+                    elif is_op(v, "concatenate") and any(x is w for w, _ in self.copies):
+                        level = max(level, depth[u] + 1)
+                    else:
+                        level = max(level, depth[u])
+            depth[v] = level
+            if is_elementwise(v):
+                key = (level, v.shape, self.kinds[v])
+                fused.setdefault(key, Fused(v.shape, self.kinds[v] == ROWS)).values.append(v)
+            else:
+                barriers.setdefault(level, []).append(v)
+        group_of = {v: task for task in fused.values() for v in task.values}
+        for task in fused.values():
+            inside = set(task.values)
+            for v in task.values:
+                users = [u for u in self.order if v in u.inputs and u not in inside and u not in skipped]
+                if users or v in self.homes or any(v is w for w, _ in self.copies):
+                    task.writes.append((v, self.home(v)))
+        extra: dict = {}
+        for v, view in self.copies:
+            u = base(v)
+            direct = group_of.get(v)
+            if direct is not None and (direct.rows or not self.rows or view.buffer.private):
+                direct.writes.append((v, view))
+                continue
+            level = depth[u] + 1 if u.op is not None else 0
+            rows = self.rows and not view.buffer.private
+            extra.setdefault(level, []).append(Fused(v.shape, rows, [], [(v, view)], []))
+        for j, s in sums:
+            b = next(b for b in self.buffers if b.kind == "sum" and b.index == j)
+            to = View(b, 0, s.shape, natural(s.shape), s.dtype)
+            if s in skipped and is_op(s, "matmul"):
+                a, g = s.inputs
+                level = max(depth[base(a)], depth[base(g)])
+                barriers.setdefault(level, []).append((s, to))
+                continue
+            source, axes = s, ()
+            if s in skipped:
+                source = s.inputs[0]
+                lead = source.ndim - s.ndim
+                if is_op(s, "sum_to"):
+                    axes = tuple(range(lead)) + tuple(
+                        [lead + k for k, n in enumerate(s.shape) if n == 1 and source.shape[lead + k] != 1]
+                    )
+                else:
+                    axes = axes_of(s.params.get("axis"), source.ndim)
+            strides = iter(to.strides)
+            keeps = s.ndim == source.ndim
+            spread = []
+            lead = source.ndim - s.ndim if is_op(s, "sum_to") else 0
+            for k in range(source.ndim):
+                if k < lead:
+                    spread.append(0)
+                elif k in axes:
+                    spread.append(0)
+                    if keeps or is_op(s, "sum_to"):
+                        next(strides)
+                else:
+                    spread.append(next(strides))
+            view = to.like(0, source.shape, spread)
+            task = group_of.get(source)
+            rows = self.kinds[source] == ROWS
+            if self.rows and not rows and not axes:  # each thread adds up the whole: only the first one's counts
+                self.results[len(self.loop.carries) + j] = (b, "first")
+            elif self.rows and not rows:
+                self.results[len(self.loop.carries) + j] = (b, "first")
+            if task is None:
+                level = depth[base(source)] + (1 if base(source).op is not None else 0)
+                task = Fused(source.shape, rows)
+                extra.setdefault(level, []).append(task)
+            task.adds.append((source, view))
+        last = max([0, *barriers, *extra, *[level for level, _, _ in fused]])
+        for level in range(last + 1):
+            self.tasks += [task for key, task in fused.items() if key[0] == level]
+            self.tasks += extra.get(level, [])
+            for v in barriers.get(level, []):
+                self.tasks += self.barrier(*v) if isinstance(v, tuple) else self.barrier(v)
+
+    def barrier(self, v: Value, to: View | None = None) -> list:
+        rows = self.kinds[v] == ROWS
+        if is_op(v, "concatenate"):
+            return []
+        if is_op(v, "matmul"):
+            a, b = v.inputs
+            adds = to is not None
+            left = self.home(a)
+            if b in self.loop.consts and b.ndim == 2 and not adds:
+                right: Any = self.packed(b)
+            else:
+                right = self.home(b)
+            return [Product(v, left, right, to or self.home(v), rows, adds)]
+        x = self.home(v.inputs[0])
+        if is_op(v, "sum_to"):
+            lead = len(x.shape) - v.ndim
+            axes = tuple(range(lead)) + tuple(
+                [lead + k for k, n in enumerate(v.shape) if n == 1 and x.shape[lead + k] != 1]
+            )
+        else:
+            axes = axes_of(v.params.get("axis"), len(x.shape))
+        return [Reduction(v, x, self.home(v), axes, rows)]
+
+    def packed(self, b: Value) -> Buffer:
+        k = self.loop.inputs.index(b)
+        for buffer in self.buffers:
+            if buffer.kind == "packed" and buffer.index == k:
+                return buffer
+        return self.buffer("packed", k, b.shape, b.dtype)
+
+
+def whole_ndim(several: Value) -> int:
+    return several.inputs[0].ndim
+
+

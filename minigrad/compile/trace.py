@@ -1,0 +1,166 @@
+"""Recording a function on shapes: the program.
+
+While a function is traced, its tensors hold `Value`s in place of arrays: nodes like those of the tape (an op, inputs,
+parameters, shape, dtype), recorded for every call whether it needs a gradient or not. All else runs as ever, the tape
+included: a vjp that is pulled back while tracing records its own values, and that is the backward program.
+
+A loop's body is a program inside a program. What it reads of the outside enters it as a constant.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.ops.table import Spec, table
+from minigrad.tape import Leaf, Node, call_site, thread
+from minigrad.tensor import Tensor
+
+
+class Value(Node):
+    """One value of a program, in the place of an array that there is not yet.
+
+    op: its declaration, None for an input. inputs: values, or Python numbers. params: those of the call; of one of
+    several results, its index. program: where it belongs. recompute: whether a checkpoint asks that the backward
+    computes it again.
+    """
+
+    __slots__ = ("program", "recompute")
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: int(np.prod(self.shape, dtype=int)))
+
+    def __init__(self, program, op, inputs, params, shape, dtype, recompute=False):
+        super().__init__(op, inputs, params, None, shape, dtype, call_site() if op is not None else None)
+        self.program = program
+        self.recompute = recompute
+
+    def astype(self, dtype, copy=False):
+        return thread.program.cast(self, np.dtype(dtype))
+
+    def refuse(self, *_, **__):
+        raise TypeError(
+            f"jit: Python asked for the numbers of {self.dtype}{list(self.shape)}, which are not known while a function "
+            f"is traced ({self.asking()}); choose with mg.where instead of `if`, loop with mg.scan instead of `while`, "
+            "give what must be a Python number as one, or call the function under mg.disable_jit()"
+        )
+
+    __bool__ = __float__ = __int__ = __index__ = __array__ = __iter__ = item = tolist = view = refuse
+
+    @staticmethod
+    def asking() -> str:
+        code, instruction = call_site()
+        return Node(None, (), {}, (), (), None, (code, instruction)).line
+
+
+class Pick:
+    """The op of a value that is one of several results; its params are the place among them."""
+
+    name = "pick"
+
+
+class Draw:
+    """The op of random numbers: params["item"] tells what to draw, in the order in which eager code would."""
+
+    name = "draw"
+
+
+class Program:
+    """Values from inputs to outputs.
+
+    inputs: what the caller supplies. captured: (input, tensor) for the tensors that the function found elsewhere; their
+    arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
+    """
+
+    def __init__(self):
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        self.captured: dict = {}
+        self.effects: list[Value] = []
+        self.recomputing = False
+
+    # What ops call while tracing
+
+    def enter(self, x, convert: Callable | None = None) -> tuple[Value, Node | None]:
+        """An operand as a value of this program, and its place on the tape."""
+        if isinstance(x, Tensor):
+            value, node = x._data, x._node
+        elif isinstance(x, Value):
+            value, node = x, None
+        else:
+            return self.constant(convert() if convert else np.asarray(x)), None
+        if isinstance(value, Value) and value.program is self:
+            return value, node
+        return self.capture(x if isinstance(x, Tensor) else Tensor(x))
+
+    def capture(self, x: Tensor) -> tuple[Value, Node | None]:
+        if isinstance(x._data, Value):
+            raise RuntimeError(
+                "jit: a tensor from inside a loop or another traced function is used outside of it; return it instead"
+            )
+        for value, leaf, tensor in self.captured.get(id(x), ()):
+            return value, leaf
+        leaf = None if x._node is None else Leaf(x.shape, x.dtype)
+        value = self.input(x)
+        self.captured[id(x)] = [(value, leaf, x)]
+        return value, leaf
+
+    def constant(self, array: np.ndarray) -> Value:
+        return self.capture(Tensor(array))[0]
+
+    def input(self, like) -> Value:
+        return Value(self, None, (), {}, like.shape, like.dtype)
+
+    def cast(self, value: Value, dtype) -> Value:
+        value = self.enter(value)[0]
+        if value.dtype == dtype:
+            return value
+        return self.record(table["astype"], [value], {"dtype": dtype}, Spec(value.shape, dtype))
+
+    def record(self, op, inputs, params, specs):
+        """A new value, or a list of them, if there are several specs."""
+        several = isinstance(specs, list)
+        shape, dtype = (specs, None) if several else (specs.shape, specs.dtype)
+        made = Value(self, op, tuple(inputs), params, shape, dtype, self.recomputing)
+        return [self.pick(made, k) for k in range(len(specs))] if several else made
+
+    def pick(self, value: Value, k: int) -> Value:
+        spec = value.shape[k]
+        return Value(self, Pick, (value,), k, spec.shape, spec.dtype, value.recompute)
+
+    def recomputed(self, f, args, kwargs):
+        """f(*args), its values marked: the backward computes them again instead of keeping them."""
+        outer, self.recomputing = self.recomputing, True
+        try:
+            return f(*args, **kwargs)
+        finally:
+            self.recomputing = outer
+
+    def draw(self, generator, shape) -> Tensor:
+        """Random numbers of a generator; their draws keep their order."""
+        return Tensor(self.draws(("draw", generator, tuple(shape)))[0])
+
+    def draws(self, item) -> list[Value]:
+        values = self.record(Draw, (), {"item": item}, [Spec(s, np.dtype("float32")) for s in drawn_shapes(item)])
+        self.effects.append(values[0].inputs[0])
+        return values
+
+
+def drawn_shapes(item) -> list[tuple]:
+    if item[0] == "draw":
+        return [item[2]]
+    _, steps, _, items = item
+    return [(steps, *shape) for inner in items for shape in drawn_shapes(inner)]
+
+
+def drawn(item) -> list[np.ndarray]:
+    """Carry out the draws of an item: ("draw", generator, shape) or ("loop", steps, reverse, items)."""
+    if item[0] == "draw":
+        return [item[1].random(item[2], dtype=np.float32)]
+    _, steps, reverse, items = item
+    stacks = [np.empty(shape, np.float32) for shape in drawn_shapes(item)]
+    for t in reversed(range(steps)) if reverse else range(steps):
+        k = 0
+        for inner in items:
+            for array in drawn(inner):
+                stacks[k][t] = array
+                k += 1
+    return stacks
