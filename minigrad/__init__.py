@@ -10,6 +10,7 @@ from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, testing, tree
 from minigrad.compile.jit import disable_jit, jit
+from minigrad.kernels.threads import set_num_threads
 
 if TYPE_CHECKING:
 

@@ -21,28 +21,32 @@ class Emitter:
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
         self.numbers: dict[str, object] = {}
-        self.names: dict[int, str] = {}
+        self.names: dict[tuple, str] = {}
         self.functions: list[str] = []
         self.item = schedule.dtype.itemsize
         self.buffers = list(schedule.buffers)
         body = [line for task in schedule.tasks for line in self.task(task)]
         self.text = self.whole(body)
 
-    def number(self, n) -> str:
-        """An integer as text: small ones as they are, others by a name; those that the caller gives have one."""
+    def number(self, n, role: str = "n") -> str:
+        """An integer as text: 0 and ±1 as they are, others by a name; those that the caller gives have one.
+
+        role: numbers that agree by chance, a size and a stride, have different names, so that the text stays the same
+        where they do not agree.
+        """
         if isinstance(n, str):
             self.numbers[n] = n
             return n
         if -2 < n < 2:
             return str(n)
-        if n not in self.names:
-            self.names[n] = f"n{len(self.names)}"
-            self.numbers[self.names[n]] = n
-        return self.names[n]
+        if (n, role) not in self.names:
+            self.names[n, role] = f"{role}{len(self.names)}"
+            self.numbers[self.names[n, role]] = n
+        return self.names[n, role]
 
     def bytes(self, stride, dtype) -> str:
         """A stride in bytes; those that the caller gives are in bytes already."""
-        return self.number(stride if isinstance(stride, str) else stride * dtype.itemsize)
+        return self.number(stride if isinstance(stride, str) else stride * dtype.itemsize, "b")
 
     def base(self, view: View) -> str:
         """Address of a view's first element in this step."""

@@ -7,6 +7,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.compile.passes.rewrite import is_op, is_view
 from minigrad.compile.trace import Program, Value, drawn_shapes
+from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
 from minigrad.scan import take_step, unchanged
 from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
@@ -20,6 +21,7 @@ class Body(Program):
     def __init__(self, parent: Program, forward: "LoopCall | None" = None):
         super().__init__()
         self.parent, self.forward = parent, forward
+        self.every = None  # chunks are of the outermost loop
         self.consts: list[tuple] = []  # (value here, leaf here, tensor outside)
         self.streams: list[tuple] = []
         self.items: list = []
@@ -76,6 +78,7 @@ class Loop:
 
     body: the program of a step. Its inputs are those of consts (the same at each step), carries, and streams (one slice
     of the leading axis a step); its results are the last carries, the sums over all steps and the ys (stacked).
+    chunked: a step is a chunk of steps, made to save memory; then nothing is kept for all of them at once.
     """
 
     name = "scan"
@@ -84,6 +87,16 @@ class Loop:
         self.body, self.length, self.reverse = body, length, reverse
         self.consts, self.carries, self.streams = list(consts), list(carries), list(streams)
         self.carry_outs, self.sums, self.ys = list(carry_outs), list(sums), list(ys)
+        self.chunked = False
+
+    def copy(self) -> "Loop":
+        made = Loop(self.body, self.length, self.reverse, *self.lists)
+        made.chunked = self.chunked
+        return made
+
+    @property
+    def lists(self):
+        return self.consts, self.carries, self.streams, self.carry_outs, self.sums, self.ys
 
     @property
     def outputs(self) -> list[Value]:
@@ -181,7 +194,7 @@ class LoopCall:
         after = nc + len(loop.carries)
         ys = [(k, c) for k, c in enumerate(found) if k >= after and c is not None]
         sums = [(k, c) for k, c in enumerate(found[:nc]) if c is not None]
-        made = finish(body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys])
+        made = finish(body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys], loop.chunked)
         result: list = [None] * len(node.inputs)
         for k, c in zip(places, made):
             result[nc + k] = c
@@ -190,7 +203,7 @@ class LoopCall:
         return result
 
 
-def finish(body: Body, length, reverse, inits, carried, sums, ys) -> list[Tensor]:
+def finish(body: Body, length, reverse, inits, carried, sums, ys, chunked=False) -> list[Tensor]:
     """The loop of a body that has been traced, as a value of the enclosing program; its results."""
     parent = body.parent
     if body.items:
@@ -199,6 +212,7 @@ def finish(body: Body, length, reverse, inits, carried, sums, ys) -> list[Tensor
     entries = [*body.consts, *inits, *body.streams]
     parts = [[value for value, _, _ in part] for part in (body.consts, inits, body.streams)]
     loop = Loop(body, length, reverse, *parts, *[[x._data for x in part] for part in (carried, sums, ys)])
+    loop.chunked = chunked
     outside = [parent.enter(tensor) for _, _, tensor in entries]
     results = parent.record(loop, [value for value, _ in outside], {}, loop.specs())
     parents = [node for _, node in outside]
@@ -214,6 +228,30 @@ def finish(body: Body, length, reverse, inits, carried, sums, ys) -> list[Tensor
 
 def scan(f: Callable, init, xs, length, reverse):
     """`minigrad.scan` while tracing."""
+    every = thread.program.every
+    if every is None or length <= every:
+        return plain_scan(f, init, xs, length, reverse)
+    chunks = length // every
+    whole = chunks * every
+    split = length - whole if reverse else whole  # in order of time, the rest comes last
+
+    def chunk(carry, x):
+        return thread.program.recomputed(plain_scan, (f, carry, x, every, reverse), {})
+
+    def part(start, stop, shape):
+        return tree.map(lambda x: reshape(as_tensor(x)[start:stop], (*shape, *as_tensor(x).shape[1:])), xs)
+
+    first = (split, length) if reverse else (0, split)
+    carry, ys = plain_scan(chunk, init, part(*first, (chunks, every)), chunks, reverse, chunked=True)
+    ys = tree.map(lambda y: reshape(y, (whole, *y.shape[2:])), ys)
+    if whole < length:
+        rest = (0, split) if reverse else (split, length)
+        carry, more = plain_scan(f, carry, part(*rest, (length - whole,)), length - whole, reverse)
+        ys = tree.map(lambda y, m: concatenate([m, y] if reverse else [y, m]), ys, more)
+    return carry, ys
+
+
+def plain_scan(f: Callable, init, xs, length, reverse, chunked=False):
     parent = thread.program
     leaves, carry_structure = tree.flatten(init)
     carries = [Tensor(*parent.enter(as_tensor(leaf))) for leaf in leaves]
@@ -236,5 +274,5 @@ def scan(f: Callable, init, xs, length, reverse):
         ys = [Tensor(*body.enter(as_tensor(leaf))) for leaf in ys]
     finally:
         thread.program = outer
-    results = finish(body, length, reverse, inits, carried, [], ys)
+    results = finish(body, length, reverse, inits, carried, [], ys, chunked)
     return tree.unflatten(carry_structure, results[: len(inits)]), tree.unflatten(y_structure, results[len(inits) :])

@@ -39,7 +39,7 @@ class Kernel:
         self.call = FUNCTION(build.address(self.source, "loop", "intp, intp"))
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
-        first = [c.shape[0] for c in loop.carries if c.ndim > 0]
+        first = [c.shape[0] for c in (loop.carries or loop.ys) if c.ndim > 0]
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
 

@@ -156,7 +156,8 @@ class Schedule:
     def divide(self, divided: bool) -> tuple[bool, dict]:
         if not divided:
             return False, dict.fromkeys([*self.order, *self.loop.carries], WHOLE)
-        sizes = {c.shape[0] for c in self.loop.carries if c.ndim > 0}
+        leading = self.loop.carries or self.loop.ys
+        sizes = {c.shape[0] for c in leading if c.ndim > 0}
         if len(sizes) != 1:
             raise Unsupported("no batch")
         return True, self.kinds_for(*sizes)
@@ -350,6 +351,14 @@ class Schedule:
             return self.reshaped(x, v)
         if name == "getitem":
             return self.indexed(x, v)
+        if name == "flip":
+            offset, strides = x.offset, list(x.strides)
+            for k in axes_of(params["axis"], n):
+                if not isinstance(strides[k], int):
+                    raise Unsupported("a flip along an axis of unknown stride")
+                offset += (x.shape[k] - 1) * strides[k]
+                strides[k] = -strides[k]
+            return x.like(offset, v.shape, strides)
         raise Unsupported(name)
 
     def reshaped(self, x: View, v: Value) -> View:
@@ -435,6 +444,11 @@ class Schedule:
                     else:
                         level = max(level, depth[u])
             depth[v] = level
+        self.delay(depth, base, skipped)
+        for v in self.order:
+            if v.op is None or v in skipped or v.op is Pick or is_view(v):
+                continue
+            level = depth[v]
             if is_elementwise(v):
                 key = (level, v.shape, self.kinds[v])
                 fused.setdefault(key, Fused(v.shape, self.kinds[v] == ROWS)).values.append(v)
@@ -506,6 +520,27 @@ class Schedule:
             self.tasks += extra.get(level, [])
             for v in barriers.get(level, []):
                 self.tasks += self.barrier(*v) if isinstance(v, tuple) else self.barrier(v)
+
+    def delay(self, depth, base, skipped) -> None:
+        """Compute an elementwise value no sooner than it is needed: what it is computed from is there anyway."""
+        users: dict = {}
+        for v in self.order:
+            if not (v.op is Pick or is_view(v)):
+                for x in v.inputs:
+                    if isinstance(x, Value):
+                        users.setdefault(base(x), []).append((v, x))
+        for v in reversed(self.order):
+            if not is_elementwise(v) or v not in users:
+                continue
+            limits = []
+            for u, x in users[v]:
+                if u in skipped:
+                    continue
+                together = is_elementwise(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+                ahead = is_elementwise(u) or (is_op(u, "concatenate") and x is not v)
+                limits.append(depth[u] - (0 if together or not ahead else 1))
+            if limits and v not in self.homes and not any(base(w) is v for w, _ in self.copies):
+                depth[v] = max(depth[v], min(limits))
 
     def barrier(self, v: Value, to: View | None = None) -> list:
         rows = self.kinds[v] == ROWS

@@ -67,7 +67,8 @@ class Program:
     """Values from inputs to outputs.
 
     inputs: what the caller supplies. captured: (input, tensor) for the tensors that the function found elsewhere; their
-    arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
+    arrays are looked up at every call. effects: values that are computed whether needed or not (random draws). cotangents: inputs that come
+    only when the backward is run. every: of how many steps loops save their carry alone; None: they save what they can.
     """
 
     def __init__(self):
@@ -75,7 +76,9 @@ class Program:
         self.outputs: list[Value] = []
         self.captured: dict = {}
         self.effects: list[Value] = []
+        self.cotangents: list[Value] = []
         self.recomputing = False
+        self.every: int | None = None
 
     # What ops call while tracing
 

@@ -67,7 +67,7 @@ def trouble(directory: Path) -> str | None:
             return reason
     except OSError as error:
         return error.strerror
-    if os.access(existing, os.W_OK | os.X_OK):
+    if os.access(existing, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return None
     if existing == directory:
         return "it is read-only; kernels in it are used, none is added"
@@ -140,14 +140,14 @@ def sweep(directory: Path, most: int) -> None:
     excess = sum(status.st_size for _, status in files) - most
     for path, status in files:
         unfinished = path.name.startswith(UNFINISHED)
-        if unfinished and time.time() - status.st_mtime > HOUR or not unfinished and excess > 0:
+        if time.time() - status.st_mtime > HOUR if unfinished else excess > 0:
             with contextlib.suppress(OSError):
                 path.unlink()
                 excess -= status.st_size
 
 
 def clear() -> tuple[int, int]:
-    """Remove all files of the cache; returns how many there were, and their bytes. OSError where that is not allowed."""
+    """Remove all files of the cache; returns how many there were, and their bytes. OSError if that is not allowed."""
     count = size = 0
     directory = folder()
     if directory.exists() and (reason := refusal(directory.stat())):

@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 def host_shape() -> Shape:
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return Shape(64, 2, 12, (4, 2, 2))
+        return Shape(64, 2, 12, (4, 4, 2))
     if features.get("avx2") and features.get("fma"):
         return Shape(32, 2, 6, (4, 2))
     return Shape(16, 2, 4, (4, 2))
@@ -176,13 +176,15 @@ def columns(a, row_stride, k_stride, M, packed, beside, K, N, c, ldc, accumulate
 @njit
 def edge(m, a, row_stride, k_stride, packed, beside, K, N, c, ldc, accumulate):
     buffer = stack({edge_bytes})
-    tile(m, 1 if N <= LANES else VECTORS, a, row_stride, k_stride, packed, beside, K, buffer, PANEL * SIZE, 0)
+    if accumulate:
+        for i in range(m):
+            for j in range(N):
+                store(buffer, i * PANEL + j, load(c + i * ldc, j, Float))
+    vectors = 1 if N <= LANES else VECTORS
+    tile(m, vectors, a, row_stride, k_stride, packed, beside, K, buffer, PANEL * SIZE, accumulate)
     for i in range(m):
         for j in range(N):
-            x = load(buffer, i * PANEL + j, Float)
-            if accumulate:
-                x += load(c + i * ldc, j, Float)
-            store(c + i * ldc, j, x)
+            store(c + i * ldc, j, load(buffer, i * PANEL + j, Float))
 
 
 def pack(b, k_stride, n_stride, K, N, packed):

@@ -28,6 +28,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
+def set_num_threads(n: int) -> None:
+    """How many threads a kernel may use, the caller's included; at first as many as there are cores.
+
+    Results are the same bits each time for one number of threads, and agree to rounding between numbers.
+
+    Raises ValueError for less than 1, TypeError for what is no integer.
+    """
+    global _pool, count
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+        raise TypeError(f"set_num_threads: got {n!r}, wanted an integer")
+    if n < 1:
+        raise ValueError(f"set_num_threads: got {n}, wanted at least 1")
+    with _lock:
+        count, _pool = int(n), None
+
+
 def run(tasks: list) -> None:
     """Call every one of these functions, the first in this thread; returns when all are done."""
     global _pool

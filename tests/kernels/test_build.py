@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: every way in which such a cache has gone wrong elsewhere, tried on ours."""
+"""From text to machine code: keys, refused kernels, threads, processes and forks; then the loops themselves."""
 
 import os
 import subprocess
@@ -72,54 +72,24 @@ def test_versions_and_cpu_are_part_of_the_key(cache, monkeypatch):
     assert set(os.listdir(cache)) > before
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "flip", "foreign"])
-def test_a_damaged_file_is_a_miss_and_is_rewritten(cache, monkeypatch, damage):
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_file_is_compiled_anew(cache, monkeypatch, damage):
     run()
     (file,) = cache.iterdir()
     intact = file.read_bytes()
-    flipped = bytearray(intact)
-    flipped[-1] ^= 1
-    file.write_bytes(
-        {"cut": intact[: len(intact) // 2], "empty": b"", "flip": bytes(flipped), "foreign": b"not ours" * 99}[damage]
-    )
+    file.write_bytes(intact[: len(intact) // 2] if damage == "cut" else intact[:-1] + bytes([intact[-1] ^ 1]))
     monkeypatch.setattr(build, "loaded", {})
     assert run() == [1.0] * 5
-    assert build.read(file.name) == build.read(file.name) is not None
-
-
-def test_a_directory_that_others_may_write_is_not_used(cache):
-    cache.mkdir()
-    cache.chmod(0o777)
-    assert build.cache_directory() is None
-    assert run() == [1.0] * 5
-    assert not list(cache.iterdir())
-
-
-def test_a_directory_of_another_user_is_not_used(cache, monkeypatch):
-    cache.mkdir(mode=0o700)
-    monkeypatch.setattr(os, "getuid", lambda: cache.stat().st_uid + 1)
-    assert build.cache_directory() is None
+    monkeypatch.setattr(build, "loaded", {})
+    forbid_compilation(monkeypatch)
     assert run() == [1.0] * 5
 
 
-def test_a_path_that_cannot_be_a_directory_costs_nothing_but_time(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_used_costs_nothing_but_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MINIGRAD_CACHE_DIR", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(build, "loaded", {})
     assert run() == [1.0] * 5
-
-
-def test_a_disk_that_refuses_the_write_costs_nothing_but_time(cache, monkeypatch):
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(build.tempfile, "mkstemp", full)
-    assert run() == [1.0] * 5
-
-
-def test_the_directory_is_private(cache):
-    run()
-    assert cache.stat().st_mode & 0o077 == 0
 
 
 def test_a_kernel_that_allocates_is_refused(cache):

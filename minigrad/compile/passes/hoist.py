@@ -63,7 +63,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         return stacks[v]
 
     became: dict = {}
-    for v in order:
+    for v in () if loop.chunked else order:
         if v in moving or v in invariant or not is_op(v, *WORTHWHILE):
             continue
         stack = stack_of(v)

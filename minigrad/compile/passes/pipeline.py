@@ -1,6 +1,6 @@
 """The passes in their order."""
 
-from minigrad.compile.passes import clean, hoist, lift, merge, sink
+from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
 from minigrad.compile.passes.rewrite import order_of, weights
 
 
@@ -20,10 +20,13 @@ def _take_apart(program, roots):
 
 
 STEPS = [
-    ("dead code and common subexpressions", lambda program, roots: roots),
+    ("dead code and common subexpressions", recompute.apart),
     ("products of concatenations taken apart", _take_apart),
     ("hoisted out of the loop", hoist.hoist),
     ("sunk below the loop", sink.sink),
     ("products merged", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
+    ("lowered to what kernels are made of", lower.lower),
     ("slices lifted", lift.lift),
+    ("computed again in the backward", recompute.recompute),
+    ("elementwise ops outside of loops fused", fuse.fuse),
 ]

@@ -43,7 +43,7 @@ class _Sinking:
         needed = set(order_of(loop.carry_outs))
         self.free = [v for v in order_of([*loop.sums, *loop.ys]) if v not in needed]  # no carry depends on these
         self.heavy = set()
-        for v in self.free:
+        for v in () if loop.chunked else self.free:
             if is_op(v, *PRODUCTS) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
         self.sums, self.ys = [], []  # what the loop still gives
@@ -86,9 +86,7 @@ class _Sinking:
     def sum_of(self, v):
         """Plan of the sum of v over all steps."""
         program = self.program
-        if v not in self.heavy:
-            return self.given_sum(v)
-        if is_op(v, "matmul"):
+        if is_op(v, "matmul") and v in self.heavy:
             a, b = v.inputs
             if a.ndim == 2 == b.ndim and is_op(a, "swapaxes") and a.inputs[0].ndim == 2:
                 left, right = self.stack_of(a.inputs[0]), self.stack_of(b)

@@ -1,0 +1,146 @@
+"""In loops, ops that have a kernel of their own become the ops that a loop's kernel is made of.
+
+    before                       after
+    p = softmax(a)               m = max(a);  e = exp(a - m);  s = sum(e);  p = e / s
+
+Outside of loops they stay what they are: one sweep over the rows each.
+"""
+
+import math
+
+import numpy as np
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.clean import place
+from minigrad.compile.passes.rewrite import apply, order_of, rewrite
+from minigrad.compile.trace import Value
+from minigrad.ops.index import is_basic
+from minigrad.ops.shape import axes_of, axis_of
+from minigrad.ops.table import table
+
+
+def lower(program, roots: list) -> list:
+    """Lower the bodies of all loops."""
+    for value in order_of(roots):
+        if isinstance(value.op, Loop):
+            loop = value.op
+            lower(loop.body, loop.outputs)
+            became = rewrite(loop.body, loop.outputs, lambda v, inputs: lowered(loop.body, v, inputs))
+            place(loop, [became[r] for r in loop.outputs])
+    return roots
+
+
+def lowered(program, value: Value, inputs: tuple):
+    rule = RULES.get(getattr(value.op, "name", None))
+    return rule(Ops(program), value, *inputs, **value.params) if rule else None
+
+
+class Ops:
+    """The ops of the table, on values of a program, by name."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def __getattr__(self, name):
+        return lambda *inputs, **params: apply(self.program, name, *inputs, **params)
+
+    def total(self, x, axis, kind="sum"):
+        return apply(self.program, kind, x, axis=axes_of(axis, x.ndim), keepdims=True)
+
+
+def softmax(o, value, x, axis):
+    e = o.exp(o.sub(x, o.total(x, axis, "max")))
+    return o.div(e, o.total(e, axis))
+
+
+def softmax_pull(o, value, g, p, axis):
+    return o.mul(p, o.sub(g, o.total(o.mul(g, p), axis)))
+
+
+def log_softmax(o, value, x, axis):
+    d = o.sub(x, o.total(x, axis, "max"))
+    return o.sub(d, o.log(o.total(o.exp(d), axis)))
+
+
+def log_softmax_pull(o, value, g, log_p, axis):
+    return o.sub(g, o.mul(o.exp(log_p), o.total(g, axis)))
+
+
+def logsumexp(o, value, x, axis, keepdims=False):
+    top = o.total(x, axis, "max")
+    top = o.program.record(table["where"], (o.isfinite(top), top, 0.0), {}, top)
+    y = o.add(o.log(o.total(o.exp(o.sub(x, top)), axis)), top)
+    return o.reshape(y, shape=value.shape)
+
+
+def centred(o, x, axis, eps):
+    """x less its mean, and 1 / its standard deviation."""
+    n = math.prod([x.shape[a] for a in axes_of(axis, x.ndim)])
+    d = o.sub(x, o.mul(o.total(x, axis), 1 / n))
+    return d, o.rsqrt(o.add(o.mul(o.total(o.mul(d, d), axis), 1 / n), eps)), 1 / n
+
+
+def standardize(o, value, x, axis, eps):
+    d, scale, _ = centred(o, x, axis, eps)
+    return o.mul(d, scale)
+
+
+def standardize_pull(o, value, g, x, z, axis, eps):
+    _, scale, per = centred(o, x, axis, eps)
+    of_g, of_gz = o.mul(o.total(g, axis), per), o.mul(o.total(o.mul(g, z), axis), per)
+    return o.mul(scale, o.sub(o.sub(g, of_g), o.mul(z, of_gz)))
+
+
+def stack(o, value, *arrays, axis):
+    axis = axis_of(axis, value.ndim)
+    shape = (*value.shape[:axis], 1, *value.shape[axis + 1 :])
+    return joined(o, [o.reshape(x, shape=shape) for x in arrays], axis)
+
+
+def joined(o, parts, axis):
+    op = table["concatenate"]
+    return o.program.record(op, parts, {"axis": axis}, op.specs(*parts, axis=axis))
+
+
+def astype(o, value, x, dtype):
+    if x.dtype != bool or np.dtype(dtype).kind != "f":
+        return None
+    return o.program.record(table["where"], (x, 1.0, 0.0), {}, value)
+
+
+def unindex(o, value, g, shape, index):
+    """Zeros around g, where the index is made of integers and slices without steps."""
+    if not is_basic(index):
+        return None
+    index = index if isinstance(index, tuple) else (index,)
+    if any(p is None for p in index):
+        return None
+    if Ellipsis in index:
+        at = index.index(Ellipsis)
+        index = (*index[:at], *[slice(None)] * (len(shape) - len(index) + 1), *index[at + 1 :])
+    index = (*index, *[slice(None)] * (len(shape) - len(index)))
+    bounds = []
+    for p, n in zip(index, shape):
+        start, stop, step = p.indices(n) if isinstance(p, slice) else (p % n, p % n + 1, 1)
+        if step != 1:
+            return None
+        bounds.append((start, max(start, stop)))
+    if any(a == b for a, b in bounds):
+        return None
+    y = o.reshape(g, shape=tuple([b - a for a, b in bounds]))
+    for axis, ((start, stop), n) in enumerate(zip(bounds, shape)):
+        parts = [y]
+        for size, before in ((start, True), (n - stop, False)):
+            if size:
+                one = o.getitem(y, index=(*[slice(None)] * axis, slice(0, 1)))
+                zeros = o.program.record(table["where"], (o.isnan(one), 0.0, 0.0), {}, one)
+                zeros = o.broadcast_to(zeros, shape=(*y.shape[:axis], size, *y.shape[axis + 1 :]))
+                parts = [zeros, *parts] if before else [*parts, zeros]
+        y = joined(o, parts, axis) if len(parts) > 1 else y
+    return y
+
+
+RULES = {
+    f.__name__: f
+    for f in (softmax, softmax_pull, log_softmax, log_softmax_pull, logsumexp, standardize, standardize_pull, stack, astype, unindex)
+}

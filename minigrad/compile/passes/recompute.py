@@ -1,0 +1,52 @@
+"""The saving policy: what `mg.checkpoint` marks, and what costs less to compute again than to keep, is computed again.
+
+    before (z saved for the backward)        after
+    forward:  z = checkpoint(f)(x)           forward:  z = f(x)
+    backward: dx = g * (1 - z * z)           backward: z' = f(x);  dx = g * (1 - z' * z')
+
+Inside of loops it has been done when the backward was traced: see `Body.again` in loop.py, and the chunks of `scan`.
+"""
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.passes.rewrite import order_of, same
+from minigrad.compile.trace import Value
+
+
+def recompute(program, roots: list) -> list:
+    """The roots, rebuilt: what waits for a cotangent reads copies of the marked values."""
+    late = set(program.cotangents)
+    copies: dict = {}
+    became: dict = {}
+
+    def again(value: Value) -> Value:
+        if not value.recompute:
+            return became[value]
+        if value not in copies:
+            inputs = tuple([again(x) if isinstance(x, Value) else x for x in value.inputs])
+            op, shape = value.op, value.shape
+            if isinstance(op, Loop):
+                op, shape = op.copy(), list(shape)
+            copies[value] = Value(program, op, inputs, value.params, shape, value.dtype)
+            copies[value].site = value.site
+        return copies[value]
+
+    for value in order_of(roots):
+        if any(x in late for x in value.inputs):
+            late.add(value)
+            inputs = [again(x) if isinstance(x, Value) and x not in late else became.get(x, x) for x in value.inputs]
+        else:
+            inputs = [became[x] if isinstance(x, Value) else x for x in value.inputs]
+        became[value] = same(program, value, tuple(inputs))
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def apart(program, roots: list) -> list:
+    """Give each of the values that share a loop a loop of its own: the forward one and those that compute it again."""
+    seen = set()
+    for value in order_of(roots):
+        if isinstance(value.op, Loop):
+            if value.op in seen:
+                value.op, value.shape = value.op.copy(), list(value.shape)
+            seen.add(value.op)
+            apart(value.op.body, value.op.outputs)
+    return roots
