@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.execute import Sequence
+from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value
@@ -112,6 +113,20 @@ class jit:
         return compiled.call(tensors)
 
 
+    def explain(self, *args, **kwargs) -> Explanation:
+        """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
+
+        Tensors that require a gradient, and parameters, are differentiated.
+        """
+        leaves, structure = tree.flatten((args, kwargs))
+        stages: list = []
+        compiled = Compiled(
+            self.f, structure, leaves, recording(), self.modules, self.checkpoint,
+            lambda name, roots: stages.append(stage(name, roots)),
+        )  # fmt: skip
+        return explain(getattr(self.f, "__name__", type(self.f).__name__), compiled, stages)
+
+
 def modules_in(f, depth: int = 3):
     """Modules that a function may read: itself, what it is bound to, closes over or finds among the globals."""
     if isinstance(f, Module):
@@ -147,7 +162,7 @@ class Compiled:
     forward: from arrays of the inputs to results and residuals. backward: from residuals and cotangents to gradients.
     """
 
-    def __init__(self, f, structure, leaves, needs: bool, modules, every=None):
+    def __init__(self, f, structure, leaves, needs: bool, modules, every=None, log=None):
         self.f, self.structure_in = f, structure
         self.leaves = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
         self.is_tensor = [isinstance(x, (Tensor, np.ndarray)) for x in leaves]
@@ -198,12 +213,8 @@ class Compiled:
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
         count = len(made)
-        self.log: list = []
-        roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], self.note)
+        roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.arrange(inputs, roots[:count], roots[count:], cotangents)
-
-    def note(self, name, roots):
-        pass
 
     def arrange(self, inputs, outputs, gradients, cotangents) -> None:
         """Divide the program into what runs forward, and what waits for the cotangents."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.passes.rewrite import is_op, is_view
+from minigrad.compile.passes.rewrite import is_layout, is_op
 from minigrad.compile.trace import Program, Value, drawn_shapes
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
@@ -50,7 +50,7 @@ class Body(Program):
         value = x._data
         if not isinstance(value, Value) or value.program is not self.forward.loop.body or value.op is None:
             return False
-        cheap = is_view(value) or is_op(value, "concatenate")
+        cheap = is_layout(value) or is_op(value, "concatenate") or is_shifted(value)
         return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
 
     def copied(self, value: Value) -> Value:
@@ -71,6 +71,11 @@ class Body(Program):
         values = [self.input(Spec(shape, np.dtype("float32"))) for shape in drawn_shapes(item)]
         self.drawn += values
         return values
+
+
+def is_shifted(value: Value) -> bool:
+    """Whether it is one other value, plus, minus or times a number."""
+    return is_op(value, "add", "sub", "mul", "neg") and sum(isinstance(x, Value) for x in value.inputs) == 1
 
 
 class Loop:

@@ -40,13 +40,13 @@ def recompute(program, roots: list) -> list:
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 
-def apart(program, roots: list) -> list:
+def apart(program, roots: list, seen: set | None = None) -> list:
     """Give each of the values that share a loop a loop of its own: the forward one and those that compute it again."""
-    seen = set()
+    seen = set() if seen is None else seen
     for value in order_of(roots):
         if isinstance(value.op, Loop):
             if value.op in seen:
                 value.op, value.shape = value.op.copy(), list(value.shape)
             seen.add(value.op)
-            apart(value.op.body, value.op.outputs)
+            apart(value.op.body, value.op.outputs, seen)
     return roots

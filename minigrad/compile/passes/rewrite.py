@@ -93,6 +93,17 @@ def is_view(value) -> bool:
     return is_op(value, *VIEWS) and (value.op.name != "getitem" or is_basic(value.params["index"]))
 
 
+def is_layout(value) -> bool:
+    """Whether it is a view that is best made again where it is needed: all of something, or a part of what is there
+    anyway. Of a part of something computed it is better to keep the part than the whole."""
+    if not is_view(value):
+        return False
+    origin = value
+    while origin.op is not None and is_view(origin):
+        origin = origin.inputs[0]
+    return origin.op is None or value.dtype is None or value.size >= origin.size
+
+
 def weights(program, order) -> list:
     """What a program is given and does not compute: its captured matrices."""
     captured = {value for [(value, _, _)] in program.captured.values()}

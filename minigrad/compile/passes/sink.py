@@ -13,8 +13,9 @@ import math
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import merged, over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import apply, is_op, is_view, order_of, rewrite, swapped
-from minigrad.compile.trace import Pick, Value
+from minigrad.compile.passes.rewrite import apply, is_layout, is_op, order_of, rewrite, swapped
+from minigrad.compile.trace import Pick, Program, Value
+from minigrad.ops.table import Spec, table
 
 PRODUCTS = ("matmul", "conv2d", "conv_transpose2d")
 
@@ -48,6 +49,7 @@ class _Sinking:
                 self.heavy.add(v)
         self.sums, self.ys = [], []  # what the loop still gives
         self.stacks: dict = {}
+        self.summed: dict = {}
 
     def run(self, replaced: dict) -> Value:
         loop, program = self.loop, self.program
@@ -110,7 +112,18 @@ class _Sinking:
             return lambda *given: apply(
                 program, "conv2d_weight", *[self.together(p(*given)) for p in plans], **v.params
             )
+        if is_op(v, "sum_to") and is_op(v.inputs[0], "concatenate") and v.ndim == 1:
+            joined = v.inputs[0]
+            if joined.params["axis"] % joined.ndim == joined.ndim - 1 and v.size == joined.shape[-1]:
+                plans = [self.sum_of(self.part(x)) for x in joined.inputs]
+                return lambda *given: joined_again(program, [p(*given) for p in plans])
         return self.given_sum(v)
+
+    def part(self, x):
+        """The sum of a part of a concatenation over all but its last axis, the same one for the same part."""
+        if x not in self.summed:
+            self.summed[x] = apply(self.loop.body, "sum_to", x, shape=x.shape[-1:])
+        return self.summed[x]
 
     def lined(self, x):
         """All steps' rows, one after another."""
@@ -124,12 +137,12 @@ class _Sinking:
         if v in self.stacks:
             return self.stacks[v]
         plan = None
-        if (v in self.heavy or (v.op is not None and is_view(v) and v not in self.ys)) and v.op is not Pick:
+        if (v in self.heavy or (v.op is not None and is_layout(v) and v not in self.ys)) and v.op is not Pick:
             on = [isinstance(x, Value) and x not in self.loop.consts for x in v.inputs]
             if self.movable(v, on):
                 plans = [self.stack_of(x) if s else (lambda *_, x=x: self.outside.get(x, x)) for x, s in zip(v.inputs, on)]
                 plan = self.moved(v, plans, on)
-        elif v.op is Pick and (v in self.heavy or is_view(v)) and self.movable(v.inputs[0], [True]) and not isinstance(v.inputs[0].op, Loop):
+        elif v.op is Pick and (v in self.heavy or is_layout(v)) and self.movable(v.inputs[0], [True]) and not isinstance(v.inputs[0].op, Loop):
             several = self.moved(v.inputs[0], [self.stack_of(v.inputs[0].inputs[0])], [True])
             plan = lambda *given: several(*given)[v.params]  # noqa: E731
         self.stacks[v] = plan or self.given_stack(v)
@@ -149,18 +162,18 @@ class _Sinking:
         """Whether over_time has a rule: it is tried on inputs that lead nowhere."""
         if isinstance(v.op, Loop) or v.op is None:
             return False
-        from minigrad.compile.trace import Program
-
         trial, T = Program(), self.loop.length
-        spec = type("Like", (), {})
         inputs = []
         for x, s in zip(v.inputs, on):
             if isinstance(x, Value):
-                like = spec()
-                like.shape, like.dtype = (T, *x.shape) if s else x.shape, x.dtype
-                x = trial.input(like)
+                x = trial.input(Spec((T, *x.shape) if s else x.shape, x.dtype))
             inputs.append(x)
         result = over_time(trial, v, tuple(inputs), on, T)
         if isinstance(result, list):
             return True
         return result is not None and result.shape == (T, *v.shape)
+
+
+def joined_again(program, parts):
+    op = table["concatenate"]
+    return program.record(op, parts, {"axis": 0}, op.specs(*parts, axis=0))

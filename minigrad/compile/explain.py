@@ -1,0 +1,222 @@
+"""What jit made of a function, for a person (as text) and for tools (as objects)."""
+
+import functools
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minigrad.compile.loop import Loop
+from minigrad.compile.native import Kernel
+from minigrad.compile.passes.rewrite import is_op, order_of
+from minigrad.compile.schedule import Fused, Product, Reduction
+from minigrad.compile.trace import Pick, Value
+from minigrad.kernels import matmul
+
+
+@dataclass
+class Stage:
+    """The program after a pass: its name, the program as text, how many ops are in loops and outside of them."""
+
+    name: str
+    program: str
+    inside: int
+    outside: int
+
+
+@dataclass
+class LoopReport:
+    """One loop: its kernel's source (None if its steps run one by one, and then why), its tasks in a line each, floating
+    point operations and bytes read and written a step, bytes a step that are kept for the backward, and how its batch
+    is divided."""
+
+    direction: str
+    steps: int
+    source: str | None
+    why_not: str | None
+    tasks: list[str]
+    flops: float
+    bytes: float
+    saved: int
+    divided: bool
+
+
+@dataclass
+class Explanation:
+    """stages: the program as it was traced, and after each pass. loops: a report each. flops: of forward and backward.
+    saved: bytes kept between them. expected_seconds: what the flops take at the rate of a large product here."""
+
+    name: str
+    stages: list[Stage]
+    loops: list[LoopReport]
+    flops: float
+    saved: int
+    expected_seconds: float = field(default=0.0)
+
+    def __str__(self):
+        parts = [f"jit of {self.name}", ""]
+        parts += ["The tape, as it was traced:", self.stages[0].program, ""]
+        parts.append("Passes (ops inside of loops, and outside):")
+        before = None
+        for stage in self.stages:
+            change = "" if before is None else f"   ({stage.inside - before[0]:+d}, {stage.outside - before[1]:+d})"
+            parts.append(f"  {stage.name:45} {stage.inside:4d} {stage.outside:4d}{change}")
+            before = stage.inside, stage.outside
+        parts += ["", "The program that runs:", self.stages[-1].program]
+        for loop in self.loops:
+            parts += ["", f"Loop, {loop.direction}, {loop.steps} steps:"]
+            if loop.source is None:
+                parts.append(f"  its steps run one by one: no kernel for {loop.why_not}")
+                continue
+            parts.append(f"  {'batch divided between threads' if loop.divided else 'one thread'}")
+            parts += [f"  {task}" for task in loop.tasks]
+            parts.append(
+                f"  a step: {loop.flops:,.0f} flops, {loop.bytes:,.0f} bytes read and written, "
+                f"{loop.saved:,} bytes kept for the backward"
+            )
+            parts += ["", loop.source]
+        parts += [
+            "",
+            f"In all {self.flops:,.0f} flops forward and backward, {self.saved:,} bytes kept between them; "
+            f"{1e3 * self.expected_seconds:.3g} ms at the rate of a large product on this machine "
+            f"({peak() / 1e9:.0f} GFLOP/s).",
+        ]
+        return "\n".join(parts)
+
+
+@functools.cache
+def peak() -> float:
+    """Flops a second of a large float32 product, all threads: the best of a few."""
+    n = 1024
+    a, b = np.ones((2, n, n), np.float32)
+    matmul.matmul(a, b)
+    best = math.inf
+    for _ in range(8):
+        start = time.perf_counter()
+        matmul.matmul(a, b)
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def stage(name: str, roots) -> Stage:
+    inside, outside = count(roots)
+    return Stage(name, show(roots), inside, outside)
+
+
+def count(roots) -> tuple[int, int]:
+    """Ops inside of loops, and outside of them."""
+    inside = outside = 0
+    for v in order_of(roots):
+        if isinstance(v.op, Loop):
+            inside += sum(count(v.op.outputs))
+        elif v.op not in (None, Pick):
+            outside += 1
+    return inside, outside
+
+
+def show(roots, names: dict | None = None, indent: str = "  ") -> str:
+    """A program as text, a line a value."""
+    names = {} if names is None else names
+
+    def name(x):
+        return names.setdefault(x, f"v{len(names)}") if isinstance(x, Value) else repr(x)
+
+    def spec(v):
+        return f"{v.dtype}{list(v.shape)}"
+
+    lines = []
+    for v in order_of(roots):
+        if v.op is None:
+            lines.append(f"{indent}{name(v)} = input {spec(v)}")
+        elif isinstance(v.op, Loop):
+            loop = v.op
+            lines.append(f"{indent}{name(v)} = loop{' from last to first' if loop.reverse else ''}, {loop.length} steps")
+            outside = dict(zip(loop.inputs, v.inputs))
+            for kind, part in (("constant", loop.consts), ("carry", loop.carries), ("each step", loop.streams)):
+                lines += [f"{indent}  {kind} {name(x)} {spec(x)} from {name(outside[x])}" for x in part]
+            lines += [
+                line for line in show(loop.outputs, names, indent + "    ").split("\n") if " = input " not in line and line
+            ]
+            for kind, part in (("next", loop.carry_outs), ("sum", loop.sums), ("give", loop.ys)):
+                if part:
+                    lines.append(f"{indent}  {kind} {', '.join(name(x) for x in part)}")
+        elif v.op is Pick:
+            lines.append(f"{indent}{name(v)} = {name(v.inputs[0])}[{v.params}] {spec(v)}")
+        else:
+            arguments = [name(x) for x in v.inputs]
+            arguments += [f"{k}={p}" for k, p in v.params.items()] if isinstance(v.params, dict) else []
+            lines.append(f"{indent}{name(v)} = {v.op.name}({', '.join(arguments)}) {spec(v) if v.dtype else ''}")
+    return "\n".join(lines)
+
+
+def report(value: Value, saved: int) -> LoopReport:
+    loop = value.op
+    kernel = getattr(loop, "kernel", None)
+    direction = "backward in time" if loop.reverse else "forward in time"
+    if not isinstance(kernel, Kernel):
+        return LoopReport(direction, loop.length, None, str(kernel), [], 0.0, 0.0, saved, False)
+    tasks = [describe(task) for task in kernel.schedule.tasks]
+    traffic = sum(touched(task) for task in kernel.schedule.tasks)
+    return LoopReport(
+        direction, loop.length, kernel.emitter.text, None, tasks, kernel.flops, traffic, saved, kernel.schedule.rows
+    )
+
+
+def describe(task) -> str:
+    if isinstance(task, Fused):
+        names = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
+        return f"fused over {list(task.shape)}: {len(task.values)} ops ({names}), {len(task.writes)} written"
+    if isinstance(task, Product):
+        packed = "" if hasattr(task.b, "strides") else ", packed once a call"
+        return f"product {list(task.a.shape)} @ {list(task.b.shape)}{packed}"
+    if isinstance(task, Reduction):
+        return f"{task.value.op.name} over axes {task.axes} of {list(task.x.shape)}"
+    return type(task).__name__
+
+
+def touched(task) -> float:
+    """Bytes that a task reads and writes, each array once."""
+    if isinstance(task, Fused):
+        inside = set(task.values)
+        read = {x for v in task.values for x in v.inputs if isinstance(x, Value) and x not in inside}
+        read |= {v for v, _ in task.writes if v not in inside}
+        arrays = [*read, *[v for v, _ in task.writes]]
+    elif isinstance(task, Product):
+        arrays = [task.a, task.b, task.to]
+    else:
+        arrays = [task.x, task.to]
+    return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
+
+
+def flops_of(order) -> float:
+    """Of a program, by its products and loops."""
+    total = 0.0
+    for v in order:
+        if isinstance(v.op, Loop):
+            kernel = getattr(v.op, "kernel", None)
+            each = kernel.flops if isinstance(kernel, Kernel) else flops_of(order_of(v.op.outputs))
+            total += v.op.length * each
+        elif is_op(v, "matmul"):
+            total += 2.0 * v.size * v.inputs[0].shape[-1]
+        elif v.op not in (None, Pick) and v.dtype is not None and is_op(v, "conv2d", "conv_transpose2d", "conv2d_weight"):
+            w = max((x for x in (*v.inputs, v) if isinstance(x, Value) and x.ndim == 4), key=lambda x: -x.size)
+            pixels = max(x.size // x.shape[1] for x in (*v.inputs, v) if isinstance(x, Value) and x is not w and x.ndim == 4)
+            total += 2.0 * w.size * pixels
+    return total
+
+
+def explain(name: str, compiled, stages) -> Explanation:
+    """Of a function compiled for one kind of arguments."""
+    forward, backward = compiled.forward, compiled.backward
+    residuals = compiled.forward.outputs[compiled.count :]
+    given = set(forward.inputs)
+    kept = [r for r in residuals if r not in given]
+    loops = []
+    for v in [*forward.order, *backward.order]:
+        if isinstance(v.op, Loop):
+            own = [r for r in kept if r.op is Pick and r.inputs[0] is v and len(r.shape) > 0 and r.shape[0] == v.op.length]
+            loops.append(report(v, sum(r.size * r.dtype.itemsize for r in own) // max(1, v.op.length)))
+    flops = flops_of([*forward.order, *backward.order])
+    saved = sum(r.size * r.dtype.itemsize for r in kept)
+    return Explanation(name, stages, loops, flops, saved, flops / peak())

@@ -1,0 +1,180 @@
+"""Generated kernels run as plain Python: no compilation, and every access to memory is checked.
+
+What a kernel may not do, and machine code would do silently: read or write outside of the arrays that it was given;
+read (with `load`, which promises LLVM that it does not) what the same fused function has written before.
+"""
+
+import ctypes
+from contextlib import contextmanager
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+
+from minigrad.compile import emit, native
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import table
+
+KINDS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64, np.bool_: ctypes.c_bool}
+PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
+
+
+class Memory:
+    """The arrays that a kernel was given, by their addresses."""
+
+    def __init__(self):
+        self.arrays: list = []
+        self.written: list[set] = [set()]  # by the functions that run now, innermost last
+
+    def address_of(self, array: np.ndarray) -> int:
+        self.arrays.append((*np.lib.array_utils.byte_bounds(array), array))
+        return array.__array_interface__["data"][0]
+
+    def check(self, what: str, first: int, end: int) -> None:
+        if not any(low <= first and end <= high for low, high, _ in self.arrays):
+            raise AssertionError(f"the kernel's {what} of {end - first} bytes lies outside of every array")
+
+    def cell(self, what, address, index, kind):
+        size = ctypes.sizeof(KINDS[kind])
+        at = int(address) + int(index) * size
+        self.check(what, at, at + size)
+        return KINDS[kind].from_address(at), at
+
+    def load_any(self, address, index, kind):
+        return kind(self.cell("load", address, index, kind)[0].value)
+
+    def load(self, address, index, kind):
+        found, at = self.cell("load", address, index, kind)
+        if at in self.written[-1]:
+            raise AssertionError("`load` of what this function has written: it wants load_any")
+        return kind(found.value)
+
+    def store_any(self, address, index, value):
+        found, at = self.cell("store", address, index, type(value))
+        found.value = value
+        return at
+
+    def store(self, address, index, value):
+        self.written[-1].add(self.store_any(address, index, value))
+
+    def add_to(self, address, index, value):
+        self.store_any(address, index, self.load_any(address, index, type(value)) + value)
+
+    def product(self, function, a, row, column, M, packed, K, N, c, ldc, adds):
+        size = ctypes.sizeof(KINDS[self.kind])
+        if M:
+            ends = [a, a + row * size * (M - 1), a + column * size * (K - 1), a + size * (row * (M - 1) + column * (K - 1))]
+            self.check("product", min(ends), max(ends) + size)
+            self.check("product's result", c, c + size * (ldc * (M - 1) + N))
+        PRODUCT(int(function))(*map(int, (a, row, column, M, packed, K, N, c, ldc, adds)))
+
+    def apart(self, function):
+        """A fused function: what it has written is its own."""
+
+        def call(*arguments):
+            self.written.append(set())
+            try:
+                function(*arguments)
+            finally:
+                self.written.pop()
+
+        return call
+
+
+def scalar(name):
+    """The function of one op on NumPy scalars."""
+    kernels = table[name].kernels
+
+    def call(*operands):
+        dtype = next(x.dtype for x in operands if isinstance(x, np.floating))
+        return dtype.type(kernels[dtype](*operands))
+
+    return call
+
+
+@contextmanager
+def interpreted():
+    """Within, loops run as the text of their kernels, their batch divided in two wherever it can be."""
+    memory = Memory()
+
+    def njit(*_, **__):
+        return lambda f: memory.apart(f) if f.__name__.startswith("apart_") else f
+
+    def address(text, function, _):
+        kind = np.float64 if memory.dtype == "float64" else np.float32
+        memory.kind = kind
+        namespace = {name: scalar(name) for name, op in table.items() if isinstance(op, Elementwise)}
+        namespace |= dict(np=np, njit=njit, Float=kind, call=lambda f, *a: memory.product(f, *a), round=np.round)
+        for name in ("load", "load_any", "store", "store_any", "add_to"):
+            namespace[name] = getattr(memory, name)
+        exec(compile(text, "<kernel>", "exec"), namespace)
+        entry = namespace[function]
+
+        def run(p, n):
+            memory.kind = kind
+            with np.errstate(all="ignore"):
+                entry(p, n)
+
+        return run
+
+    def source(emitter):
+        memory.dtype = emitter.schedule.dtype.name
+        return emitter.text
+
+    with divided_batches(), poisoned():
+        before = emit.Emitter.source, native.build, native.FUNCTION, native.address_of, native.Kernel.run
+
+        def run(self, given):
+            kept, memory.arrays = memory.arrays, []
+            try:
+                return before[4](self, given)
+            finally:
+                memory.arrays = kept
+
+        emit.Emitter.source = property(source)
+        native.build, native.FUNCTION = SimpleNamespace(address=address), lambda f: f
+        native.address_of, native.Kernel.run = memory.address_of, run
+        try:
+            yield
+        finally:
+            emit.Emitter.source, native.build, native.FUNCTION, native.address_of, native.Kernel.run = before
+
+
+@contextmanager
+def divided_batches():
+    """Within, a kernel that may divide its batch between threads divides it, however small it is."""
+    before = native.Kernel.parts
+
+    def parts(self):
+        return list(pairwise(sorted({0, self.batch // 2, self.batch})))
+
+    native.Kernel.parts = parts
+    try:
+        yield
+    finally:
+        native.Kernel.parts = before
+
+
+@contextmanager
+def poisoned():
+    """Within, memory that a kernel is given to write holds NaN, so that a result shows if it was read first."""
+    before = native.np, native.aligned
+
+    class Poisoned:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        @staticmethod
+        def empty(shape, dtype=float):
+            return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 1, dtype)
+
+    def aligned(shape, dtype):
+        array = before[1](shape, dtype)
+        array[...] = np.nan if array.dtype.kind == "f" else 1
+        return array
+
+    native.np, native.aligned = Poisoned(), aligned
+    try:
+        yield
+    finally:
+        native.np, native.aligned = before
