@@ -5,7 +5,9 @@ Sizes and strides come as numbers at run time, so that one text, compiled once, 
 
 import ast
 
-from minigrad.compile.schedule import Buffer, Fused, Product, Reduction, Schedule, View
+import numpy as np
+
+from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
 
@@ -78,8 +80,8 @@ class Emitter:
                 before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
         lines = ["def loop(p, n):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
-        lines.append("    matmul = number(n, 3)")
-        lines += [f"    {name} = number(n, {k + 4})" for k, name in enumerate(self.numbers)]
+        lines.append("    matmul, conv = number(n, 3), number(n, 4)")
+        lines += [f"    {name} = number(n, {k + 5})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
         lines += [f"    {line}" for line in before]
         lines.append("    for step in range(steps):")
@@ -102,6 +104,8 @@ class Emitter:
             return [self.fused(task)]
         if isinstance(task, Product):
             return self.product(task)
+        if isinstance(task, Convolution):
+            return [self.convolution(task)]
         return [self.reduction(task)]
 
     def function(self, lines: list[str], arguments: list[str], kind: str, doc: str) -> str:
@@ -147,7 +151,7 @@ class Emitter:
                 if isinstance(x, Value):
                     names[name] = local[x] if x in inside else read(x)
                 else:
-                    names[name] = repr(float(x))
+                    names[name] = repr(float(x)).replace("inf", "1e999").replace("nan", "(1e999 - 1e999)")
             local[v] = f"v{k}"
             statements.append(f"v{k} = {expression(v, names)}")
         stores = []
@@ -162,6 +166,18 @@ class Emitter:
         lines = nest.opening(
             [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
         )
+        alone = not task.values and nest.inner and all(v.strides[nest.inner[-1]] == 0 for _, _, v, _ in stores)
+        if alone and task.adds:  # a sum along the innermost axis, in a register
+            at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
+            head = lines[at_head][: len(lines[at_head]) - len(lines[at_head].lstrip())]
+            for k, (source, at, view, _) in enumerate(stores):
+                lines.insert(at_head, f"{head}s{k} = Float(0)")
+                lines.append(f"{nest.indent}s{k} += {source}")
+            for k, (_, at, view, verb) in enumerate(stores):
+                place, index = nest.place(at, view)
+                lines.append(f"{head}{verb}({place}, {index}, s{k})")
+            doc = f"over {list(task.shape)}: sum"
+            return self.call_of(lines, addresses, SUMMED, doc, task.rows)
         for line in statements:
             lines.append(nest.indent + line)
         for source, at, view, verb in stores:
@@ -195,6 +211,17 @@ class Emitter:
                 f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)"
             ]
         return [self.plain_product(task)]
+
+    def convolution(self, task: Convolution) -> str:
+        x, to = task.x, task.to
+        first, count = ("first", "last - first") if task.rows else ("0", self.number(x.shape[0]))
+        I, H, W, *rest = [self.number(n) for n in task.geometry]
+        start = f"{self.base(x)} + {first} * {self.bytes(x.strides[0], x.dtype)}"
+        result = f"{self.base(to)} + {first} * {self.bytes(to.strides[0], to.dtype)}"
+        return (
+            f"call(conv, {start}, {count}, {I}, {H}, {W}, {self.elements(x.strides[0])}, {task.filters.name}, "
+            f"{', '.join(rest)}, {result}, {self.elements(to.strides[0])}, {task.workspace.name})"
+        )
 
     def elements(self, stride) -> str:
         return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)

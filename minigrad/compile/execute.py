@@ -104,7 +104,7 @@ def run_steps(loop: Loop, body: Sequence, arrays) -> list:
     sums: list = [np.zeros(s.shape, s.dtype) for s in loop.sums]
     ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
     for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
-        results = body([*consts, *carries, *[stream[t] for stream in streams]])
+        results = body([*consts, *carries, *[stream[t, ...] for stream in streams]])
         carries, rest = results[:n], results[n:]
         for k, part in enumerate(rest[: len(sums)]):
             sums[k] = sums[k] + part

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel
 from minigrad.compile.passes.rewrite import is_op, order_of
-from minigrad.compile.schedule import Fused, Product, Reduction
+from minigrad.compile.schedule import Convolution, Fused, Product, Reduction
 from minigrad.compile.trace import Pick, Value
 from minigrad.kernels import matmul
 
@@ -170,6 +170,8 @@ def describe(task) -> str:
     if isinstance(task, Product):
         packed = "" if hasattr(task.b, "strides") else ", packed once a call"
         return f"product {list(task.a.shape)} @ {list(task.b.shape)}{packed}"
+    if isinstance(task, Convolution):
+        return f"convolution {list(task.x.shape)} to {list(task.to.shape)}, filters packed once a call"
     if isinstance(task, Reduction):
         return f"{task.value.op.name} over axes {task.axes} of {list(task.x.shape)}"
     return type(task).__name__
@@ -184,6 +186,8 @@ def touched(task) -> float:
         arrays = [*read, *[v for v, _ in task.writes]]
     elif isinstance(task, Product):
         arrays = [task.a, task.b, task.to]
+    elif isinstance(task, Convolution):
+        arrays = [task.x, task.filters, task.to]
     else:
         arrays = [task.x, task.to]
     return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))

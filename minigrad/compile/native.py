@@ -8,12 +8,13 @@ import numpy as np
 
 from minigrad.compile.emit import Emitter
 from minigrad.compile.loop import Loop
-from minigrad.compile.schedule import Buffer, Product, View, schedule
-from minigrad.kernels import build, matmul, threads
+from minigrad.compile.schedule import Buffer, Convolution, Product, View, schedule
+from minigrad.kernels import build, conv, matmul, threads
 
 SPLIT = 2e5  # operations a step below which a second thread costs more than it saves
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
+PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
 
 
 def aligned(shape, dtype) -> np.ndarray:
@@ -39,6 +40,10 @@ class Kernel:
         self.call = FUNCTION(build.address(self.source, "loop", "intp, intp"))
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
+        self.conv = 0
+        if any(b.kind == "filters" for b in self.emitter.buffers):
+            of_conv = conv.addresses(self.schedule.dtype)
+            self.conv, self.pack_filters = of_conv.conv, PACK_FILTERS(of_conv.pack)
         first = [c.shape[0] for c in (loop.carries or loop.ys) if c.ndim > 0]
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
@@ -75,6 +80,9 @@ class Kernel:
                 )
                 arrays[b] = [packed] * len(parts)
                 continue
+            if b.kind == "filters":
+                arrays[b] = [self.packed_filters(given[b.index[0]], b.index[1] == "conv_transpose2d")] * len(parts)
+                continue
             if b.kind == "y":
                 array = np.empty((*lead, T, *b.shape), b.dtype)
                 numbers[f"{b.name}_step"] = math.prod(b.shape) * b.dtype.itemsize
@@ -96,10 +104,23 @@ class Kernel:
         tasks = []
         for k, (first, last) in enumerate(parts):
             p = np.array([address_of(arrays[b][k]) for b in self.emitter.buffers], np.int64)
-            n = np.array([T, first, last, self.matmul.product, *values], np.int64)
+            n = np.array([T, first, last, self.matmul.product, self.conv, *values], np.int64)
             tasks.append(lambda p=p, n=n: self.call(address_of(p), address_of(n)))
         threads.run(tasks) if len(tasks) > 1 else tasks[0]()
-        return [self.read(results[b], b, how) for b, how in self.schedule.results]
+        return [np.asarray(self.read(results[b], b, how)) for b, how in self.schedule.results]
+
+    def packed_filters(self, w: np.ndarray, transposed: bool) -> np.ndarray:
+        """A convolution's weight as its kernel wants it; of a transposed one, flipped and its channels exchanged."""
+        o, i, h, x = [s // w.itemsize for s in w.strides]
+        O, I, kh, kw = w.shape
+        start = address_of(w)
+        if transposed:
+            o, i, O, I = i, o, I, O
+            start += ((kh - 1) * h + (kw - 1) * x) * w.itemsize
+            h, x = -h, -x
+        packed = conv.packed_buffer(O, I, kh, kw, w.dtype)
+        self.pack_filters(start, o, i, h, x, O, I, kh, kw, address_of(packed))
+        return packed
 
     def read(self, array, b: Buffer, how: str):
         T = self.loop.length
@@ -145,6 +166,9 @@ def flops_of(task) -> float:
     if isinstance(task, Product):
         n = math.prod(task.value.shape)
         return 2.0 * n * task.a.shape[-1]
+    if isinstance(task, Convolution):
+        I, _, _, O, kh, kw, *_ = task.geometry
+        return 2.0 * math.prod(task.value.shape) * I * kh * kw
     if hasattr(task, "values"):
         return float(math.prod(task.shape) * max(1, len(task.values)))
     return float(math.prod(task.x.shape))

@@ -14,6 +14,8 @@ import numpy as np
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view, order_of
 from minigrad.compile.trace import Pick, Value
+from minigrad.kernels import conv
+from minigrad.ops.conv import _geometry
 from minigrad.ops.shape import axes_of, axis_of
 
 
@@ -90,6 +92,34 @@ class Product:
 
 
 @dataclass(eq=False)
+class Convolution:
+    """value = conv of x with filters packed beforehand. geometry: (I, H, W, O, kh, kw, top, left, OH, OW)."""
+
+    value: Value
+    x: View
+    filters: Buffer
+    to: View
+    workspace: Buffer
+    geometry: tuple
+    rows: bool
+
+
+def geometry_of(v: Value) -> tuple:
+    """What kernels/conv.py wants to know of a convolution of stride 1; raises Unsupported for others."""
+    x, w, *bias = v.inputs
+    stride, padding, dilation = _geometry(w.shape[2:], v.params["stride"], v.params["padding"], v.params["dilation"])
+    if stride != (1, 1) or dilation != (1, 1) or v.params["groups"] != 1 or bias != [None]:
+        raise Unsupported(f"{v.op.name} with stride, dilation or groups")
+    (top, _), (left, _) = padding
+    kh, kw = w.shape[2:]
+    if v.op.name == "conv_transpose2d":
+        top, left = kh - 1 - top, kw - 1 - left
+    if top < 0 or left < 0:
+        raise Unsupported(f"{v.op.name} with padding beyond the kernel")
+    return (*x.shape[1:], v.shape[1], kh, kw, top, left, *v.shape[2:])
+
+
+@dataclass(eq=False)
 class Reduction:
     """Sum, max or min over some axes."""
 
@@ -135,6 +165,9 @@ class Schedule:
             if v.op is None or v.op is Pick or is_view(v) or is_op(v, "matmul", "concatenate", "sum", "sum_to"):
                 continue
             if is_op(v, "max", "min"):
+                continue
+            if is_op(v, "conv2d", "conv_transpose2d") and v.inputs[1] in self.loop.consts:
+                geometry_of(v)
                 continue
             if is_elementwise(v):
                 operands = [x.dtype.kind for x in v.inputs if isinstance(x, Value)]
@@ -196,6 +229,10 @@ class Schedule:
             raise mixes
         if any(k in (PARTIAL, COLUMNS) for k in given):
             raise mixes
+        if is_op(v, "conv2d", "conv_transpose2d"):
+            if kinds[v.inputs[0]] != ROWS or kinds[v.inputs[1]] != WHOLE:
+                raise mixes
+            return ROWS
         x = v.inputs[0]
         if v.op is Pick:
             return ROWS
@@ -504,6 +541,11 @@ class Schedule:
                     spread.append(next(strides))
             view = to.like(0, source.shape, spread)
             task = group_of.get(source)
+            inner = [stride for stride, n in zip(spread, source.shape) if n != 1]
+            if task is not None and inner and inner[-1] == 0:  # sums along the innermost axis are a task of their own
+                if not any(v is source for v, _ in task.writes):
+                    task.writes.append((source, self.home(source)))
+                task = None
             rows = self.kinds[source] == ROWS
             if self.rows and not rows and not axes:  # each thread adds up the whole: only the first one's counts
                 self.results[len(self.loop.carries) + j] = (b, "first")
@@ -556,6 +598,16 @@ class Schedule:
                 right = self.home(b)
             return [Product(v, left, right, to or self.home(v), rows, adds)]
         x = self.home(v.inputs[0])
+        if is_op(v, "conv2d", "conv_transpose2d"):
+            to, geometry = self.home(v), geometry_of(v)
+            for view in (x, to):
+                if view.strides[1:] != natural(view.shape)[1:]:
+                    raise Unsupported("a convolution of strided memory")
+            I, H, W, O, *rest = geometry
+            size = -(-conv.workspace_size(I, H, W, *rest, O, v.dtype) // 16) * 16
+            room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
+            filters = self.buffer("filters", (self.loop.inputs.index(v.inputs[1]), v.op.name), v.inputs[1].shape, v.dtype)
+            return [Convolution(v, x, filters, to, room, geometry, rows)]
         if is_op(v, "sum_to"):
             lead = len(x.shape) - v.ndim
             axes = tuple(range(lead)) + tuple(

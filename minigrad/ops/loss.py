@@ -3,13 +3,12 @@
 import numpy as np
 
 from minigrad.kernels import rows
-from minigrad.ops.elementwise import square, where
+from minigrad.ops.elementwise import not_equal, square, where
 from minigrad.ops.neural import softmax
 from minigrad.ops.pointwise import elementwise
 from minigrad.ops.reduce import sum
-from minigrad.ops.shape import reshape, transpose
+from minigrad.ops.shape import astype, reshape, transpose
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tensor import as_array
 
 
 def _reduced(losses, reduction, count=None):
@@ -19,7 +18,7 @@ def _reduced(losses, reduction, count=None):
     if reduction == "none":
         return losses
     total = sum(losses)
-    return total / np.asarray(losses.size if count is None else count, losses.dtype) if reduction == "mean" else total
+    return total / (np.asarray(losses.size, losses.dtype) if count is None else count) if reduction == "mean" else total
 
 
 # Regression
@@ -169,7 +168,6 @@ def cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100):
 
     Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.
     """
-    targets = as_array(targets)
     if logits.ndim == 0:
         raise ValueError("got logits without an axis, wanted (classes,), (N, classes) or (N, classes, d1, ...)")
     wanted = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else ()
@@ -179,11 +177,6 @@ def cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100):
         raise TypeError(f"got targets of {targets.dtype}, wanted integer classes; use targets.argmax(axis=1)")
     if logits.ndim > 2:
         logits = transpose(logits, (0, *range(2, logits.ndim), 1))
-    kept = targets != ignore_index
-    count = int(kept.sum())
-    if count < targets.size:
-        targets = np.where(kept, targets, 0)
-    losses = softmax_cross_entropy(logits, targets)
-    if count < targets.size:
-        losses = where(kept, losses, 0)
-    return _reduced(losses, reduction, count)
+    kept = not_equal(targets, ignore_index)
+    losses = where(kept, softmax_cross_entropy(logits, where(kept, targets, 0)), 0)
+    return _reduced(losses, reduction, astype(sum(kept), losses.dtype))

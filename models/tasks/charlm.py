@@ -87,15 +87,19 @@ def train(
     windows = (training.shape[0] - 1) // options["length"]
     state = None
 
+    @mg.jit
+    def loss_of(characters, following, state):
+        logits, state = model(characters, state)
+        return mg.cross_entropy(logits.reshape(-1, len(vocabulary)), following.reshape(-1)), state
+
     def step(number: int) -> float:
         nonlocal state
         window = number % windows
         if window == 0:
             state = None  # the streams begin again
         piece = training[window * options["length"] : (window + 1) * options["length"] + 1]
-        logits, state = model(mg.tensor(piece[:-1]), state)
+        loss, state = loss_of(mg.tensor(piece[:-1]), mg.tensor(piece[1:]), state)
         state = tree.map(lambda s: s.detach(), state)
-        loss = mg.cross_entropy(logits.reshape(-1, len(vocabulary)), mg.tensor(piece[1:].reshape(-1)))
         optimizer.zero_grad()
         loss.backward()
         optim.clip_grad_norm(optimizer.parameters, 1.0)

@@ -145,7 +145,7 @@ class Cell:
         new = self.pick(lambda a: a.shape == shape)
         if new == carry:
             return f"mg.tanh({carry} + 0.3)"
-        broadcast = self.pick(lambda a: np.broadcast_shapes(a.shape, shape) == shape if a.ndim <= len(shape) else False)
+        broadcast = self.pick(lambda a: broadcasts(a, self.values[carry], shape))
         if new is not None and d.boolean():
             return d.choice([f"mg.tanh({new})", f"0.5 * {carry} + 0.5 * mg.sin({new})", new])
         if broadcast is not None and d.boolean():
@@ -221,11 +221,12 @@ def elementwise(cell, d):
     return f"mg.{op.name}({', '.join(x for _, x in operands)})"
 
 
-def broadcasts(a, b) -> bool:
+def broadcasts(a, b, to=None) -> bool:
     try:
-        return prod(np.broadcast_shapes(a.shape, b.shape)) <= LARGEST
+        shape = np.broadcast_shapes(a.shape, b.shape)
     except ValueError:
         return False
+    return prod(shape) <= LARGEST and to in (None, shape)
 
 
 def squash(cell, d):
@@ -348,7 +349,7 @@ def layout(cell, d):
     a = cell.pick()
     shape = cell.values[a].shape
     ndim, size = len(shape), prod(shape)
-    options = [f"{a}.reshape(-1)", f"{a}.copy()", f"mg.expand_dims({a}, {d.integer(0, ndim)})", f"mg.stop_gradient({a})"]
+    options = [f"{a}.reshape(-1)", f"{a}.copy()", f"mg.expand_dims({a}, {d.integer(0, ndim)})"]
     if size % 2 == 0:
         options += [f"{a}.reshape(2, -1)", f"{a}.reshape({size // 2}, 2)"]
     if size == cell.batch * cell.width:

@@ -50,6 +50,7 @@ class Memory:
         return kind(found.value)
 
     def store_any(self, address, index, value):
+        value = np.bool_(value) if type(value) is bool else value
         found, at = self.cell("store", address, index, type(value))
         found.value = value
         return at

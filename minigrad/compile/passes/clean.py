@@ -110,6 +110,7 @@ def prune(value: Value, picks: dict) -> None:
     for new, old in enumerate(order):
         if old in picks:
             picks[old].params = new
+    needed.update([loop.carries[k] for k in carries])  # one that is set and never read is a carry all the same
     keep_inputs(value, lambda v: v in needed)
     loop.carry_outs = [loop.carry_outs[k] for k in carries]
     loop.sums, loop.ys = [loop.sums[k] for k in sums], [loop.ys[k] for k in ys]

@@ -91,6 +91,12 @@ def standardize_pull(o, value, g, x, z, axis, eps):
     return o.mul(scale, o.sub(o.sub(g, of_g), o.mul(z, of_gz)))
 
 
+def conv2d(o, value, x, w, bias=None, **params):
+    if bias is None:
+        return None
+    return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
+
+
 def stack(o, value, *arrays, axis):
     axis = axis_of(axis, value.ndim)
     shape = (*value.shape[:axis], 1, *value.shape[axis + 1 :])
@@ -142,5 +148,5 @@ def unindex(o, value, g, shape, index):
 
 RULES = {
     f.__name__: f
-    for f in (softmax, softmax_pull, log_softmax, log_softmax_pull, logsumexp, standardize, standardize_pull, stack, astype, unindex)
+    for f in (softmax, softmax_pull, log_softmax, log_softmax_pull, logsumexp, standardize, standardize_pull, conv2d, stack, astype, unindex)
 }
