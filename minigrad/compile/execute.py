@@ -7,7 +7,7 @@ from minigrad.compile.native import Kernel
 from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.schedule import Unsupported
 from minigrad.compile.trace import Draw, Pick, Value, drawn
-from minigrad.kernels import loops, matmul
+from minigrad.kernels import gemm, loops
 from minigrad.ops.pointwise import Elementwise
 from minigrad.tape import RAW, thread
 
@@ -66,7 +66,7 @@ def call_of(value: Value):
         return lambda *arrays: op.forward(list(arrays), **params)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
-    if op.name == "matmul" and not loops.INTERPRETED and all(x.dtype == value.dtype for x in value.inputs):
+    if op.name == "matmul" and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
         a, b = value.inputs
         if a.ndim >= 2 and b.ndim == 2:
             return product
@@ -80,8 +80,8 @@ def call_of(value: Value):
 
 def product(a, b):
     if a.ndim == 2:
-        return matmul.matmul(a, b)
-    return matmul.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        return gemm.product(a, b)
+    return gemm.product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
 
 
 def loop_call(loop: Loop):

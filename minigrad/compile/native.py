@@ -1,17 +1,18 @@
 """A loop as one compiled kernel, run by as many threads as its batch is worth."""
 
 import ctypes
+import functools
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from minigrad.compile.emit import Emitter
 from minigrad.compile.loop import Loop
-from minigrad.compile.schedule import Buffer, Convolution, Product, View, schedule
+from minigrad.compile.schedule import Buffer, Convolution, Product, schedule
 from minigrad.kernels import build, conv, matmul, threads
 
-SPLIT = 2e5  # operations a step below which a second thread costs more than it saves
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
 PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
@@ -21,12 +22,50 @@ def aligned(shape, dtype) -> np.ndarray:
     """Uninitialised memory that begins with a cache line."""
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + 64, np.uint8)
-    start = -raw.__array_interface__["data"][0] % 64
+    start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def address_of(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
+    """Where an array's numbers are: the first field of NumPy's array object, behind Python's own."""
+    return ctypes.c_int64.from_address(id(array) + object.__basicsize__).value
+
+
+_probe = np.empty(1)
+if address_of(_probe) != _probe.ctypes.data:  # another Python or NumPy than we know
+
+    def address_of(array: np.ndarray) -> int:
+        return array.ctypes.data
+
+
+class Workspace:
+    """Memory of a kernel that no caller sees, planned once and used again by the next call; where it lies, for each
+    thread. One that runs is in use by one call."""
+
+    def __init__(self, kernel: "Kernel", parts):
+        self.arrays: dict[Buffer, np.ndarray] = {}
+        self.pointers = np.zeros((len(parts), len(kernel.buffers)), np.int64)
+        self.numbers = np.zeros((len(parts), 5 + len(kernel.numbers)), np.int64)
+        for row, (first, last) in zip(self.numbers, parts):
+            row[:5] = kernel.loop.length, first, last, kernel.matmul.product, kernel.conv
+        for k, n in enumerate(kernel.numbers):
+            self.numbers[:, 5 + k] = 0 if isinstance(n, str) else n
+        for b in kernel.buffers:
+            if b.kind == "packed":
+                self.arrays[b] = matmul.packed_buffer(*b.shape, b.dtype)
+            elif b.kind == "filters":
+                O, I, *window = b.shape
+                self.arrays[b] = conv.packed_buffer(O, I, *window, b.dtype)
+            elif b.kind in ("scratch", "sum", "pair"):
+                slots = (2,) if b.kind == "pair" else ()
+                self.arrays[b] = aligned((len(parts) if b.private else 1, *slots, *b.shape), b.dtype)
+            else:
+                continue
+            where = kernel.buffers.index(b)
+            for k in range(len(parts)):
+                apart = b.private and b.kind not in ("packed", "filters")
+                self.pointers[k, where] = address_of(self.arrays[b]) + (k * self.arrays[b].strides[0] if apart else 0)
+        self.calls = [(p.ctypes.data, n.ctypes.data) for p, n in zip(self.pointers, self.numbers)]
 
 
 class Kernel:
@@ -40,13 +79,27 @@ class Kernel:
         self.call = FUNCTION(build.address(self.source, "loop", "intp, intp"))
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
-        self.conv = 0
-        if any(b.kind == "filters" for b in self.emitter.buffers):
+        self.buffers, self.conv = self.emitter.buffers, 0
+        if any(b.kind == "filters" for b in self.buffers):
             of_conv = conv.addresses(self.schedule.dtype)
             self.conv, self.pack_filters = of_conv.conv, PACK_FILTERS(of_conv.pack)
         first = [c.shape[0] for c in (loop.carries or loop.ys) if c.ndim > 0]
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
+        self.free: list = []  # (number of threads, workspace that nobody uses)
+        steps = {
+            f"{b.name}_step": math.prod(b.shape) * b.dtype.itemsize
+            for b in self.buffers
+            if b.kind in ("y", "history", "pair")
+        }
+        names = list(self.emitter.numbers)
+        self.numbers = [steps.get(n, n) for n in self.emitter.numbers.values()]
+        self.inputs = [
+            (k, b, 5 + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
+             5 + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
+            for k, b in enumerate(self.buffers) if b.kind == "input"
+        ]  # fmt: skip
+        self.carries = [loop.inputs.index(c) for c in loop.carries]
 
     def parts(self) -> list[tuple[int, int]]:
         count = min(threads.count, self.batch)
@@ -54,62 +107,64 @@ class Kernel:
             return [(0, self.batch)]
         return list(pairwise([self.batch * k // count for k in range(count + 1)]))
 
-    def run(self, given: list) -> list:
-        loop, T = self.loop, self.loop.length
+    def run(self, given: Sequence) -> list:
         parts = self.parts()
-        numbers: dict = {}
-        arrays: dict[Buffer, list] = {}  # for each thread
-        results: dict[Buffer, np.ndarray] = {}
-        position = {v: k for k, v in enumerate(loop.inputs)}
-        for b in self.emitter.buffers:
-            lead = (len(parts),) if b.private else ()
-            if b.kind == "input":
-                array = usable(given[b.index], b.per_step)
-                if b.per_step:
-                    numbers[f"{b.name}_step"] = array.strides[0]
-                if len(b.shape) > 1:
-                    numbers[f"{b.name}_row"] = array.strides[1 if b.per_step else 0]
-                arrays[b] = [array] * len(parts)
-                continue
-            if b.kind == "packed":
+        try:
+            count, space = self.free.pop()
+            if count != len(parts):
+                space = Workspace(self, parts)
+        except IndexError:
+            space = Workspace(self, parts)
+        results = self.prepare(given, space, len(parts))
+        if len(parts) == 1:
+            self.call(*space.calls[0])
+        else:
+            threads.run([functools.partial(self.call, *call) for call in space.calls])
+        outputs = [self.read(results, space, b, how) for b, how in self.schedule.results]
+        self.free.append((len(parts), space))
+        return outputs
+
+    def prepare(self, given: Sequence, space: Workspace, count: int) -> dict:
+        """Fill in where inputs and results lie; the arrays of the results."""
+        T, pointers = self.loop.length, space.pointers
+        results: dict = {}
+        alive = space.arrays["inputs"] = []  # copies of inputs live as long as the call
+        for k, b, step, row in self.inputs:
+            array = usable(given[b.index], b.per_step)
+            alive.append(array)
+            pointers[:, k] = address_of(array)
+            if step is not None:
+                space.numbers[:, step] = array.strides[0]
+            if row is not None:
+                space.numbers[:, row] = array.strides[1 if b.per_step else 0]
+        for k, b in enumerate(self.buffers):
+            kind = b.kind
+            if kind == "y" or kind == "history":
+                slots = T + 1 if kind == "history" else T
+                array = np.empty((count, slots, *b.shape) if b.private else (slots, *b.shape), b.dtype)
+                results[b] = array[0] if b.private else array
+                at = address_of(array)
+                pointers[:, k] = at
+                if b.private:
+                    pointers[:, k] += np.arange(count) * array.strides[0]
+                if kind == "history":
+                    start = T if self.loop.reverse else 0
+                    array[(slice(None), start) if b.private else start] = given[self.carries[b.index]]
+            elif kind == "pair":
+                space.arrays[b][:, 0] = given[self.carries[b.index]]
+            elif kind == "sum":
+                space.arrays[b][...] = 0
+            elif kind == "packed":
                 w = given[b.index]
-                packed = matmul.packed_buffer(*w.shape, w.dtype)
                 item = w.itemsize
                 self.pack(
-                    address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, address_of(packed)
+                    address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k])
                 )
-                arrays[b] = [packed] * len(parts)
-                continue
-            if b.kind == "filters":
-                arrays[b] = [self.packed_filters(given[b.index[0]], b.index[1] == "conv_transpose2d")] * len(parts)
-                continue
-            if b.kind == "y":
-                array = np.empty((*lead, T, *b.shape), b.dtype)
-                numbers[f"{b.name}_step"] = math.prod(b.shape) * b.dtype.itemsize
-            elif b.kind in ("history", "pair"):
-                slots = T + 1 if b.kind == "history" else 2
-                array = np.empty((*lead, slots, *b.shape), b.dtype)
-                start = T if b.kind == "history" and loop.reverse else 0
-                array[(slice(None),) * len(lead) + (start,)] = given[position[loop.carries[b.index]]]
-                numbers[f"{b.name}_step"] = math.prod(b.shape) * b.dtype.itemsize
-            elif b.kind == "sum":
-                array = np.zeros((*lead, *b.shape), b.dtype)
-            else:
-                array = aligned((*lead, *b.shape), b.dtype)
-            results[b] = array
-            arrays[b] = list(array) if b.private else [array] * len(parts)
-            if b.private and not b.shape:
-                arrays[b] = [array[k : k + 1] for k in range(len(parts))]
-        values = [numbers[n] if isinstance(n, str) else n for n in self.emitter.numbers.values()]
-        tasks = []
-        for k, (first, last) in enumerate(parts):
-            p = np.array([address_of(arrays[b][k]) for b in self.emitter.buffers], np.int64)
-            n = np.array([T, first, last, self.matmul.product, self.conv, *values], np.int64)
-            tasks.append(lambda p=p, n=n: self.call(address_of(p), address_of(n)))
-        threads.run(tasks) if len(tasks) > 1 else tasks[0]()
-        return [np.asarray(self.read(results[b], b, how)) for b, how in self.schedule.results]
+            elif kind == "filters":
+                self.pack_weight(given[b.index[0]], b.index[1] == "conv_transpose2d", int(pointers[0, k]))
+        return results
 
-    def packed_filters(self, w: np.ndarray, transposed: bool) -> np.ndarray:
+    def pack_weight(self, w: np.ndarray, transposed: bool, to: int) -> None:
         """A convolution's weight as its kernel wants it; of a transposed one, flipped and its channels exchanged."""
         o, i, h, x = [s // w.itemsize for s in w.strides]
         O, I, kh, kw = w.shape
@@ -118,28 +173,23 @@ class Kernel:
             o, i, O, I = i, o, I, O
             start += ((kh - 1) * h + (kw - 1) * x) * w.itemsize
             h, x = -h, -x
-        packed = conv.packed_buffer(O, I, kh, kw, w.dtype)
-        self.pack_filters(start, o, i, h, x, O, I, kh, kw, address_of(packed))
-        return packed
+        self.pack_filters(start, o, i, h, x, O, I, kh, kw, to)
 
-    def read(self, array, b: Buffer, how: str):
-        T = self.loop.length
-        if how == "all" and b.kind == "sum":
-            if not b.private:
-                return array
-            total = array[0]
-            for part in array[1:]:
-                total = total + part
+    def read(self, results: dict, space: Workspace, b: Buffer, how: str) -> np.ndarray:
+        """An output: how says which part of a buffer it is."""
+        if b.kind == "sum":
+            total = space.arrays[b][0, ...].copy()  # ...: of no axes, an array still
+            for part in space.arrays[b][1:] if how == "all" else ():
+                total += part
             return total
-        if b.private:
-            array = array[0]
+        if b.kind == "pair":
+            return space.arrays[b][0, self.loop.length % 2, ...].copy()
+        array = results[b]
         if how == "last":
-            if b.kind == "pair":
-                return array[T % 2]
-            return array[0 if self.loop.reverse else T]
-        if how in ("before", "after"):
-            return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
-        return array
+            return array[0 if self.loop.reverse else self.loop.length, ...]
+        if how == "all":
+            return array
+        return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
 
 
 def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
@@ -173,5 +223,3 @@ def flops_of(task) -> float:
         return float(math.prod(task.shape) * max(1, len(task.values)))
     return float(math.prod(task.x.shape))
 
-
-__all__ = ["Kernel", "View"]

@@ -203,6 +203,8 @@ class Schedule:
                 kinds[v] = ROWS if per_row else WHOLE
             else:
                 kinds[v] = self.kind_of(v, kinds, batch)
+                if kinds[v] == ROWS and v.dtype is not None and v.shape[0] != batch:
+                    raise Unsupported(f"{v.op.name} of a batch of one with a larger one")
         for carry, out in zip(loop.carries, loop.carry_outs):
             if kinds.get(carry, ROWS) != kinds[out] and not (kinds.get(carry) == ROWS and kinds[out] == WHOLE):
                 raise Unsupported("a carry that mixes the batch")

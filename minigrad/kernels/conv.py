@@ -38,6 +38,8 @@ def tile_kernel(rows, vectors):
             fma = cgutils.get_or_insert_function(
                 b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f{8 * SIZE}"
             )
+            hint = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), *[INT32] * 3])
+            prefetch = cgutils.get_or_insert_function(b.module, hint, "llvm.prefetch.p0")
 
             def const(value):
                 return ir.Constant(INT64, value)
@@ -48,8 +50,8 @@ def tile_kernel(rows, vectors):
             def integer(address, index):
                 return b.load(b.gep(pointer(address, INT64), [const(index)]))
 
-            def phis(before, values, name=""):
-                nodes = [b.phi(value.type, name) for value in values]
+            def phis(before, values):
+                nodes = [b.phi(value.type) for value in values]
                 for node, value in zip(nodes, values):
                     node.add_incoming(value, before)
                 return nodes
@@ -65,6 +67,7 @@ def tile_kernel(rows, vectors):
             starts = [integer(places, j) for j in range(vectors)]
             results = [integer(places, vectors + j) for j in range(vectors)]
             results = [pointer(b.add(results[j], row_c[i]), VECTOR) for i, j in each]
+            ahead = b.mul(step, const(32))
             start = b.block
             keep, outer, first, body, last, end = (b.append_basic_block(name) for name in "abcdef")
             b.cbranch(b.icmp_signed("!=", accumulate, const(0)), keep, outer)
@@ -88,6 +91,8 @@ def tile_kernel(rows, vectors):
             t, entry, scalars, *terms = inner
             offset = integer(entry, 0)
             right = [b.load(pointer(b.add(at, offset), VECTOR), align=SIZE) for at in at_b]
+            far = pointer(b.add(scalars, ahead), BYTE)
+            b.call(prefetch, [far, *[ir.Constant(INT32, choice) for choice in (0, 3, 1)]])  # read, keep, data
             totals = []
             for i in range(rows):
                 scalar = b.load(pointer(b.add(scalars, row_a[i]), ELEMENT))
@@ -113,16 +118,22 @@ def tile_kernel(rows, vectors):
     return kernel
 
 
-@intrinsic
-def move(typingctx, to, source):
-    """Copy a vector."""
+def mover(lanes):
+    @intrinsic
+    def move(typingctx, to, source):
+        """Copy `lanes` elements."""
 
-    def codegen(context, b, sig, args):
-        to, source = [b.inttoptr(address, VECTOR.as_pointer()) for address in args]
-        b.store(b.load(source, align=SIZE), to, align=SIZE)
-        return context.get_dummy_value()
+        def codegen(context, b, sig, args):
+            to, source = [b.inttoptr(address, ir.VectorType(ELEMENT, lanes).as_pointer()) for address in args]
+            b.store(b.load(source, align=SIZE), to, align=SIZE)
+            return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp), codegen
+        return types.void(types.intp, types.intp), codegen
+
+    return move
+
+
+move, move_half = mover(LANES), mover(LANES // 2)
 
 '''
 
@@ -133,6 +144,9 @@ def copy(to, source, n):
         for i in range(0, n - LANES, LANES):
             move(to + i * SIZE, source + i * SIZE)
         move(to + (n - LANES) * SIZE, source + (n - LANES) * SIZE)
+    elif n >= LANES // 2:
+        move_half(to, source)
+        move_half(to + (n - LANES // 2) * SIZE, source + (n - LANES // 2) * SIZE)
     else:
         for i in range(n):
             store(to, i, load(source, i, Float))
@@ -175,74 +189,108 @@ def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y,
     if samples <= 0 or O <= 0 or OH <= 0 or OW <= 0:
         return
     rows, columns = OH + kh - 1, OW + kw - 1
-    table = workspace
     for a in range(kh):
         for b in range(kw):
-            store(table, a * kw + b, (a * columns + b) * SIZE)
+            store(workspace, a * kw + b, (a * columns + b) * SIZE)
+    image = workspace + (kh * kw * 8 + 63) // 64 * 64
     line = (OH - 1) * columns + OW
-    flat = OW < LANES or kw == 1 or (line + LANES - 1) // LANES * 8 < OH * ((OW + LANES - 1) // LANES) * 7
-    lines, length = (1, line) if flat else (OH, OW)
-    image = table + {table_bytes}
+    in_line = (line + LANES - 1) // LANES
+    in_rows = (OW + LANES - 1) // LANES * OH
+    terms = I * kh * kw
+    flat = OW < LANES or kw == 1 or in_line * (terms + 8) < in_rows * terms
+    scattered = flat and (kw > 1 or line < LANES)
     size = I * rows * columns
-    padded = not (top == 0 and left == 0 and rows == H and columns == W and length >= LANES)
+    buffer = image + (size + LANES) * SIZE
+    padded = not (top == 0 and left == 0 and rows == H and columns == W and (line >= LANES or not flat))
     if padded:
         clear(image, size + LANES)
-    buffer = image + (size + LANES) * SIZE
     for n in range(samples):
         source = x + n * x_stride * SIZE
         if padded:
             pad(source, I, H, W, top, left, image, rows, columns)
             source = image
-        to = y + n * y_stride * SIZE
-        if flat and (kw > 1 or length < LANES):
-            scattered(source, I, rows, columns, packed, O, table, kh * kw, length, OH, OW, to, buffer)
-        else:
-            lined(source, I, rows, columns, packed, O, table, kh * kw, lines, length, to)
+        to, weight, left_over = y + n * y_stride * SIZE, packed, O
+        tiles = (O + ROWS - 1) // ROWS
+        while tiles > 0:
+            m = (left_over + tiles - 1) // tiles
+            if scattered:
+                room = max(line, LANES)
+                tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, room, buffer, room)
+                for r in range(m):
+                    for p in range(OH):
+                        copy(to + (r * OH + p) * OW * SIZE, buffer + (r * room + p * columns) * SIZE, OW)
+            elif flat:
+                tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, line, to, line)
+            else:
+                tiles_of(m, source, I, rows, columns, top, H, weight, workspace, kh, kw, OH, OW, to, OH * OW)
+            weight += m * terms * SIZE
+            to += m * OH * OW * SIZE
+            left_over -= m
+            tiles -= 1
 
 
 @njit
-def lined(x, I, rows, columns, packed, O, table, T, lines, length, y):
-    tiles = (O + ROWS - 1) // ROWS
-    while tiles > 0:
-        m = (O + tiles - 1) // tiles
-        tile_row(m, x, I, rows, columns, packed, table, T, lines, length, y, lines * length)
-        packed += m * I * T * SIZE
-        y += m * lines * length * SIZE
-        O -= m
-        tiles -= 1
-
-
-@njit
-def scattered(x, I, rows, columns, packed, O, table, T, length, OH, OW, y, buffer):
-    room = max(length, LANES)
-    tiles = (O + ROWS - 1) // ROWS
-    while tiles > 0:
-        m = (O + tiles - 1) // tiles
-        tile_row(m, x, I, rows, columns, packed, table, T, 1, room, buffer, room)
-        for r in range(m):
-            for p in range(OH):
-                copy(y + (r * OH + p) * OW * SIZE, buffer + (r * room + p * columns) * SIZE, OW)
-        packed += m * I * T * SIZE
-        y += m * OH * OW * SIZE
-        O -= m
-        tiles -= 1
-
-
-@njit
-def tile_row(m, x, I, rows, columns, packed, table, T, lines, length, y, y_stride):
+def tiles_of(m, x, I, rows, columns, top, H, packed, table, kh, kw, lines, length, y, y_stride):
     places = stack(64)
     each = (length + LANES - 1) // LANES
-    total = lines * each
-    v = 0
-    while v < total:
-        vectors = vectors_of(m, total - v)
-        for j in range(vectors):
-            p = (v + j) // each
-            q = min((v + j) % each * LANES, length - LANES)
-            store(places, j, x + (p * columns + q) * SIZE)
-            store(places, vectors + j, y + (p * length + q) * SIZE)
-        tile(m, vectors, packed, SIZE, m * SIZE, 0, I, table, T, places, rows * columns * SIZE, y_stride * SIZE, 0)
-        v += vectors
+    p = 0
+    while p < lines:
+        # kernel rows that see a row of the image: zeros above and below need no sums
+        first, last = max(0, top - p), min(kh, top + H - p)
+        end = max(p + 1, min(lines, top + H - kh + 1)) if first == 0 else p + 1
+        v, total = 0, (end - p) * each
+        while v < total:
+            vectors = vectors_of(m, total - v)
+            for j in range(vectors):
+                row = p + (v + j) // each
+                q = min((v + j) % each * LANES, length - LANES)
+                store(places, j, x + (row * columns + q) * SIZE)
+                store(places, vectors + j, y + (row * length + q) * SIZE)
+            tile(m, vectors, packed + first * kw * m * SIZE, SIZE, m * SIZE, (kh - last + first) * kw * m * SIZE,
+                 I if last > first else 0, table + first * kw * 8, (last - first) * kw, places,
+                 rows * columns * SIZE, y_stride * SIZE, 0)
+            v += vectors
+        p = end
+
+
+def weight(x, samples, I, H, W, x_stride, g, O, OH, OW, g_stride, kh, kw, top, left, sums, workspace, pack_panels):
+    places = stack(64)
+    for q in range(OW):
+        store(workspace, q, q * PANEL * SIZE)
+    panels = workspace + (OW * 8 + 63) // 64 * 64
+    for n in range(samples):
+        call(pack_panels, g + n * g_stride * SIZE, 1, OH * OW, OH * OW, O, panels)
+        v, total = 0, (O + LANES - 1) // LANES
+        while v < total:
+            i, tiles, vectors = 0, (I + ROWS - 1) // ROWS, 1
+            while tiles > 0:
+                m = (I - i + tiles - 1) // tiles
+                vectors = min(total - v, 2)
+                for a in range(kh):
+                    p = max(0, top - a)
+                    count = min(OH, H + top - a) - p
+                    for b in range(kw):
+                        q = max(0, left - b)
+                        across = min(OW, W + left - b) - q
+                        for j in range(vectors):
+                            panel, lane = (v + j) * LANES // PANEL, (v + j) * LANES % PANEL
+                            store(places, j, panels + ((panel * OH * OW + p * OW + q) * PANEL + lane) * SIZE)
+                            to = (((v + j) * I + i) * kh + a) * kw + b
+                            store(places, vectors + j, sums + to * LANES * SIZE)
+                        tile(m, vectors, x + ((i * H + p + a - top) * W + q + b - left) * SIZE, H * W * SIZE, SIZE,
+                             (W - across) * SIZE, count if across > 0 else 0, workspace, across, places,
+                             OW * PANEL * SIZE, kh * kw * LANES * SIZE, n)
+                i += m
+                tiles -= 1
+            v += vectors
+        x += x_stride * SIZE
+
+
+def unpack(sums, O, terms, w):
+    for first in range(0, O, LANES):
+        for k in range(terms):
+            for lane in range(min(LANES, O - first)):
+                store(w, (first + lane) * terms + k, load(sums, (first * terms + k * LANES) + lane, Float))
 """
 
 
@@ -263,21 +311,38 @@ SIZE, LANES, ROWS, PANEL = {size}, {shape.width // size}, {shape.rows}, {shape.v
     for m, v in reversed(tiles):
         lines += [f"    if m == {m} and v == {v}:", f"        tile_{m}_{v}({arguments})", "        return"]
     text = TILE.replace("{element}", "FloatType" if size == 4 else "DoubleType")
-    body = CONV.replace("{table_bytes}", "(kh * kw * 8 + 63) // 64 * 64")
-    return "\n".join([loops.source_of("intrinsics"), constants, text, *lines, HELPERS, body])
+    return "\n".join([loops.source_of("intrinsics"), constants, text, *lines, HELPERS, CONV])
 
 
 class Addresses(NamedTuple):
     pack: int
     conv: int
+    weight: int
+    unpack: int
+
+
+ARGUMENTS = {"pack": 10, "conv": 17, "weight": 18, "unpack": 4}
 
 
 @functools.cache
 def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
+    """The C functions of a dtype; all arguments are 64-bit integers, pointers as byte addresses, strides in elements.
+
+    pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed) orders a weight for `conv`.
+    conv(x, samples, I, H, W, x_sample_stride, packed, O, kh, kw, top, left, OH, OW, y, y_sample_stride, workspace):
+    y[n, o, p, q] = sum of x[n, i, p + a - top, q + b - left] w[o, i, a, b], zeros outside of x; a sample is contiguous.
+    weight(x, samples, I, H, W, x_sample_stride, g, O, OH, OW, g_sample_stride, kh, kw, top, left, sums, workspace,
+    matmul's pack): the cotangent of w for g of y, 16 (say) output channels beside each other, which `unpack(sums, O,
+    I kh kw, w)` puts in their places.
+    """
     text = source(np.dtype(dtype).name, shape)
-    return Addresses(
-        build.address(text, "pack", ", ".join(["intp"] * 10)), build.address(text, "conv", ", ".join(["intp"] * 17))
-    )
+    return Addresses(*[build.address(text, name, ", ".join(["intp"] * count)) for name, count in ARGUMENTS.items()])
+
+
+@functools.cache
+def _functions(dtype: np.dtype, shape: Shape):
+    integers = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in ARGUMENTS.values()]
+    return Addresses(*[function(address) for function, address in zip(integers, addresses(dtype, shape))])
 
 
 def packed_buffer(O: int, I: int, kh: int, kw: int, dtype) -> np.ndarray:
@@ -292,9 +357,114 @@ def aligned(size: int, dtype) -> np.ndarray:
     return memory[start : start + nbytes].view(dtype)
 
 
+def _table_size(entries: int, dtype) -> int:
+    return (entries * 8 + 63) // 64 * 64 // np.dtype(dtype).itemsize
+
+
 def workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, dtype, shape: Shape = SHAPE) -> int:
-    """Elements of workspace that `conv` needs: a table, a padded image, a tile of rows."""
-    size = np.dtype(dtype).itemsize
-    lanes = shape.width // size
+    """Elements of workspace that `conv` needs: a table of offsets, a padded image, a tile's rows of a flat image."""
+    lanes = shape.width // np.dtype(dtype).itemsize
     rows, columns = OH + kh - 1, OW + kw - 1
-    return (kh * kw * 8 + 63) // 64 * 64 // size + I * rows * columns + lanes + shape.rows * max(OH * columns, lanes)
+    return _table_size(kh * kw, dtype) + I * rows * columns + lanes + shape.rows * max(OH * columns, lanes)
+
+
+Pairs = tuple[tuple[int, int], tuple[int, int]]
+
+
+def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
+    """Cross-correlation of x (N, I, H, W) with weight (O, I, kh, kw), of one dtype.
+
+    padding: zeros ((above, below), (left, right)); a negative number takes as many rows or columns away.
+    """
+    n, I, H, W = x.shape
+    O, _, kh, kw = weight.shape
+    (top, below), (left, right) = padding
+    OH, OW = H + top + below - kh + 1, W + left + right - kw + 1
+    x = np.ascontiguousarray(x)
+    y = np.empty((n, O, OH, OW), x.dtype)
+    kernels = _functions(x.dtype, shape)
+
+    def packed(w):
+        result = packed_buffer(*w.shape, x.dtype)
+        kernels.pack(w.ctypes.data, *_strides(w), *w.shape, result.ctypes.data)
+        return result
+
+    def part(x, y, w):
+        def task():
+            panels = packed(w) if w.ndim == 4 else w
+            outs = y.shape[1]
+            workspace = aligned(workspace_size(I, H, W, kh, kw, top, left, OH, OW, outs, x.dtype, shape), x.dtype)
+            kernels.conv(
+                x.ctypes.data, len(x), I, H, W, I * H * W, panels.ctypes.data, outs, kh, kw, top, left, OH, OW,
+                y.ctypes.data, O * OH * OW, workspace.ctypes.data,
+            )  # fmt: skip
+
+        return task
+
+    if not threaded(y.size * I * kh * kw):
+        part(x, y, weight)()
+    elif n < threads.count or weight.size > x.size:  # each thread packs its own weights, and pads all images
+        threads.run([part(x, y[:, k:m], weight[k:m]) for k, m in pairwise(_edges(O))])
+    else:
+        panels = packed(weight)
+        threads.run([part(x[k:m], y[k:m], panels) for k, m in pairwise(_edges(n))])
+    return y
+
+
+def conv_transpose2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
+    """The transpose of conv2d: what y, here called x, gives back to x. weight: (x's channels, channels out, kh, kw)."""
+    kernel = weight.shape[2:]
+    padding = tuple([(k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, padding)])
+    return conv2d(x, weight[:, :, ::-1, ::-1].swapaxes(0, 1), padding, shape)
+
+
+def conv2d_weight(
+    x: np.ndarray, g: np.ndarray, kernel: tuple[int, int], padding: Pairs, shape: Shape = SHAPE
+) -> np.ndarray:
+    """The gradient of conv2d with respect to its weight (O, I, *kernel), g (N, O, OH, OW) that of its result."""
+    n, I, H, W = x.shape
+    _, O, OH, OW = g.shape
+    kh, kw = kernel
+    x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+    lanes = shape.width // x.itemsize
+    terms = I * kh * kw
+    kernels = _functions(x.dtype, shape)
+    pack_panels = matmul.addresses(x.dtype, shape).pack
+    edges = _edges(n) if n > 1 and threaded(g.size * terms) else [0, n]
+    partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in edges[1:]]
+
+    def part(x, g, sums):
+        def task():
+            room = _table_size(OW, x.dtype) + matmul.packed_size(OH * OW, O, x.dtype, shape)
+            workspace = aligned(room, x.dtype)
+            kernels.weight(
+                x.ctypes.data, len(x), I, H, W, I * H * W, g.ctypes.data, O, OH, OW, O * OH * OW, kh, kw,
+                padding[0][0], padding[1][0], sums.ctypes.data, workspace.ctypes.data, pack_panels,
+            )  # fmt: skip
+
+        return task
+
+    tasks = [part(x[k:m], g[k:m], sums) for (k, m), sums in zip(pairwise(edges), partial)]
+    threads.run(tasks) if len(tasks) > 1 else tasks[0]()
+    for sums in partial[1:]:
+        partial[0] += sums
+    result = np.empty((O, I, kh, kw), x.dtype)
+    kernels.unpack(partial[0].ctypes.data, O, terms, result.ctypes.data)
+    return result
+
+
+# Multiplications from which a second thread pays: waking one costs some 100 us.
+LARGE = 1 << 24
+
+
+def threaded(multiplications: int) -> bool:
+    return threads.count > 1 and multiplications >= LARGE
+
+
+def _edges(n: int) -> list[int]:
+    count = min(n, threads.count)
+    return [n * k // count for k in range(count + 1)]
+
+
+def _strides(a: np.ndarray) -> list[int]:
+    return [stride // a.itemsize for stride in a.strides]

@@ -160,7 +160,7 @@ class Cell:
         d = self.d
         carried = [self.fitted(c) for c in self.carries]
         names = [self.pick() for _ in range(d.choice([0, 1, 1, 2]))]
-        names += [n for n in d.choice([[], [], [self.carries[0]], ["new"], ["1.5"]])]
+        names += [n for n in d.choice([[], [], [self.carries[0]], ["new"], *[["1.5"]] * (self.d.integer(0, 3) == 0)])]
         structure = mg.tree.flatten(self.init)[1]
         self.lines.append(f"new = {written(mg.tree.unflatten(structure, carried))}")
         first = "new" if structure is ... else "mg.tree.flatten(new)[0][0]"

@@ -10,20 +10,21 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from minigrad.compile import emit, native
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
 
 KINDS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64, np.bool_: ctypes.c_bool}
-PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
 
 
 class Memory:
     """The arrays that a kernel was given, by their addresses."""
 
     def __init__(self):
-        self.arrays: list = []
+        self.arrays: list = []  # (first address, end, what keeps it alive)
+        self.kernel: native.Kernel | None = None  # that runs
         self.written: list[set] = [set()]  # by the functions that run now, innermost last
 
     def address_of(self, array: np.ndarray) -> int:
@@ -61,13 +62,18 @@ class Memory:
     def add_to(self, address, index, value):
         self.store_any(address, index, self.load_any(address, index, type(value)) + value)
 
-    def product(self, function, a, row, column, M, packed, K, N, c, ldc, adds):
+    def call(self, function, *arguments):
+        """One of the fixed kernels, by its address."""
+        if len(arguments) == 10:
+            self.check_product(*arguments)
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(int(function))(*map(int, arguments))
+
+    def check_product(self, a, row, column, M, packed, K, N, c, ldc, adds):
         size = ctypes.sizeof(KINDS[self.kind])
         if M:
             ends = [a, a + row * size * (M - 1), a + column * size * (K - 1), a + size * (row * (M - 1) + column * (K - 1))]
             self.check("product", min(ends), max(ends) + size)
             self.check("product's result", c, c + size * (ldc * (M - 1) + N))
-        PRODUCT(int(function))(*map(int, (a, row, column, M, packed, K, N, c, ldc, adds)))
 
     def apart(self, function):
         """A fused function: what it has written is its own."""
@@ -105,14 +111,16 @@ def interpreted():
         kind = np.float64 if memory.dtype == "float64" else np.float32
         memory.kind = kind
         namespace = {name: scalar(name) for name, op in table.items() if isinstance(op, Elementwise)}
-        namespace |= dict(np=np, njit=njit, Float=kind, call=lambda f, *a: memory.product(f, *a), round=np.round)
+        namespace |= dict(np=np, njit=njit, Float=kind, call=memory.call, round=np.round)
         for name in ("load", "load_any", "store", "store_any", "add_to"):
             namespace[name] = getattr(memory, name)
         exec(compile(text, "<kernel>", "exec"), namespace)
         entry = namespace[function]
 
         def run(p, n):
-            memory.kind = kind
+            memory.kind, kernel = kind, memory.kernel
+            for at, count in ((p, len(kernel.buffers)), (n, 5 + len(kernel.numbers))):
+                memory.arrays.append((at, at + 8 * count, None))
             with np.errstate(all="ignore"):
                 entry(p, n)
 
@@ -122,44 +130,47 @@ def interpreted():
         memory.dtype = emitter.schedule.dtype.name
         return emitter.text
 
-    with divided_batches(), poisoned():
-        before = emit.Emitter.source, native.build, native.FUNCTION, native.address_of, native.Kernel.run
+    with divided_batches(), poisoned(), pytest.MonkeyPatch.context() as patch:
+        run, make = native.Kernel.run, native.Workspace.__init__
+        workspaces: dict = {}  # of each kernel: their arrays
 
-        def run(self, given):
-            kept, memory.arrays = memory.arrays, []
+        def run_watched(self, given):
+            outer = memory.kernel, memory.arrays
+            memory.kernel, memory.arrays = self, list(workspaces.setdefault(self, []))
             try:
-                return before[4](self, given)
+                return run(self, given)
             finally:
-                memory.arrays = kept
+                memory.kernel, memory.arrays = outer
 
-        emit.Emitter.source = property(source)
-        native.build, native.FUNCTION = SimpleNamespace(address=address), lambda f: f
-        native.address_of, native.Kernel.run = memory.address_of, run
-        try:
-            yield
-        finally:
-            emit.Emitter.source, native.build, native.FUNCTION, native.address_of, native.Kernel.run = before
+        def make_watched(self, kernel, parts):
+            known = len(memory.arrays)
+            make(self, kernel, parts)
+            workspaces[kernel] += memory.arrays[known:]
+
+        patch.setattr(emit.Emitter, "source", property(source))
+        patch.setattr(native, "build", SimpleNamespace(address=address))
+        patch.setattr(native, "FUNCTION", lambda f: f)
+        patch.setattr(native, "address_of", memory.address_of)
+        patch.setattr(native.Kernel, "run", run_watched)
+        patch.setattr(native.Workspace, "__init__", make_watched)
+        yield
 
 
 @contextmanager
 def divided_batches():
     """Within, a kernel that may divide its batch between threads divides it, however small it is."""
-    before = native.Kernel.parts
 
     def parts(self):
         return list(pairwise(sorted({0, self.batch // 2, self.batch})))
 
-    native.Kernel.parts = parts
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native.Kernel, "parts", parts)
         yield
-    finally:
-        native.Kernel.parts = before
 
 
 @contextmanager
 def poisoned():
     """Within, memory that a kernel is given to write holds NaN, so that a result shows if it was read first."""
-    before = native.np, native.aligned
 
     class Poisoned:
         def __getattr__(self, name):
@@ -167,15 +178,24 @@ def poisoned():
 
         @staticmethod
         def empty(shape, dtype=float):
-            return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 1, dtype)
+            return poison(np.empty(shape, dtype))
 
-    def aligned(shape, dtype):
-        array = before[1](shape, dtype)
-        array[...] = np.nan if array.dtype.kind == "f" else 1
-        return array
+    aligned, run = native.aligned, native.Kernel.run
 
-    native.np, native.aligned = Poisoned(), aligned
-    try:
+    def again(self, given):
+        for _, space in self.free:
+            for buffer, array in space.arrays.items():
+                if getattr(buffer, "kind", None) in ("scratch", "pair", "sum"):
+                    poison(array)
+        return run(self, given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "np", Poisoned())
+        patch.setattr(native, "aligned", lambda *like: poison(aligned(*like)))
+        patch.setattr(native.Kernel, "run", again)
         yield
-    finally:
-        native.np, native.aligned = before
+
+
+def poison(array: np.ndarray) -> np.ndarray:
+    array[...] = np.nan if array.dtype.kind == "f" else 1
+    return array

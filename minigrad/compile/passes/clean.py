@@ -36,7 +36,7 @@ def clean(program, roots: list) -> list:
             unify(value.op, inputs)
         params = value.params
         if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
-            params = {**params, "axis": params["axis"] % inputs[0].ndim}
+            params = {**params, "axis": params["axis"] % (inputs[0].ndim + (value.op.name == "stack"))}
         operands = tuple([x if isinstance(x, Value) else (type(x), x) for x in inputs])
         key = (value.op, value.recompute, operands, frozen(params))
         if key not in seen:

@@ -61,10 +61,8 @@ def take_apart(program, roots: list) -> None:
                 split, product = value.inputs[0], value.inputs[0].inputs[0]
                 if split.params["axis"] % product.ndim != product.ndim - 1 or one_fate(pieces[split], needed):
                     return None
-                a, w = inputs[0].inputs[0].inputs
                 start = sum([spec.shape[-1] for spec in split.shape[: value.params]])
-                part = apply(body, "getitem", w, index=(slice(None), slice(start, start + value.shape[-1])))
-                return apply(body, "matmul", a, part)
+                return columns(body, inputs[0].inputs[0], slice(start, start + value.shape[-1]))
             if not (is_product(value) and is_op(value.inputs[0], "concatenate")):
                 return None
             joined, w = inputs
@@ -83,6 +81,14 @@ def take_apart(program, roots: list) -> None:
         place(loop, [became[r] for r in loop.outputs])
 
     inside(program, roots, within)
+
+
+def columns(program, product, which: slice):
+    """Some columns of a product, or of the sum of products that it was taken apart to."""
+    if is_op(product, "add"):
+        return apply(program, "add", *[columns(program, x, which) for x in product.inputs])
+    a, w = product.inputs
+    return apply(program, "matmul", a, apply(program, "getitem", w, index=(slice(None), which)))
 
 
 def one_fate(values, group) -> bool:
