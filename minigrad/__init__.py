@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad.tape import enable_grad, no_grad
+from minigrad.tape import enable_grad, no_grad, tracing
 from minigrad.tensor import Tensor, tensor
 from minigrad.ops import *  # every op of the table is public
 from minigrad.custom import checkpoint, custom_vjp

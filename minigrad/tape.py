@@ -51,6 +51,7 @@ def recording() -> bool:
 
 
 def tracing() -> bool:
+    """Whether `jit` is tracing a function in this thread, so that tensors have shapes but no numbers yet."""
     return thread.mode is TRACED or thread.mode is TRACED_OFF
 
 

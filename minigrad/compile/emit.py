@@ -11,7 +11,7 @@ from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduc
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
 
-MAIN = '@njit(error_model="numpy")\n'
+FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels
 FUSED = '@njit(error_model="numpy", fastmath={"contract"})\n'
 SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 
@@ -80,8 +80,8 @@ class Emitter:
                 before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
         lines = ["def loop(p, n):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
-        lines.append("    matmul, conv = number(n, 3), number(n, 4)")
-        lines += [f"    {name} = number(n, {k + 5})" for k, name in enumerate(self.numbers)]
+        lines.append("    matmul, conv, pack = number(n, 3), number(n, 4), number(n, 5)")
+        lines += [f"    {name} = number(n, {k + FIXED})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
         lines += [f"    {line}" for line in before]
         lines.append("    for step in range(steps):")
@@ -210,6 +210,8 @@ class Emitter:
                 f"call(matmul, {start_a}, {stride(row)}, {stride(column)}, {count}, {task.b.name}, "
                 f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)"
             ]
+        if task.room is not None:
+            return self.summed_product(task)
         return [self.plain_product(task)]
 
     def convolution(self, task: Convolution) -> str:
@@ -222,6 +224,18 @@ class Emitter:
             f"call(conv, {start}, {count}, {I}, {H}, {W}, {self.elements(x.strides[0])}, {task.filters.name}, "
             f"{', '.join(rest)}, {result}, {self.elements(to.strides[0])}, {task.workspace.name})"
         )
+
+    def summed_product(self, task: Product) -> list[str]:
+        """to += a.T @ b over the rows of this thread, b packed on the way."""
+        a, b, to, stride = task.a, task.b, task.to, self.elements
+        size = self.number(b.shape[1])
+        start_b = f"{self.base(b)} + first * {self.bytes(b.strides[0], b.dtype)}"
+        start_a = f"{self.base(a)} + first * {self.bytes(a.strides[1], a.dtype)}"
+        return [
+            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, last - first, {size}, {task.room.name})",
+            f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {self.number(a.shape[0])}, "
+            f"{task.room.name}, last - first, {size}, {self.base(to)}, {stride(to.strides[0])}, 1)",
+        ]
 
     def elements(self, stride) -> str:
         return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minigrad.compile.loop import Loop
-from minigrad.compile.native import Kernel
+from minigrad.compile.native import Kernel, touched
 from minigrad.compile.passes.rewrite import is_op, order_of
 from minigrad.compile.schedule import Convolution, Fused, Product, Reduction
 from minigrad.compile.trace import Pick, Value
@@ -175,22 +175,6 @@ def describe(task) -> str:
     if isinstance(task, Reduction):
         return f"{task.value.op.name} over axes {task.axes} of {list(task.x.shape)}"
     return type(task).__name__
-
-
-def touched(task) -> float:
-    """Bytes that a task reads and writes, each array once."""
-    if isinstance(task, Fused):
-        inside = set(task.values)
-        read = {x for v in task.values for x in v.inputs if isinstance(x, Value) and x not in inside}
-        read |= {v for v, _ in task.writes if v not in inside}
-        arrays = [*read, *[v for v, _ in task.writes]]
-    elif isinstance(task, Product):
-        arrays = [task.a, task.b, task.to]
-    elif isinstance(task, Convolution):
-        arrays = [task.x, task.filters, task.to]
-    else:
-        arrays = [task.x, task.to]
-    return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
 
 
 def flops_of(order) -> float:

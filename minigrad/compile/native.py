@@ -8,11 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from minigrad.compile.emit import Emitter
+from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.loop import Loop
-from minigrad.compile.schedule import Buffer, Convolution, Product, schedule
+from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, schedule
+from minigrad.compile.trace import Value
 from minigrad.kernels import build, conv, matmul, threads
 
+CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
 PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
@@ -45,11 +47,12 @@ class Workspace:
     def __init__(self, kernel: "Kernel", parts):
         self.arrays: dict[Buffer, np.ndarray] = {}
         self.pointers = np.zeros((len(parts), len(kernel.buffers)), np.int64)
-        self.numbers = np.zeros((len(parts), 5 + len(kernel.numbers)), np.int64)
-        for row, (first, last) in zip(self.numbers, parts):
-            row[:5] = kernel.loop.length, first, last, kernel.matmul.product, kernel.conv
+        blocks = [(k, *block) for k, part in enumerate(parts) for block in kernel.blocks(*part)]
+        self.numbers = np.zeros((len(blocks), FIXED + len(kernel.numbers)), np.int64)
+        for row, (_, first, last) in zip(self.numbers, blocks):
+            row[:FIXED] = kernel.loop.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
         for k, n in enumerate(kernel.numbers):
-            self.numbers[:, 5 + k] = 0 if isinstance(n, str) else n
+            self.numbers[:, FIXED + k] = 0 if isinstance(n, str) else n
         for b in kernel.buffers:
             if b.kind == "packed":
                 self.arrays[b] = matmul.packed_buffer(*b.shape, b.dtype)
@@ -65,7 +68,9 @@ class Workspace:
             for k in range(len(parts)):
                 apart = b.private and b.kind not in ("packed", "filters")
                 self.pointers[k, where] = address_of(self.arrays[b]) + (k * self.arrays[b].strides[0] if apart else 0)
-        self.calls = [(p.ctypes.data, n.ctypes.data) for p, n in zip(self.pointers, self.numbers)]
+        self.calls: list[list] = [[] for _ in parts]  # for each thread, its blocks of rows one after another
+        for (k, _, _), n in zip(blocks, self.numbers):
+            self.calls[k].append((self.pointers[k].ctypes.data, n.ctypes.data))
 
 
 class Kernel:
@@ -86,6 +91,7 @@ class Kernel:
         first = [c.shape[0] for c in (loop.carries or loop.ys) if c.ndim > 0]
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
+        self.touched = sum(touched(task) for task in self.schedule.tasks) / self.batch  # bytes a row and step
         self.free: list = []  # (number of threads, workspace that nobody uses)
         steps = {
             f"{b.name}_step": math.prod(b.shape) * b.dtype.itemsize
@@ -95,8 +101,8 @@ class Kernel:
         names = list(self.emitter.numbers)
         self.numbers = [steps.get(n, n) for n in self.emitter.numbers.values()]
         self.inputs = [
-            (k, b, 5 + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
-             5 + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
+            (k, b, FIXED + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
+             FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
             for k, b in enumerate(self.buffers) if b.kind == "input"
         ]  # fmt: skip
         self.carries = [loop.inputs.index(c) for c in loop.carries]
@@ -106,6 +112,20 @@ class Kernel:
         if count == 1 or self.flops * self.loop.length < 1e6 or self.flops < 2e4:
             return [(0, self.batch)]
         return list(pairwise([self.batch * k // count for k in range(count + 1)]))
+
+    def blocks(self, first: int, last: int) -> list[tuple[int, int]]:
+        """A thread's rows in blocks that each run all steps, so small that what a step touches stays in the cache."""
+        rows = max(16, int(CACHE / (self.touched + 1)) // 8 * 8)
+        shared = any(b.private and b.kind in ("pair", "history", "y") for b in self.buffers)
+        weights = sum(math.prod(b.shape) * b.dtype.itemsize for b in self.buffers if b.kind in ("packed", "filters"))
+        if last - first < 2 * rows or shared or weights > CACHE:
+            return [(first, last)]
+        count = (last - first) // rows
+        return list(pairwise([first + (last - first) * k // count for k in range(count + 1)]))
+
+    def run_blocks(self, calls) -> None:
+        for call in calls:
+            self.call(*call)
 
     def run(self, given: Sequence) -> list:
         parts = self.parts()
@@ -117,9 +137,9 @@ class Kernel:
             space = Workspace(self, parts)
         results = self.prepare(given, space, len(parts))
         if len(parts) == 1:
-            self.call(*space.calls[0])
+            self.run_blocks(space.calls[0])
         else:
-            threads.run([functools.partial(self.call, *call) for call in space.calls])
+            threads.run([functools.partial(self.run_blocks, calls) for calls in space.calls])
         outputs = [self.read(results, space, b, how) for b, how in self.schedule.results]
         self.free.append((len(parts), space))
         return outputs
@@ -190,6 +210,20 @@ class Kernel:
         if how == "all":
             return array
         return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
+
+
+def touched(task) -> float:
+    """Bytes that a task reads and writes in a step, each array once."""
+    if isinstance(task, Fused):
+        inside = set(task.values)
+        read = {x for v in task.values for x in v.inputs if isinstance(x, Value) and x not in inside}
+        read |= {v for v, _ in task.writes if v not in inside}
+        arrays = [*read, *[v for v, _ in task.writes]]
+    elif isinstance(task, Product):
+        arrays = [task.a, task.to] if isinstance(task.b, Buffer) else [task.a, task.b, task.to]
+    else:
+        arrays = [task.x, task.to]
+    return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
 
 
 def usable(array: np.ndarray, per_step: bool) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view, order_of
 from minigrad.compile.trace import Pick, Value
-from minigrad.kernels import conv
+from minigrad.kernels import conv, matmul
 from minigrad.ops.conv import _geometry
 from minigrad.ops.shape import axes_of, axis_of
 
@@ -89,6 +89,7 @@ class Product:
     to: View
     rows: bool
     adds: bool = False  # to what is there, over the rows of this thread
+    room: Any = None  # to pack the right operand of such a sum
 
 
 @dataclass(eq=False)
@@ -226,7 +227,9 @@ class Schedule:
                 return PARTIAL
             if kinds[a] == ROWS and kinds[b] == WHOLE and a.ndim >= 2 and b.ndim <= 2:
                 return ROWS
-            if kinds[a] == ROWS == kinds[b] and a.ndim == b.ndim >= 3:
+            if a.ndim == b.ndim >= 3 and all(kinds[x] == ROWS or x.shape[0] in (1, batch) for x in (a, b)):
+                return ROWS  # what is whole is read at the same rows
+            if kinds[b] == ROWS and b.ndim >= 3 and 2 <= a.ndim < b.ndim:
                 return ROWS
             raise mixes
         if any(k in (PARTIAL, COLUMNS) for k in given):
@@ -598,7 +601,10 @@ class Schedule:
                 right: Any = self.packed(b)
             else:
                 right = self.home(b)
-            return [Product(v, left, right, to or self.home(v), rows, adds)]
+            room = None
+            if adds and self.rows:
+                room = self.buffer("scratch", v, (matmul.packed_size(*b.shape, v.dtype),), v.dtype, False, True)
+            return [Product(v, left, right, to or self.home(v), rows, adds, room)]
         x = self.home(v.inputs[0])
         if is_op(v, "conv2d", "conv_transpose2d"):
             to, geometry = self.home(v), geometry_of(v)

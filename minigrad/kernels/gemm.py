@@ -21,7 +21,7 @@ def gemm(product, pack, size, a, row, k, M, b, bk, bn, K, N, c, ldc, room, deep,
             call(product, at, row, k, M, room, depth, width, c + size * n0, ldc, 1 if k0 > 0 else 0)
 """
 CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 17)
-SERIAL = 1 << 20  # multiplications below which a second thread costs more than it saves
+SERIAL = 1 << 22  # multiplications below which a second thread costs more than it saves
 ROOM = 1 << 16  # elements of a packed block
 
 

@@ -1,22 +1,36 @@
-"""Matrix products whose right operand is packed: C (+)= A @ B, with B in panels of a few vectors' columns."""
+"""Products of matrices, C (+)= A @ B, with B packed in panels that are two vectors wide.
+
+One piece of code does all the arithmetic: a tile, some rows of A times a panel, whose sums stay in registers. A is read
+where it lies, through two strides, so that `x @ W.T`, `dz @ W` and `dz.T @ h` are the same code. Generated kernels call
+`product` by its address, with weights that they pack once; `matmul` is for NumPy arrays and packs as it goes.
+"""
 
 import ctypes
 import functools
+import threading
+from itertools import pairwise
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
 
-from minigrad.kernels import build, loops
+from minigrad.kernels import build, loops, threads
+
+BLOCK_K = 256  # so many rows of B at a time, or a tile's part of A would not stay in the L1 cache
+BLOCK = 1 << 19  # bytes of B that every tile goes through, out of the L2 cache
+SMALL = 1 << 17  # multiplications for which NumPy is quicker than our way from Python to machine code
+LARGE = 1 << 23  # multiplications from which a second thread pays: waking it costs some 100 us
+
+DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 class Shape(NamedTuple):
-    """What a CPU's registers hold: bytes of a vector, vectors in a panel's row, rows of the largest tile."""
+    """What a CPU's registers have room for."""
 
-    width: int
-    vectors: int
-    rows: int
-    wide: tuple[int, ...]  # panels side by side in a tile of 1, 2, ... rows
+    width: int  # bytes of a vector
+    vectors: int  # vectors in a row of a panel
+    rows: int  # of the largest tile
+    wide: tuple[int, ...]  # panels side by side in a tile of 1, 2, ... rows: with one, its few sums would wait
 
 
 def host_shape() -> Shape:
@@ -31,214 +45,292 @@ def host_shape() -> Shape:
 SHAPE = host_shape()
 
 TILE = '''
-BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-ELEMENT = ir.{element}()
+INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+ELEMENT = ir.FloatType() if SIZE == 4 else ir.DoubleType()
 VECTOR = ir.VectorType(ELEMENT, LANES)
 
 
 def tile_kernel(rows, vectors):
-    """C[rows, vectors * LANES] (+)= A[rows, K] @ B: the accumulators are phi nodes, so that they stay in registers.
+    """C[rows, vectors * LANES] (+)= A[rows, K] @ B. Sums are phi nodes, so that they stay in registers.
 
-    All strides in bytes; `beside` leads from a panel to the next one.
+    All strides in bytes: B's next row is `below`, its next panel `beside`.
     """
 
     @intrinsic
-    def kernel(typingctx, a, row_stride, k_stride, packed, beside, K, c, ldc, accumulate):
-        def codegen(context, b, sig, args):
-            a, row_stride, k_stride, packed, beside, K, c, ldc, accumulate = args
-            fma = cgutils.get_or_insert_function(
-                b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f{8 * SIZE}"
-            )
+    def kernel(typingctx, a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate):
+        def codegen(context, builder, sig, args):
+            a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate = args
+            builder.function.attributes.add("noinline")
+            fused = ir.FunctionType(VECTOR, [VECTOR] * 3)
+            fused = cgutils.get_or_insert_function(builder.module, fused, f"llvm.fmuladd.v{LANES}f{8 * SIZE}")
+            prefetch = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
+            prefetch = cgutils.get_or_insert_function(builder.module, prefetch, "llvm.prefetch.p0")
+            for_writing_to_all_caches = [ir.Constant(INT32, x) for x in (1, 3, 1)]
 
-            def const(value):
-                return ir.Constant(INT64, value)
+            def address(base, stride, i):
+                return builder.add(base, builder.mul(stride, ir.Constant(INT64, i)))
 
-            def times(stride, i):
-                return b.mul(stride, const(i))
+            def pointer(base, offset=0, kind=VECTOR):
+                return builder.inttoptr(builder.add(base, ir.Constant(INT64, offset)), kind.as_pointer())
 
-            def pointer(address, kind):
-                return b.inttoptr(address, kind.as_pointer())
+            def every_lane(scalar):
+                vector = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, ir.Constant(INT32, 0))
+                return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
 
-            def vector(address, j):
-                return pointer(b.add(address, const(j * LANES * SIZE)), VECTOR)
-
-            b.function.attributes.add("noinline")
-            columns = range(vectors)
-            each = [(i, j) for i in range(rows) for j in columns]
-            row_a = [times(row_stride, i) for i in range(rows)]
-            row_c = [b.add(c, times(ldc, i)) for i in range(rows)]
-            panel = [times(beside, p) for p in range((vectors + VECTORS - 1) // VECTORS)]
-            start = b.block
-            keep, head, body, end = (b.append_basic_block(name) for name in ("keep", "head", "body", "end"))
-            b.cbranch(b.icmp_signed("!=", accumulate, const(0)), keep, head)
-            b.position_at_end(keep)
-            old = {(i, j): b.load(vector(row_c[i], j), align=SIZE) for i, j in each}
-            b.branch(head)
-
-            b.position_at_end(head)
-            k, at_a, at_b = b.phi(INT64), b.phi(INT64), b.phi(INT64)
-            sums = {ij: b.phi(VECTOR) for ij in each}
-            for before in (start, keep):
-                k.add_incoming(K, before)
-                at_a.add_incoming(a, before)
-                at_b.add_incoming(packed, before)
-            for ij in each:
-                sums[ij].add_incoming(ir.Constant(VECTOR, [0.0] * LANES), start)
-                sums[ij].add_incoming(old[ij], keep)
-            b.cbranch(b.icmp_signed(">", k, const(0)), body, end)
-
-            b.position_at_end(body)
-            right = [b.load(vector(b.add(at_b, panel[j // VECTORS]), j % VECTORS), align=SIZE) for j in columns]
-            for i in range(rows):
-                scalar = b.load(pointer(b.add(at_a, row_a[i]), ELEMENT))
-                undefined = ir.Constant(VECTOR, ir.Undefined)
-                one = b.insert_element(undefined, scalar, ir.Constant(INT32, 0))
-                every = b.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
-                for j in columns:
-                    sums[i, j].add_incoming(b.call(fma, [every, right[j], sums[i, j]]), body)
-            k.add_incoming(b.sub(k, const(1)), body)
-            at_a.add_incoming(b.add(at_a, k_stride), body)
-            at_b.add_incoming(b.add(at_b, const(PANEL * SIZE)), body)
-            b.branch(head)
-
-            b.position_at_end(end)
+            start = builder.block
+            loop, step, end, add, put, done = [builder.append_basic_block() for _ in range(6)]
+            each = [(i, j) for i in range(rows) for j in range(vectors)]
+            row_c = [address(c, ldc, i) for i in range(rows)]
             for i, j in each:
-                b.store(sums[i, j], vector(row_c[i], j), align=SIZE)
+                last = pointer(row_c[i], (j + 1) * LANES * SIZE - SIZE, INT8)
+                builder.call(prefetch, [last, *for_writing_to_all_caches])
+            row_a = [address(ir.Constant(INT64, 0), row_stride, i) for i in range(rows)]
+            panels = [address(ir.Constant(INT64, 0), beside, p) for p in range((vectors + VECTORS - 1) // VECTORS)]
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            left, at_a, at_b = [builder.phi(INT64) for _ in range(3)]
+            sums = {ij: builder.phi(VECTOR) for ij in each}
+            for phi, value in zip((left, at_a, at_b), (K, a, b)):
+                phi.add_incoming(value, start)
+            for phi in sums.values():
+                phi.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), start)
+            builder.cbranch(builder.icmp_signed(">", left, ir.Constant(INT64, 0)), step, end)
+
+            builder.position_at_end(step)
+            right = []
+            for j in range(vectors):
+                panel = builder.add(at_b, panels[j // VECTORS])
+                right.append(builder.load(pointer(panel, j % VECTORS * LANES * SIZE), align=SIZE))
+            for i in range(rows):
+                value = every_lane(builder.load(pointer(builder.add(at_a, row_a[i]), kind=ELEMENT)))
+                for j in range(vectors):
+                    sums[i, j].add_incoming(builder.call(fused, [value, right[j], sums[i, j]]), step)
+            left.add_incoming(builder.sub(left, ir.Constant(INT64, 1)), step)
+            at_a.add_incoming(builder.add(at_a, k_stride), step)
+            at_b.add_incoming(builder.add(at_b, below), step)
+            builder.branch(loop)
+
+            builder.position_at_end(end)
+            builder.cbranch(builder.icmp_signed("!=", accumulate, ir.Constant(INT64, 0)), add, put)
+            for block in (add, put):
+                builder.position_at_end(block)
+                for i, j in each:
+                    to = pointer(row_c[i], j * LANES * SIZE)
+                    value = builder.fadd(builder.load(to, align=SIZE), sums[i, j]) if block is add else sums[i, j]
+                    builder.store(value, to, align=SIZE)
+                builder.branch(done)
+            builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 9), codegen
+        return types.void(*[types.intp] * 10), codegen
 
     return kernel
 
 
 @intrinsic
+def copy(typingctx, to, source):
+    """LANES elements."""
+
+    def codegen(context, builder, sig, args):
+        to, source = [builder.inttoptr(address, VECTOR.as_pointer()) for address in args]
+        builder.store(builder.load(source, align=SIZE), to, align=SIZE)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+@intrinsic
 def transpose(typingctx, to, to_stride, source, source_stride):
-    """LANES x LANES elements: column i of `source` becomes row i at `to`. Rows go by strides in bytes."""
+    """LANES x LANES elements: column i of `source` becomes row i at `to`. Strides from row to row, in bytes."""
 
-    def codegen(context, b, sig, args):
-        to, to_stride, source, source_stride = args
-
+    def codegen(context, builder, sig, args):
         def row(address, stride, i):
-            return b.inttoptr(b.add(address, b.mul(stride, ir.Constant(INT64, i))), VECTOR.as_pointer())
+            offset = builder.mul(stride, ir.Constant(INT64, i))
+            return builder.inttoptr(builder.add(address, offset), VECTOR.as_pointer())
 
-        rows = [b.load(row(source, source_stride, i), align=SIZE) for i in range(LANES)]
+        rows = [builder.load(row(*args[2:], i), align=SIZE) for i in range(LANES)]
         half = LANES // 2
-        first = [lane for i in range(half) for lane in (i, LANES + i)]
-        masks = [ir.Constant(ir.VectorType(INT32, LANES), [m + s for m in first]) for s in (0, half)]
-        for _ in range(half.bit_length()):  # a perfect shuffle of all elements halves the distance to their places
-            rows = [b.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
+        low = [lane for i in range(half) for lane in (i, LANES + i)]
+        masks = [ir.Constant(ir.VectorType(INT32, LANES), [lane + skip for lane in low]) for skip in (0, half)]
+        for _ in range(half.bit_length()):  # as cards are shuffled: after log2(LANES) times all are where they belong
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
         for i in range(LANES):
-            b.store(rows[i], row(to, to_stride, i), align=SIZE)
+            builder.store(rows[i], row(*args[:2], i), align=SIZE)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 4), codegen
-
 '''
 
-PRODUCT = """
-def product(a, row_stride, k_stride, M, packed, K, N, c, ldc, accumulate):
-    row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
-    beside = K * PANEL * SIZE
-    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
-    k = 0
-    for block in range(blocks):
-        depth = (K - k) // (blocks - block)
-        chunk = max(PANEL, BLOCK_B // (max(depth, 1) * PANEL) * PANEL)
-        for n in range(0, N, chunk):
-            columns(a + k * k_stride, row_stride, k_stride, M, packed + (n * K + k * PANEL) * SIZE, beside, depth,
-                    min(chunk, N - n), c + n * SIZE, ldc, accumulate)
-        accumulate = 1
-        k += depth
-
-
-@njit
-def columns(a, row_stride, k_stride, M, packed, beside, K, N, c, ldc, accumulate):
-    tiles = (M + ROWS - 1) // ROWS
-    while tiles > 0:
-        m = (M + tiles - 1) // tiles
-        wide = panels_of(m)
-        n = 0
-        while n < N:
-            while wide * PANEL > N - n and wide > 1:
-                wide //= 2
-            at = packed + n // PANEL * beside
-            if n + PANEL <= N:
-                tile(m, wide * VECTORS, a, row_stride, k_stride, at, beside, K, c + n * SIZE, ldc, accumulate)
-            else:
-                edge(m, a, row_stride, k_stride, at, beside, K, N - n, c + n * SIZE, ldc, accumulate)
-            n += wide * PANEL
-        a += m * row_stride
-        c += m * ldc
-        M -= m
-        tiles -= 1
-
-
-@njit
-def edge(m, a, row_stride, k_stride, packed, beside, K, N, c, ldc, accumulate):
-    buffer = stack({edge_bytes})
-    if accumulate:
-        for i in range(m):
-            for j in range(N):
-                store(buffer, i * PANEL + j, load(c + i * ldc, j, Float))
-    vectors = 1 if N <= LANES else VECTORS
-    tile(m, vectors, a, row_stride, k_stride, packed, beside, K, buffer, PANEL * SIZE, accumulate)
-    for i in range(m):
-        for j in range(N):
-            store(c + i * ldc, j, load(buffer, i * PANEL + j, Float))
-
-
+PACK = """
 def pack(b, k_stride, n_stride, K, N, packed):
+    pack_panels(b, k_stride, n_stride, K, N, packed)
+
+
+@njit
+def pack_panels(b, k_stride, n_stride, K, N, packed):
     for n in range(0, N, PANEL):
         pack_panel(b + n * n_stride * SIZE, k_stride, n_stride, K, min(PANEL, N - n), packed + n * K * SIZE)
 
 
 @njit
 def pack_panel(b, k_stride, n_stride, K, N, packed):
+    done = 0  # columns
     if n_stride == 1 and N == PANEL:
         for k in range(K):
-            for j in range(PANEL):
-                store(packed + k * PANEL * SIZE, j, load(b + k * k_stride * SIZE, j, Float))
-        return
-    n = 0
-    if k_stride == 1:
-        while n + LANES <= N:
-            for k in range(0, K - LANES + 1, LANES):
-                transpose(packed + (k * PANEL + n) * SIZE, PANEL * SIZE,
-                          b + (k + n * n_stride) * SIZE, n_stride * SIZE)
-            for k in range(K // LANES * LANES, K):
-                for j in range(n, n + LANES):
+            for j in range(0, PANEL, LANES):
+                copy(packed + (k * PANEL + j) * SIZE, b + (k * k_stride + j) * SIZE)
+        done = PANEL
+    elif k_stride == 1:
+        while done + LANES <= N:
+            rest = K // LANES * LANES
+            for k in range(0, rest, LANES):
+                to = packed + (k * PANEL + done) * SIZE
+                transpose(to, PANEL * SIZE, b + (k + done * n_stride) * SIZE, n_stride * SIZE)
+            for k in range(rest, K):
+                for j in range(done, done + LANES):
                     store(packed, k * PANEL + j, load(b, k + j * n_stride, Float))
-            n += LANES
-    for k in range(K):
-        for j in range(n, N):
-            store(packed, k * PANEL + j, load(b, k * k_stride + j * n_stride, Float))
-        for j in range(N, PANEL):
-            store(packed, k * PANEL + j, Float(0))
+            done += LANES
+    if done < PANEL:
+        for k in range(K):
+            for j in range(done, N):
+                store(packed, k * PANEL + j, load(b, k * k_stride + j * n_stride, Float))
+            for j in range(N, PANEL):
+                store(packed, k * PANEL + j, Float(0))
+"""
+
+PRODUCT = """
+@njit
+def product_of_blocks(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
+    # A's rows at multiples of a page fall on the same few lines of the cache: such a block of A is copied first.
+    along_rows = row_stride == SIZE
+    stride = k_stride if along_rows else row_stride
+    if stride % 4096 or N < 4 * PANEL or not (along_rows or k_stride == SIZE):
+        tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate)
+        return
+    buffer = stack({copied})
+    ld = (ROWS * 4 if along_rows else BLOCK_K + PANEL) * SIZE
+    row_to, k_to = (SIZE, ld) if along_rows else (ld, SIZE)
+    for first in range(0, M, ROWS * 4):
+        m = min(M - first, ROWS * 4)
+        outer, inner = (K, m) if along_rows else (m, K)
+        for i in range(outer):
+            copy_line(buffer + i * ld, a + first * row_stride + i * stride, inner)
+        tiles(buffer, row_to, k_to, m, b, below, beside, K, N, c + first * ldc, ldc, accumulate)
+
+
+@njit
+def copy_line(to, source, n):
+    whole = n // LANES * LANES
+    for i in range(0, whole, LANES):
+        copy(to + i * SIZE, source + i * SIZE)
+    for i in range(whole, n):
+        store(to, i, load(source, i, Float))
+
+
+@njit
+def tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
+    count = (M + ROWS - 1) // ROWS  # of nearly equal height: 16 rows are 8 and 8
+    for i in range(count):
+        m = (M + count - 1 - i) // count
+        panels = panels_beside(m)
+        n = 0
+        while n < N:
+            while panels > 1 and n + panels * PANEL > N:
+                panels //= 2
+            at = b + n // PANEL * beside
+            if n + PANEL <= N:
+                tile(m, panels * VECTORS, a, row_stride, k_stride, at, below, beside, K, c + n * SIZE, ldc, accumulate)
+            else:
+                edge(m, a, row_stride, k_stride, at, below, beside, K, N - n, c + n * SIZE, ldc, accumulate)
+            n += panels * PANEL
+        a += m * row_stride
+        c += m * ldc
+
+
+@njit
+def edge(m, a, row_stride, k_stride, b, below, beside, K, N, c, ldc, accumulate):
+    # Columns that fill no panel: nothing beside them is touched.
+    buffer = stack({tile})
+    if accumulate:
+        for i in range(m):
+            for j in range(N):
+                store(buffer, i * PANEL + j, load(c + i * ldc, j, Float))
+    vectors = 1 if N <= LANES else VECTORS
+    tile(m, vectors, a, row_stride, k_stride, b, below, beside, K, buffer, PANEL * SIZE, accumulate)
+    for i in range(m):
+        for j in range(N):
+            store(c + i * ldc, j, load(buffer, i * PANEL + j, Float))
+
+
+def product(a, row_stride, k_stride, M, packed, K, N, c, ldc, accumulate):
+    row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
+    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
+    chunk = BLOCK_B // max(1, min(K, BLOCK_K)) // PANEL * PANEL
+    for n in range(0, N, chunk):
+        k = 0
+        for block in range(blocks):
+            depth = (K - k) // (blocks - block)
+            product_of_blocks(
+                a + k * k_stride, row_stride, k_stride, M, packed + (n * K + k * PANEL) * SIZE, PANEL * SIZE,
+                K * PANEL * SIZE, depth, min(chunk, N - n), c + n * SIZE, ldc, accumulate or block,
+            )
+            k += depth
+
+
+def matmul(a, row_stride, k_stride, M, b, b_row_stride, n_stride, K, N, c, ldc, packed):
+    row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
+    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
+    chunk = BLOCK_B // max(1, min(K, BLOCK_K)) // PANEL * PANEL
+    for n in range(0, N, chunk):
+        k = 0
+        for block in range(blocks):
+            depth = (K - k) // (blocks - block)
+            width = min(chunk, N - n)
+            at_a, at_b, at_c = a + k * k_stride, b + (k * b_row_stride + n * n_stride) * SIZE, c + n * SIZE
+            if n_stride == 1 and M <= 2 * ROWS:  # B is used once or twice: it is read where it lies
+                whole = width // PANEL * PANEL
+                product_of_blocks(at_a, row_stride, k_stride, M, at_b, b_row_stride * SIZE, PANEL * SIZE, depth, whole,
+                                  at_c, ldc, block)
+                at_b, at_c, width = at_b + whole * SIZE, at_c + whole * SIZE, width - whole
+            pack_panels(at_b, b_row_stride, n_stride, depth, width, packed)
+            product_of_blocks(at_a, row_stride, k_stride, M, packed, PANEL * SIZE, depth * PANEL * SIZE, depth, width,
+                              at_c, ldc, block)
+            k += depth
 """
 
 
 @functools.cache
 def source(dtype: str, shape: Shape) -> str:
+    """Text of the kernels for a type and a CPU: its numbers, the tiles and the choice between them, what is above."""
     size = np.dtype(dtype).itemsize
-    lanes = shape.width // size
-    constants = f"""
-from numba import njit
-Float = np.{dtype}
-SIZE, LANES, VECTORS, ROWS = {size}, {lanes}, {shape.vectors}, {shape.rows}
-PANEL = LANES * VECTORS
-BLOCK_K, BLOCK_B = 384, 512 * 1024 // SIZE
-"""
-    wide = {m: shape.wide[m - 1] if m <= len(shape.wide) else 1 for m in range(1, shape.rows + 1)}
-    tiles = [(m, v) for m, p in wide.items() for v in [1, *[shape.vectors * q for q in (1, 2, 4) if q <= p]]]
-    lines = [f"tile_{m}_{v} = tile_kernel({m}, {v})" for m, v in tiles]
-    lines += ["@njit", "def panels_of(m):"]
-    lines += [f"    if m == {m}: return {p}" for m, p in wide.items() if p > 1]
-    lines += ["    return 1", "@njit", "def tile(m, v, a, row_stride, k_stride, packed, beside, K, c, ldc, accumulate):"]
-    for m, v in reversed(tiles):
-        lines += [f"    if m == {m} and v == {v}:", f"        tile_{m}_{v}(a, row_stride, k_stride, packed, beside, K, c, ldc, accumulate)", "        return"]
-    text = TILE.replace("{element}", "FloatType" if size == 4 else "DoubleType")
-    product = PRODUCT.replace("{edge_bytes}", str(shape.rows * shape.vectors * shape.width))
-    return "\n".join([loops.source_of("intrinsics"), constants, text, *lines, product])
+    width, vectors, rows, wide = shape
+    panels = {m: wide[m - 1] if m <= len(wide) else 1 for m in range(1, rows + 1)}
+    tiles = [(m, v) for m in panels for v in (1, *(vectors * p for p in (1, 2, 4) if p <= panels[m]))]
+    arguments = "a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate"
+    lines = [
+        "from numba import njit",
+        f"Float = np.{dtype}",
+        f"SIZE, LANES, VECTORS, ROWS = {size}, {width // size}, {vectors}, {rows}",
+        f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // size}, {BLOCK_K}, {BLOCK // size}",
+        TILE,
+        *[f"tile_{m}_{v} = tile_kernel({m}, {v})" for m, v in tiles],
+        "@njit",
+        f"def tile(m, vectors, {arguments}):",
+        "    which = 16 * m + vectors",
+    ]
+    for m, v in tiles:
+        lines += [f"    if which == {16 * m + v}:", f"        tile_{m}_{v}({arguments})", "        return"]
+    lines += ["@njit", "def panels_beside(m):"]
+    lines += [f"    if m == {m}:\n        return {p}" for m, p in panels.items() if p > 1]
+    lines += ["    return 1"]
+    copied = 4 * rows * (BLOCK_K + vectors * width // size) * size
+    product = PRODUCT.replace("{tile}", str(rows * vectors * width)).replace("{copied}", str(copied))
+    return "\n".join([loops.source_of("intrinsics"), *lines, PACK, product])
+
+
+def address(function: str, arguments: int, dtype, shape: Shape) -> int:
+    return build.address(source(np.dtype(dtype).name, shape), function, ", ".join(["intp"] * arguments))
 
 
 class Addresses(NamedTuple):
@@ -248,10 +340,13 @@ class Addresses(NamedTuple):
 
 @functools.cache
 def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
-    text = source(np.dtype(dtype).name, shape)
-    return Addresses(
-        build.address(text, "pack", ", ".join(["intp"] * 6)), build.address(text, "product", ", ".join(["intp"] * 10))
-    )
+    """C functions for generated kernels. They take int64: addresses and, in elements, strides.
+
+    pack(b, row_stride, column_stride, K, N, packed) fills `packed_size(K, N)` elements from B (K, N).
+    product(a, row_stride, column_stride, M, packed, K, N, c, ldc, accumulate) writes A @ B to C (M, N), whose columns
+    are contiguous, or adds it to C.
+    """
+    return Addresses(address("pack", 6, dtype, shape), address("product", 10, dtype, shape))
 
 
 def packed_size(K: int, N: int, dtype, shape: Shape = SHAPE) -> int:
@@ -261,7 +356,111 @@ def packed_size(K: int, N: int, dtype, shape: Shape = SHAPE) -> int:
 
 def packed_buffer(K: int, N: int, dtype, shape: Shape = SHAPE) -> np.ndarray:
     """Uninitialised room for a packed (K, N) matrix, aligned to a cache line."""
-    size = packed_size(K, N, dtype, shape)
-    memory = np.empty(size * np.dtype(dtype).itemsize + 63, np.uint8)
+    return _aligned(packed_size(K, N, dtype, shape), np.dtype(dtype))
+
+
+def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
+    memory = np.empty(size * dtype.itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + size * np.dtype(dtype).itemsize].view(dtype)
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+@functools.cache
+def _compiled(dtype: np.dtype):
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 12)(address("matmul", 12, dtype, SHAPE))
+
+
+_own = threading.local()  # a thread's room for packed blocks
+
+
+def _room() -> int:
+    if not hasattr(_own, "room"):
+        _own.room = _aligned(BLOCK, np.dtype(np.uint8))
+        _own.address = _own.room.ctypes.data
+    return _own.address
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a (M, K) @ b (K, N), both float32 or both float64, of any strides. Large products share the threads.
+
+    out: None or an array (M, N) of that type whose columns are contiguous; it is written and returned. For one number
+    of threads the result is the same bits each time.
+
+    Raises ValueError for shapes that do not match, TypeError for other types.
+    """
+    if not (a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]):
+        raise ValueError(f"matmul: got shapes {a.shape} and {b.shape}, wanted (M, K) and (K, N)")
+    if a.dtype != b.dtype or a.dtype not in DTYPES:
+        raise TypeError(f"matmul: got {a.dtype} and {b.dtype}, wanted float32 twice or float64 twice")
+    (M, K), N, size = a.shape, b.shape[1], a.itemsize
+    if out is None:
+        out = np.empty((M, N), a.dtype)
+    elif out.shape != (M, N) or out.dtype != a.dtype or (N > 1 and out.strides[1] != size):
+        raise ValueError(
+            f"matmul: got out {out.shape} {out.dtype} of strides {out.strides}, wanted {(M, N)} {a.dtype} "
+            "with contiguous columns"
+        )
+    elif np.may_share_memory(out, a) or np.may_share_memory(out, b):
+        out[...] = matmul(a, b)
+        return out
+    if loops.INTERPRETED or M == 1 or N == 1 or M * K * N <= SMALL:
+        return np.matmul(a, b, out=out)
+    a, b = [x if x.flags.aligned else x.copy() for x in (a, b)]
+    kernel = _compiled(a.dtype)
+    at_a, at_b, at_c = a.ctypes.data, b.ctypes.data, out.ctypes.data
+    strides = [stride // size for x in (a, b, out) for stride in x.strides]
+
+    def piece(rows, columns, terms, to=at_c, ld=strides[4]):
+        """One range of rows and columns of the result, summed over a range of terms."""
+        (m, m_end), (n, n_end), (k, k_end) = rows, columns, terms
+        kernel(
+            at_a + (m * strides[0] + k * strides[1]) * size, strides[0], strides[1], m_end - m,
+            at_b + (k * strides[2] + n * strides[3]) * size, strides[2], strides[3], k_end - k, n_end - n,
+            to + (m * ld + n) * size, ld, _room(),
+        )  # fmt: skip
+
+    axis, edges = division(M, K, N, threads.count)
+    whole = [(0, M), (0, N), (0, K)]
+    pieces = [whole[:axis] + [part] + whole[axis + 1 :] for part in pairwise(edges)]
+    if axis < 2:
+        share([functools.partial(piece, *p) for p in pieces])
+        return out
+    partial = [np.empty((M, N), a.dtype) for _ in pieces[1:]]
+    tasks = [functools.partial(piece, *p, x.ctypes.data, N) for p, x in zip(pieces[1:], partial)]
+    share([functools.partial(piece, *pieces[0]), *tasks])
+    for x in partial:
+        out += x
+    return out
+
+
+def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
+    """What `count` threads divide between them, 0 rows, 1 columns or 2 terms, and the edges of the pieces.
+
+    There are more pieces than threads where the product is large: a thread that another process keeps from its work
+    leaves more of them to the others. A piece of rows packs all of B, one of columns reads all of A.
+    """
+    if count == 1 or M * K * N < LARGE:
+        return 0, [0, M]
+    wide, high = N >= 128 * count, M >= 48 * count
+    if wide and (M <= 2 * N or not high):
+        axis, size, most = 1, N, N // 256
+    elif high:
+        axis, size, most = 0, M, M // 96
+    else:
+        axis, size, most = 2, K, count
+    pieces = max(count, min(4 * count, most, M * K * N // (4 * LARGE)))
+    edges = [size * i // pieces for i in range(pieces + 1)]
+    if axis == 1:
+        edges = [edge // 32 * 32 for edge in edges[:-1]] + [N]  # so that no piece but the last has half a panel
+    return axis, edges
+
+
+def share(tasks: list) -> None:
+    """Call every one of these functions; a thread that has done one takes the next."""
+    left = iter(tasks)
+
+    def work():
+        for task in left:
+            task()
+
+    threads.run([work] * min(len(tasks), threads.count))

@@ -147,7 +147,7 @@ class Cell:
             return f"mg.tanh({carry} + 0.3)"
         broadcast = self.pick(lambda a: broadcasts(a, self.values[carry], shape))
         if new is not None and d.boolean():
-            return d.choice([f"mg.tanh({new})", f"0.5 * {carry} + 0.5 * mg.sin({new})", new])
+            return d.choice([f"mg.tanh({new})", f"0.5 * {carry} + 0.5 * mg.sin({new})", f"0.3 * {new}"])
         if broadcast is not None and d.boolean():
             return f"0.6 * mg.tanh({carry} + {broadcast})"
         any_one = self.pick()

@@ -13,7 +13,7 @@ less where its operands are in the cache than it would cost to store its result 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import is_op, order_of, rewrite
+from minigrad.compile.passes.rewrite import ROWS, SMALL, is_op, order_of, rewrite
 from minigrad.compile.trace import Pick, Value
 
 WORTHWHILE = ("matmul", "conv2d", "conv_transpose2d", "embedding", "take")
@@ -27,6 +27,15 @@ def hoist(program, roots: list) -> list:
 
     became = rewrite(program, roots, rule)
     return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def is_small(v, invariant) -> bool:
+    """Whether a product costs no more in the loop, many rows with a weight that stays in the cache, than the memory
+    that its results for all steps would take."""
+    if not is_op(v, "matmul") or v.inputs[1] not in invariant:
+        return False
+    a, w = v.inputs
+    return w.ndim == 2 and w.size <= SMALL and a.size // a.shape[-1] >= ROWS
 
 
 def hoist_from(program, value: Value, inputs: tuple) -> Value:
@@ -64,7 +73,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
 
     became: dict = {}
     for v in () if loop.chunked else order:
-        if v in moving or v in invariant or not is_op(v, *WORTHWHILE):
+        if v in moving or v in invariant or not is_op(v, *WORTHWHILE) or is_small(v, invariant):
             continue
         stack = stack_of(v)
         if stack is not None and stack.shape == (loop.length, *v.shape):

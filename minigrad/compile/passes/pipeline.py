@@ -25,6 +25,7 @@ STEPS = [
     ("hoisted out of the loop", hoist.hoist),
     ("sunk below the loop", sink.sink),
     ("products merged", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
+    ("their weights joined outside of the loop", hoist.hoist),
     ("lowered to what kernels are made of", lower.lower),
     ("slices lifted", lift.lift),
     ("computed again in the backward", recompute.recompute),

@@ -8,6 +8,9 @@ from minigrad.compile.trace import Pick, Value
 from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Spec, table
 
+# Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
+SMALL, ROWS = 4096, 128
+
 
 def order_of(roots) -> list[Value]:
     """Values that the roots depend on, in order of creation, which is a topological one."""

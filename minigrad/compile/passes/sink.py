@@ -13,11 +13,11 @@ import math
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import merged, over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import apply, is_layout, is_op, order_of, rewrite, swapped
+from minigrad.compile.passes.rewrite import ROWS, SMALL, apply, is_layout, is_op, order_of, rewrite, swapped
 from minigrad.compile.trace import Pick, Program, Value
 from minigrad.ops.table import Spec, table
 
-PRODUCTS = ("matmul", "conv2d", "conv_transpose2d")
+PRODUCTS = ("matmul", "conv2d", "conv_transpose2d", "conv2d_weight", "untake")
 
 
 def sink(program, roots: list) -> list:
@@ -35,6 +35,16 @@ def sink(program, roots: list) -> list:
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 
+def is_small(v) -> bool:
+    """Whether a product is done in the loop for less than the memory that its operands for all steps would take."""
+    if not is_op(v, "matmul"):
+        return False
+    a, b = v.inputs
+    if b.op is None:  # a weight
+        return a.ndim == 2 == b.ndim and b.size <= SMALL and a.shape[0] >= ROWS
+    return a.ndim == 2 == b.ndim and v.size <= SMALL and b.shape[0] >= ROWS
+
+
 class _Sinking:
     def __init__(self, program, value: Value, inputs: tuple):
         self.program, self.value, self.loop = program, value, value.op
@@ -45,7 +55,7 @@ class _Sinking:
         self.free = [v for v in order_of([*loop.sums, *loop.ys]) if v not in needed]  # no carry depends on these
         self.heavy = set()
         for v in () if loop.chunked else self.free:
-            if is_op(v, *PRODUCTS) or any(x in self.heavy for x in v.inputs):
+            if (is_op(v, *PRODUCTS) and not is_small(v)) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
         self.sums, self.ys = [], []  # what the loop still gives
         self.stacks: dict = {}
@@ -112,6 +122,9 @@ class _Sinking:
             return lambda *given: apply(
                 program, "conv2d_weight", *[self.together(p(*given)) for p in plans], **v.params
             )
+        if is_op(v, "untake") and v.params["axis"] in (0, None):
+            plans = [self.stack_of(x) for x in v.inputs]
+            return lambda *given: apply(program, "untake", *[p(*given) for p in plans], **v.params)
         if is_op(v, "sum_to") and is_op(v.inputs[0], "concatenate") and v.ndim == 1:
             joined = v.inputs[0]
             if joined.params["axis"] % joined.ndim == joined.ndim - 1 and v.size == joined.shape[-1]:
