@@ -7,7 +7,7 @@ from minigrad.compile.native import Kernel
 from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.schedule import Unsupported
 from minigrad.compile.trace import Draw, Pick, Value, drawn
-from minigrad.kernels import gemm, loops
+from minigrad.kernels import loops, matmul
 from minigrad.ops.pointwise import Elementwise
 from minigrad.tape import RAW, thread
 
@@ -80,8 +80,8 @@ def call_of(value: Value):
 
 def product(a, b):
     if a.ndim == 2:
-        return gemm.product(a, b)
-    return gemm.product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        return matmul.matmul(a, b)
+    return matmul.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
 
 
 def loop_call(loop: Loop):

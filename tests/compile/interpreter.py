@@ -24,7 +24,6 @@ class Memory:
 
     def __init__(self):
         self.arrays: list = []  # (first address, end, what keeps it alive)
-        self.kernel: native.Kernel | None = None  # that runs
         self.written: list[set] = [set()]  # by the functions that run now, innermost last
 
     def address_of(self, array: np.ndarray) -> int:
@@ -118,9 +117,7 @@ def interpreted():
         entry = namespace[function]
 
         def run(p, n):
-            memory.kind, kernel = kind, memory.kernel
-            for at, count in ((p, len(kernel.buffers)), (n, 5 + len(kernel.numbers))):
-                memory.arrays.append((at, at + 8 * count, None))
+            memory.kind = kind
             with np.errstate(all="ignore"):
                 entry(p, n)
 
@@ -135,16 +132,17 @@ def interpreted():
         workspaces: dict = {}  # of each kernel: their arrays
 
         def run_watched(self, given):
-            outer = memory.kernel, memory.arrays
-            memory.kernel, memory.arrays = self, list(workspaces.setdefault(self, []))
+            outer, memory.arrays = memory.arrays, list(workspaces.setdefault(self, []))
             try:
                 return run(self, given)
             finally:
-                memory.kernel, memory.arrays = outer
+                memory.arrays = outer
 
         def make_watched(self, kernel, parts):
             known = len(memory.arrays)
             make(self, kernel, parts)
+            for array in (self.pointers, self.numbers):
+                memory.address_of(array)
             workspaces[kernel] += memory.arrays[known:]
 
         patch.setattr(emit.Emitter, "source", property(source))
@@ -158,13 +156,19 @@ def interpreted():
 
 @contextmanager
 def divided_batches():
-    """Within, a kernel that may divide its batch between threads divides it, however small it is."""
+    """Within, a kernel that may divide its batch, between threads or into blocks, divides it, however small it is."""
 
-    def parts(self):
-        return list(pairwise(sorted({0, self.batch // 2, self.batch})))
+    def halves(self, first=0, last=None):
+        last = self.batch if last is None else last
+        return list(pairwise(sorted({first, (first + last) // 2, last})))
+
+    def blocks(self, first, last):
+        private = any(b.private and b.kind in ("pair", "history", "y") for b in self.buffers)
+        return [(first, last)] if private else halves(self, first, last)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native.Kernel, "parts", parts)
+        patch.setattr(native.Kernel, "parts", halves)
+        patch.setattr(native.Kernel, "blocks", blocks)
         yield
 
 

@@ -3,7 +3,6 @@
 import gc
 import inspect
 import multiprocessing
-
 import threading
 import weakref
 from collections import namedtuple
