@@ -70,6 +70,8 @@ class custom_vjp:
         if bound.kwargs:
             raise TypeError(f"{self.name}: fwd takes arguments by position; {sorted(bound.kwargs)} are keyword-only")
         leaves, structure = tree.flatten(bound.args)
+        if tracing():  # what it closes over, too, by its place in the program
+            leaves = [Tensor(*thread.program.enter(x)) if isinstance(x, Tensor) else x for x in leaves]
         arrays, others = _part(leaves)
         nodes = [x._node if isinstance(x, Tensor) else None for x in leaves]
         recorded = recording() and any(nodes)

@@ -18,7 +18,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
-from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, tracing
+from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor, as_tensor
 
 
@@ -76,6 +76,8 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
     outside = recording()
     labels = labels or [f"argument {k}" for k in range(len(primals))]
     leaves, structure = differentiable_leaves(name, primals, labels)
+    if tracing():  # so that a variable stands for what the program knows
+        leaves = [Tensor(*thread.program.enter(x)) for x in leaves]
     with enable_grad():
         inputs = [variable(x._node if outside else None, x.shape, x.dtype) for x in leaves]
         result = f(*tree.unflatten(structure, [Tensor(x._data, node) for x, node in zip(leaves, inputs)]))

@@ -13,44 +13,43 @@ from minigrad.tape import RAW, thread
 
 
 class Sequence:
-    """Values in order, to be computed from arrays of the inputs.
+    """Values in order, to be computed from arrays of the inputs: as one Python function, a line a value.
 
-    inputs, outputs: values (an output may be a number that a cotangent turned out to be). The memory of a value is let
-    go after its last use.
+    The memory of a value is let go after its last use.
     """
 
     def __init__(self, inputs, outputs, order=None):
         self.inputs, self.outputs = list(inputs), list(outputs)
         given = set(self.inputs)
-        order = [v for v in order_of(self.outputs) if v not in given] if order is None else order
-        slot = {v: k for k, v in enumerate([*self.inputs, *order])}
-        last = {x: v for v in order for x in v.inputs if isinstance(x, Value)}
+        self.order = [v for v in order_of(self.outputs) if v not in given] if order is None else order
+        names = {v: f"v{k}" for k, v in enumerate([*self.inputs, *self.order])}
+        last = {x: v for v in self.order for x in v.inputs if isinstance(x, Value)}
         kept = set(self.outputs)
         ends: dict = {}
         for x, v in last.items():
             if x not in kept:
-                ends.setdefault(v, []).append(slot[x])
-        self.calls = []
-        for v in order:
-            where = [slot[x] if isinstance(x, Value) else -1 for x in v.inputs]
-            constants = [None if isinstance(x, Value) else x for x in v.inputs]
-            self.calls.append((call_of(v), where, constants, slot[v], ends.get(v, [])))
-        self.slots = [slot[v] for v in self.outputs]
-        self.count = len(slot)
-        self.order = order
+                ends.setdefault(v, []).append(names[x])
+        self.functions: dict = {}
+        lines = [f"def run({', '.join(names[v] for v in self.inputs)}):", "    pass"]
+        for v in self.order:
+            name = names[v]
+            self.functions[f"of_{name}"] = call_of(v)
+            arguments = ", ".join([names[x] if isinstance(x, Value) else repr(x) for x in v.inputs])
+            lines.append(f"    {name} = of_{name}({arguments})")
+            if v in ends:
+                lines.append(f"    del {', '.join(ends[v])}")
+        lines.append(f"    return [{', '.join(names[v] for v in self.outputs)}]")
+        self.text = "\n".join(lines)
+        self.functions |= {"inf": np.inf, "nan": np.nan}
+        exec(self.text, self.functions)
 
     def __call__(self, arrays: list) -> list:
-        known = [*arrays, *[None] * (self.count - len(arrays))]
         caller, thread.mode = thread.mode, RAW
         try:
             with np.errstate(all="ignore"):
-                for function, where, constants, to, ends in self.calls:
-                    known[to] = function(*[known[k] if k >= 0 else c for k, c in zip(where, constants)])
-                    for k in ends:
-                        known[k] = None
+                return self.functions["run"](*arrays)
         finally:
             thread.mode = caller
-        return [known[k] for k in self.slots]
 
 
 def call_of(value: Value):
@@ -79,6 +78,8 @@ def call_of(value: Value):
 
 
 def product(a, b):
+    if b.shape[0] == 1:
+        return a * b
     if a.ndim == 2:
         return matmul.matmul(a, b)
     return matmul.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])

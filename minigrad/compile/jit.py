@@ -4,7 +4,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from minigrad.compile.execute import Sequence
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
-from minigrad.compile.trace import Pick, Program, Value
+from minigrad.compile.trace import Pick, Program, Value, generators_of
 from minigrad.custom import checkpoint
 from minigrad.nn.module import Module
 from minigrad.ops.table import on_tape
-from minigrad.tape import RAW, TRACED, Leaf, enable_grad, pull_back, recording, thread, tracing
+from minigrad.tape import RAW, TRACED, Leaf, clock, enable_grad, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor, as_tensor
 
 
@@ -212,6 +212,8 @@ class Compiled:
         self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
+        items = [value.params["item"] for value in program.effects]
+        self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
         count = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.arrange(inputs, roots[:count], roots[count:], cotangents)
@@ -240,7 +242,7 @@ class Compiled:
             if len(attributes) != len(values):
                 return False
             for now, then in zip(attributes.values(), values):
-                if now is not then:
+                if now is not then and (type(now) not in (int, float, str) or type(then) is not type(now) or now != then):
                     return False
         for value, tensor, had in self.captured:
             data = tensor._data
@@ -250,13 +252,14 @@ class Compiled:
 
     def call(self, tensors):
         arrays = [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
+        states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
         outs, residuals = results[: self.count], results[self.count :]
         made: list = [Tensor(x) for x in outs]
         if self.wanted and recording():
             parents = [x._node for x in tensors] + [t._node for _, t, _ in self.captured]
             chosen = on_tape(
-                Call(self, tensors), [parents[k] for k in self.wanted], {}, (tuple(residuals),),
+                Call(self, tensors, states), [parents[k] for k in self.wanted], {}, (tuple(residuals),),
                 [outs[k] for k in self.differentiable],
             )  # fmt: skip
             for k, x in zip(self.differentiable, chosen):
@@ -270,8 +273,8 @@ class Compiled:
 class Call:
     """The op, on the tape, of one call of a jitted function."""
 
-    def __init__(self, compiled: Compiled, tensors):
-        self.compiled = compiled
+    def __init__(self, compiled: Compiled, tensors, states):
+        self.compiled, self.states = compiled, states
         self.given = [(x._data, x._node) for x in tensors]
         self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
 
@@ -288,16 +291,36 @@ class Call:
         tensors = iter([Tensor(data, n) for data, n in self.given])
         leaves = [next(tensors) if is_tensor else x for is_tensor, x in zip(compiled.is_tensor, compiled.leaves)]
         args, kwargs = tree.unflatten(compiled.structure_in, leaves)
-        with enable_grad(), disable_jit():
-            outs = [x for x in tree.flatten(checkpoint(compiled.f)(*args, **kwargs))[0] if isinstance(x, Tensor)]
-            picks = [outs[k]._node for k in compiled.differentiable]
-            again = picks[0].inputs[0]
-            given: list = [None] * len(again.shape)
-            for pick, one in zip(picks, g):
-                given[pick.params] = one
-            pulled = again.op.pull(again, given)
+        start, again, given = next(clock), None, []
         found: dict = {}
-        for n, c in zip(again.inputs, pulled):
+
+        def add(n, c):
             if n is not None and c is not None:
                 found[n] = c if n not in found else found[n] + c
+
+        with enable_grad(), disable_jit(), self.drawing_as_before():
+            outs = [x for x in tree.flatten(checkpoint(compiled.f)(*args, **kwargs))[0] if isinstance(x, Tensor)]
+            for k, one in zip(compiled.differentiable, g):
+                result = outs[k]._node
+                if result.seq < start:  # f returns what it closes over
+                    add(result, one)
+                elif again is None:
+                    (again,) = result.inputs
+                    given = [None] * len(again.shape)
+                if result.seq > start:
+                    given[result.params] = one
+            for n, c in zip(again.inputs, again.op.pull(again, given)) if again else ():
+                add(n, c)
         return [found.get(n) for n in node.inputs]
+
+    @contextmanager
+    def drawing_as_before(self):
+        """Within, generators have the states that they had before the call."""
+        now = [(generator, generator.bit_generator.state) for generator, _ in self.states]
+        try:
+            for generator, state in self.states:
+                generator.bit_generator.state = state
+            yield
+        finally:
+            for generator, state in now:
+                generator.bit_generator.state = state

@@ -46,6 +46,8 @@ class Workspace:
 
     def __init__(self, kernel: "Kernel", parts):
         self.arrays: dict[Buffer, np.ndarray] = {}
+        self.strides: dict[int, tuple] = {}  # of the inputs, when their numbers were filled in
+        self.alive: list = []
         self.pointers = np.zeros((len(parts), len(kernel.buffers)), np.int64)
         blocks = [(k, *block) for k, part in enumerate(parts) for block in kernel.blocks(*part)]
         self.numbers = np.zeros((len(blocks), FIXED + len(kernel.numbers)), np.int64)
@@ -148,15 +150,21 @@ class Kernel:
         """Fill in where inputs and results lie; the arrays of the results."""
         T, pointers = self.loop.length, space.pointers
         results: dict = {}
-        alive = space.arrays["inputs"] = []  # copies of inputs live as long as the call
+        alive = space.alive = []  # copies of inputs live as long as the call
         for k, b, step, row in self.inputs:
-            array = usable(given[b.index], b.per_step)
-            alive.append(array)
+            array = given[b.index]
+            if array.strides != space.strides.get(k):
+                array = usable(array, b.per_step)
+                alive.append(array)
+                if array is given[b.index]:
+                    space.strides[k] = array.strides
+                else:
+                    space.strides.pop(k, None)
+                if step is not None:
+                    space.numbers[:, step] = array.strides[0]
+                if row is not None:
+                    space.numbers[:, row] = array.strides[1 if b.per_step else 0]
             pointers[:, k] = address_of(array)
-            if step is not None:
-                space.numbers[:, step] = array.strides[0]
-            if row is not None:
-                space.numbers[:, row] = array.strides[1 if b.per_step else 0]
         for k, b in enumerate(self.buffers):
             kind = b.kind
             if kind == "y" or kind == "history":

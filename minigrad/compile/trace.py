@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minigrad.ops.neural import draw
 from minigrad.ops.table import Spec, table
 from minigrad.tape import Leaf, Node, call_site, thread
 from minigrad.tensor import Tensor
@@ -154,10 +155,15 @@ def drawn_shapes(item) -> list[tuple]:
     return [(steps, *shape) for inner in items for shape in drawn_shapes(inner)]
 
 
+def generators_of(item) -> list:
+    """Generators that an item draws from."""
+    return [item[1]] if item[0] == "draw" else [g for inner in item[3] for g in generators_of(inner)]
+
+
 def drawn(item) -> list[np.ndarray]:
     """Carry out the draws of an item: ("draw", generator, shape) or ("loop", steps, reverse, items)."""
     if item[0] == "draw":
-        return [item[1].random(item[2], dtype=np.float32)]
+        return [draw(item[1], item[2])]
     _, steps, reverse, items = item
     stacks = [np.empty(shape, np.float32) for shape in drawn_shapes(item)]
     for t in reversed(range(steps)) if reverse else range(steps):

@@ -3,13 +3,12 @@
 Both are sums over k of A[r, k] B[k, pixel], a tile of which one microkernel keeps in registers: A's numbers are spread
 over all lanes, B's come a vector at a time. For y, A is the weight, packed so that the numbers of a tile lie in the
 order in which they are read, and B the padded image as it lies: what kernel element (a, b) sees of a row of pixels is
-a row of pixels, so nothing is unfolded. For the weight's gradient, A is the padded image and B the cotangent, channels
-last: k runs over the pixels.
+a row of pixels, so nothing is unfolded. For the weight's gradient, A is the image and B the cotangent, channels last: k
+runs over the pixels.
 """
 
 import ctypes
 import functools
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -140,6 +139,7 @@ move, move_half = mover(LANES), mover(LANES // 2)
 HELPERS = """
 @njit
 def copy(to, source, n):
+    # The last vector overlaps the one before.
     if n >= LANES:
         for i in range(0, n - LANES, LANES):
             move(to + i * SIZE, source + i * SIZE)
@@ -153,9 +153,10 @@ def copy(to, source, n):
 
 
 @njit
-def pad(x, I, H, W, top, left, to, rows, columns):
+def pad(x, I, H, W, top, left, to, rows, columns, seen):
+    # Into zeros: image rows `columns` apart, of which the kernel sees `seen`, those of the next row among them.
     first, start = max(0, top), max(0, left)
-    count = min(columns, left + W) - start
+    count = min(seen, left + W) - start
     for i in range(I):
         for p in range(first, min(rows, top + H)):
             copy(to + ((i * rows + p) * columns + start) * SIZE, x + ((i * H + p - top) * W + start - left) * SIZE,
@@ -188,28 +189,31 @@ def pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed):
 def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y, y_stride, workspace):
     if samples <= 0 or O <= 0 or OH <= 0 or OW <= 0:
         return
-    rows, columns = OH + kh - 1, OW + kw - 1
+    rows, seen = OH + kh - 1, OW + kw - 1
+    columns = max(min(left + W, seen), seen - max(0, left), OW)  # the zeros after a row are those before the next
     for a in range(kh):
         for b in range(kw):
             store(workspace, a * kw + b, (a * columns + b) * SIZE)
     image = workspace + (kh * kw * 8 + 63) // 64 * 64
+    # Vectors lie in rows of the image; or, where that wastes lanes, anywhere in one line that all rows make up.
     line = (OH - 1) * columns + OW
     in_line = (line + LANES - 1) // LANES
     in_rows = (OW + LANES - 1) // LANES * OH
     terms = I * kh * kw
-    flat = OW < LANES or kw == 1 or in_line * (terms + 8) < in_rows * terms
-    scattered = flat and (kw > 1 or line < LANES)
-    size = I * rows * columns
-    buffer = image + (size + LANES) * SIZE
-    padded = not (top == 0 and left == 0 and rows == H and columns == W and (line >= LANES or not flat))
+    flat = OW < LANES or columns == OW or 8 * in_line < 7 * in_rows
+    scattered = flat and (columns > OW or line < LANES)
+    size = I * rows * columns + LANES + kw
+    buffer = image + size * SIZE
+    padded = not (top == 0 and left == 0 and rows == H and seen == W and (line >= LANES or not flat))
     if padded:
-        clear(image, size + LANES)
+        clear(image, size)
     for n in range(samples):
         source = x + n * x_stride * SIZE
         if padded:
-            pad(source, I, H, W, top, left, image, rows, columns)
+            pad(source, I, H, W, top, left, image, rows, columns, seen)
             source = image
         to, weight, left_over = y + n * y_stride * SIZE, packed, O
+        end = to + O * OH * OW * SIZE
         tiles = (O + ROWS - 1) // ROWS
         while tiles > 0:
             m = (left_over + tiles - 1) // tiles
@@ -218,7 +222,11 @@ def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y,
                 tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, room, buffer, room)
                 for r in range(m):
                     for p in range(OH):
-                        copy(to + (r * OH + p) * OW * SIZE, buffer + (r * room + p * columns) * SIZE, OW)
+                        at = to + (r * OH + p) * OW * SIZE
+                        if OW < LANES and at + LANES * SIZE <= end:  # what is too much is overwritten later
+                            move(at, buffer + (r * room + p * columns) * SIZE)
+                        else:
+                            copy(at, buffer + (r * room + p * columns) * SIZE, OW)
             elif flat:
                 tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, line, to, line)
             else:
@@ -238,52 +246,74 @@ def tiles_of(m, x, I, rows, columns, top, H, packed, table, kh, kw, lines, lengt
         # kernel rows that see a row of the image: zeros above and below need no sums
         first, last = max(0, top - p), min(kh, top + H - p)
         end = max(p + 1, min(lines, top + H - kh + 1)) if first == 0 else p + 1
-        v, total = 0, (end - p) * each
-        while v < total:
-            vectors = vectors_of(m, total - v)
+        q, total = 0, (end - p) * each
+        while total > 0:
+            vectors = vectors_of(m, total)
             for j in range(vectors):
-                row = p + (v + j) // each
-                q = min((v + j) % each * LANES, length - LANES)
-                store(places, j, x + (row * columns + q) * SIZE)
-                store(places, vectors + j, y + (row * length + q) * SIZE)
+                at = min(q, length - LANES)
+                store(places, j, x + (p * columns + at) * SIZE)
+                store(places, vectors + j, y + (p * length + at) * SIZE)
+                q += LANES
+                if q >= length:
+                    p, q = p + 1, 0
             tile(m, vectors, packed + first * kw * m * SIZE, SIZE, m * SIZE, (kh - last + first) * kw * m * SIZE,
                  I if last > first else 0, table + first * kw * 8, (last - first) * kw, places,
                  rows * columns * SIZE, y_stride * SIZE, 0)
-            v += vectors
-        p = end
+            total -= vectors
 
 
 def weight(x, samples, I, H, W, x_stride, g, O, OH, OW, g_stride, kh, kw, top, left, sums, workspace, pack_panels):
-    places = stack(64)
     for q in range(OW):
         store(workspace, q, q * PANEL * SIZE)
-    panels = workspace + (OW * 8 + 63) // 64 * 64
+    image = workspace + (OW * 8 + 63) // 64 * 64
+    rows, columns = OH + kh - 1, OW + kw - 1
+    few = I < kw  # then a tile's rows are not channels but kernel columns: in a padded image all see OW columns
+    size = I * rows * columns if few else 0
+    clear(image, size)
+    panels = image + (size * SIZE + 63) // 64 * 64
+    plane = kh * kw * LANES * SIZE
     for n in range(samples):
+        source = x + n * x_stride * SIZE
         call(pack_panels, g + n * g_stride * SIZE, 1, OH * OW, OH * OW, O, panels)
-        v, total = 0, (O + LANES - 1) // LANES
-        while v < total:
-            i, tiles, vectors = 0, (I + ROWS - 1) // ROWS, 1
-            while tiles > 0:
-                m = (I - i + tiles - 1) // tiles
-                vectors = min(total - v, 2)
-                for a in range(kh):
-                    p = max(0, top - a)
-                    count = min(OH, H + top - a) - p
+        if few:
+            pad(source, I, H, W, top, left, image, rows, columns, columns)
+        for v in range(0, (O + LANES - 1) // LANES, 2):
+            vectors = min(2, (O + LANES - 1) // LANES - v)
+            for a in range(kh):
+                to = sums + v * I * plane + a * kw * LANES * SIZE
+                if few:
+                    for i in range(I):
+                        at = image + (i * rows + a) * columns * SIZE
+                        pixels(kw, at, SIZE, columns, panels, OH, OW, v, vectors, 0, OH, 0, OW, workspace,
+                               to + i * plane, I * plane, LANES * SIZE, n)
+                else:
+                    p, bottom = max(0, top - a), min(OH, H + top - a)
                     for b in range(kw):
-                        q = max(0, left - b)
-                        across = min(OW, W + left - b) - q
-                        for j in range(vectors):
-                            panel, lane = (v + j) * LANES // PANEL, (v + j) * LANES % PANEL
-                            store(places, j, panels + ((panel * OH * OW + p * OW + q) * PANEL + lane) * SIZE)
-                            to = (((v + j) * I + i) * kh + a) * kw + b
-                            store(places, vectors + j, sums + to * LANES * SIZE)
-                        tile(m, vectors, x + ((i * H + p + a - top) * W + q + b - left) * SIZE, H * W * SIZE, SIZE,
-                             (W - across) * SIZE, count if across > 0 else 0, workspace, across, places,
-                             OW * PANEL * SIZE, kh * kw * LANES * SIZE, n)
-                i += m
-                tiles -= 1
-            v += vectors
-        x += x_stride * SIZE
+                        q, right = max(0, left - b), min(OW, W + left - b)
+                        at = source + ((p + a - top) * W + q + b - left) * SIZE
+                        pixels(I, at, H * W * SIZE, W, panels, OH, OW, v, vectors, p, bottom, q, right, workspace,
+                               to + b * LANES * SIZE, I * plane, plane, n)
+
+
+@njit
+def pixels(left_over, at, row_stride, columns, panels, OH, OW, v, vectors, top, bottom, left, right, table, to, beside,
+           ldc, accumulate):
+    places = stack(64)
+    across = right - left
+    count = bottom - top if across > 0 else 0
+    tiles = (left_over + ROWS - 1) // ROWS
+    while tiles > 0:
+        m = (left_over + tiles - 1) // tiles
+        for j in range(vectors):
+            panel, lane = (v + j) * LANES // PANEL, (v + j) * LANES % PANEL
+            store(places, j, panels + (((panel * OH + top) * OW + left) * PANEL + lane) * SIZE)
+            store(places, vectors + j, to + j * beside)
+        tile(m, vectors, at, row_stride, SIZE, (columns - across) * SIZE, count, table, across, places,
+             OW * PANEL * SIZE, ldc, accumulate)
+        at += m * row_stride
+        to += m * ldc
+        left_over -= m
+        tiles -= 1
 
 
 def unpack(sums, O, terms, w):
@@ -321,60 +351,66 @@ class Addresses(NamedTuple):
     unpack: int
 
 
-ARGUMENTS = {"pack": 10, "conv": 17, "weight": 18, "unpack": 4}
+ARGUMENTS = Addresses(pack=10, conv=17, weight=18, unpack=4)
 
 
 @functools.cache
 def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
-    """The C functions of a dtype; all arguments are 64-bit integers, pointers as byte addresses, strides in elements.
+    """C functions, for generated kernels too. They take int64: addresses, sizes, and strides in elements.
 
-    pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed) orders a weight for `conv`.
+    pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed): a weight as `conv` reads it.
     conv(x, samples, I, H, W, x_sample_stride, packed, O, kh, kw, top, left, OH, OW, y, y_sample_stride, workspace):
     y[n, o, p, q] = sum of x[n, i, p + a - top, q + b - left] w[o, i, a, b], zeros outside of x; a sample is contiguous.
     weight(x, samples, I, H, W, x_sample_stride, g, O, OH, OW, g_sample_stride, kh, kw, top, left, sums, workspace,
-    matmul's pack): the cotangent of w for g of y, 16 (say) output channels beside each other, which `unpack(sums, O,
-    I kh kw, w)` puts in their places.
+    matmul's pack): the gradient with respect to w, of which g is y's cotangent, LANES output channels side by side;
+    unpack(sums, O, I kh kw, w) puts them in their places.
     """
     text = source(np.dtype(dtype).name, shape)
-    return Addresses(*[build.address(text, name, ", ".join(["intp"] * count)) for name, count in ARGUMENTS.items()])
+    types = [", ".join(["intp"] * count) for count in ARGUMENTS]
+    return Addresses(*[build.address(text, name, kinds) for name, kinds in zip(Addresses._fields, types)])
 
 
 @functools.cache
-def _functions(dtype: np.dtype, shape: Shape):
-    integers = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in ARGUMENTS.values()]
-    return Addresses(*[function(address) for function, address in zip(integers, addresses(dtype, shape))])
-
-
-def packed_buffer(O: int, I: int, kh: int, kw: int, dtype) -> np.ndarray:
-    """Uninitialised room for a packed weight, aligned to a cache line."""
-    return aligned(O * I * kh * kw, dtype)
+def _compiled(dtype: np.dtype, shape: Shape) -> Addresses:
+    prototypes = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in ARGUMENTS]
+    return Addresses(*[prototype(address) for prototype, address in zip(prototypes, addresses(dtype, shape))])
 
 
 def aligned(size: int, dtype) -> np.ndarray:
+    """Uninitialised, on a cache line."""
     nbytes = size * np.dtype(dtype).itemsize
-    memory = np.empty(nbytes + 63, np.uint8)
+    memory = np.empty(nbytes + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + nbytes].view(dtype)
 
 
+def packed_buffer(O: int, I: int, kh: int, kw: int, dtype) -> np.ndarray:
+    """Uninitialised room for a packed weight."""
+    return aligned(O * I * kh * kw, dtype)
+
+
 def _table_size(entries: int, dtype) -> int:
-    return (entries * 8 + 63) // 64 * 64 // np.dtype(dtype).itemsize
+    return -(-entries * 8 // 64) * 64 // np.dtype(dtype).itemsize
 
 
 def workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, dtype, shape: Shape = SHAPE) -> int:
-    """Elements of workspace that `conv` needs: a table of offsets, a padded image, a tile's rows of a flat image."""
+    """Elements of workspace that `conv` needs: a table of offsets, a padded image, a tile's rows of y."""
     lanes = shape.width // np.dtype(dtype).itemsize
     rows, columns = OH + kh - 1, OW + kw - 1
-    return _table_size(kh * kw, dtype) + I * rows * columns + lanes + shape.rows * max(OH * columns, lanes)
+    image = I * rows * columns + lanes + kw
+    return _table_size(kh * kw, dtype) + image + shape.rows * max(OH * columns, lanes) + lanes
 
+
+# Multiplications from which a second thread pays: waking one costs some 100 us.
+LARGE = 1 << 24
 
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
 def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
-    """Cross-correlation of x (N, I, H, W) with weight (O, I, kh, kw), of one dtype.
+    """Cross-correlation of x (N, I, H, W) with weight (O, I, kh, kw), of one dtype, float32 or float64.
 
-    padding: zeros ((above, below), (left, right)); a negative number takes as many rows or columns away.
+    padding: zeros ((above, below), (left, right)); a negative number takes rows or columns away.
     """
     n, I, H, W = x.shape
     O, _, kh, kw = weight.shape
@@ -382,37 +418,36 @@ def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHA
     OH, OW = H + top + below - kh + 1, W + left + right - kw + 1
     x = np.ascontiguousarray(x)
     y = np.empty((n, O, OH, OW), x.dtype)
-    kernels = _functions(x.dtype, shape)
+    kernels = _compiled(x.dtype, shape)
 
-    def packed(w):
-        result = packed_buffer(*w.shape, x.dtype)
-        kernels.pack(w.ctypes.data, *_strides(w), *w.shape, result.ctypes.data)
-        return result
+    def pack(w):
+        packed = packed_buffer(*w.shape, x.dtype)
+        kernels.pack(w.ctypes.data, *[stride // w.itemsize for stride in w.strides], *w.shape, packed.ctypes.data)
+        return packed
 
-    def part(x, y, w):
-        def task():
-            panels = packed(w) if w.ndim == 4 else w
-            outs = y.shape[1]
-            workspace = aligned(workspace_size(I, H, W, kh, kw, top, left, OH, OW, outs, x.dtype, shape), x.dtype)
-            kernels.conv(
-                x.ctypes.data, len(x), I, H, W, I * H * W, panels.ctypes.data, outs, kh, kw, top, left, OH, OW,
-                y.ctypes.data, O * OH * OW, workspace.ctypes.data,
-            )  # fmt: skip
+    def convolve(x, packed, y):
+        channels = y.shape[1]
+        workspace = aligned(workspace_size(I, H, W, kh, kw, top, left, OH, OW, channels, x.dtype, shape), x.dtype)
+        kernels.conv(
+            x.ctypes.data, len(x), I, H, W, I * H * W, packed.ctypes.data, channels, kh, kw, top, left, OH, OW,
+            y.ctypes.data, O * OH * OW, workspace.ctypes.data,
+        )  # fmt: skip
 
-        return task
-
-    if not threaded(y.size * I * kh * kw):
-        part(x, y, weight)()
-    elif n < threads.count or weight.size > x.size:  # each thread packs its own weights, and pads all images
-        threads.run([part(x, y[:, k:m], weight[k:m]) for k, m in pairwise(_edges(O))])
+    # More pieces than threads: one that another process keeps from its work leaves more of it to the others.
+    if threads.count == 1 or y.size * I * kh * kw < LARGE:
+        convolve(x, pack(weight), y)
+    elif n < threads.count or weight.size > x.size:  # each piece packs its own weights, and pads all images
+        pieces = _pieces(O, 2 * threads.count)
+        matmul.share([lambda k=k, m=m: convolve(x, pack(weight[k:m]), y[:, k:m]) for k, m in pieces])
     else:
-        panels = packed(weight)
-        threads.run([part(x[k:m], y[k:m], panels) for k, m in pairwise(_edges(n))])
+        packed = pack(weight)
+        pieces = _pieces(n, 4 * threads.count)
+        matmul.share([lambda k=k, m=m: convolve(x[k:m], packed, y[k:m]) for k, m in pieces])
     return y
 
 
 def conv_transpose2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
-    """The transpose of conv2d: what y, here called x, gives back to x. weight: (x's channels, channels out, kh, kw)."""
+    """The transpose of conv2d: to x (N, O, OH, OW) and weight (O, I, kh, kw) the (N, I, H, W) that gives such an x."""
     kernel = weight.shape[2:]
     padding = tuple([(k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, padding)])
     return conv2d(x, weight[:, :, ::-1, ::-1].swapaxes(0, 1), padding, shape)
@@ -428,24 +463,21 @@ def conv2d_weight(
     x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
     lanes = shape.width // x.itemsize
     terms = I * kh * kw
-    kernels = _functions(x.dtype, shape)
+    kernels = _compiled(x.dtype, shape)
     pack_panels = matmul.addresses(x.dtype, shape).pack
-    edges = _edges(n) if n > 1 and threaded(g.size * terms) else [0, n]
-    partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in edges[1:]]
+    image = I * (OH + kh - 1) * (OW + kw - 1) + 64 // x.itemsize if kw > I else 0
+    room = _table_size(OW, x.dtype) + image + matmul.packed_size(OH * OW, O, x.dtype, shape)
 
-    def part(x, g, sums):
-        def task():
-            room = _table_size(OW, x.dtype) + matmul.packed_size(OH * OW, O, x.dtype, shape)
-            workspace = aligned(room, x.dtype)
-            kernels.weight(
-                x.ctypes.data, len(x), I, H, W, I * H * W, g.ctypes.data, O, OH, OW, O * OH * OW, kh, kw,
-                padding[0][0], padding[1][0], sums.ctypes.data, workspace.ctypes.data, pack_panels,
-            )  # fmt: skip
+    def gradient(x, g, sums):
+        workspace = aligned(room, x.dtype)
+        kernels.weight(
+            x.ctypes.data, len(x), I, H, W, I * H * W, g.ctypes.data, O, OH, OW, O * OH * OW, kh, kw,
+            padding[0][0], padding[1][0], sums.ctypes.data, workspace.ctypes.data, pack_panels,
+        )  # fmt: skip
 
-        return task
-
-    tasks = [part(x[k:m], g[k:m], sums) for (k, m), sums in zip(pairwise(edges), partial)]
-    threads.run(tasks) if len(tasks) > 1 else tasks[0]()
+    pieces = _pieces(n, threads.count if g.size * terms >= LARGE else 1)
+    partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in pieces]
+    threads.run([lambda k=k, m=m, sums=sums: gradient(x[k:m], g[k:m], sums) for (k, m), sums in zip(pieces, partial)])
     for sums in partial[1:]:
         partial[0] += sums
     result = np.empty((O, I, kh, kw), x.dtype)
@@ -453,18 +485,6 @@ def conv2d_weight(
     return result
 
 
-# Multiplications from which a second thread pays: waking one costs some 100 us.
-LARGE = 1 << 24
-
-
-def threaded(multiplications: int) -> bool:
-    return threads.count > 1 and multiplications >= LARGE
-
-
-def _edges(n: int) -> list[int]:
-    count = min(n, threads.count)
-    return [n * k // count for k in range(count + 1)]
-
-
-def _strides(a: np.ndarray) -> list[int]:
-    return [stride // a.itemsize for stride in a.strides]
+def _pieces(n: int, most: int) -> list[tuple[int, int]]:
+    count = min(n, most)
+    return [(n * k // count, n * (k + 1) // count) for k in range(count)]

@@ -10,10 +10,13 @@ and each of the three ops below is its derivative with respect to one of them: `
 How they are computed: the input is unfolded along its width, channels and kernel columns first, rows before samples:
 (channels, kw, rows, N, columns). Then what kernel row i sees is a slice of the rows, which is one matrix as it lies in
 memory, (channels kw, rows N columns): kh large products, and kh times less copying than the usual unfolding takes.
+With stride 1, dilation 1 and one group, kernels/conv.py computes them directly.
 """
 
 import numpy as np
 
+from minigrad.kernels import conv as kernels
+from minigrad.kernels import loops
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import is_integer, reshape
@@ -82,6 +85,12 @@ def _channels_first(y: np.ndarray, groups: int) -> np.ndarray:
     """(N, groups * channels, rows, columns) as matrices (groups, channels, rows N columns)."""
     n, channels, rows, columns = y.shape
     return y.transpose(1, 2, 0, 3).reshape(groups, channels // groups, rows * n * columns)
+
+
+def _direct(stride, dilation, groups, *arrays: np.ndarray) -> bool:
+    """Whether kernels/conv.py takes these."""
+    simple = stride == dilation == (1, 1) and groups == 1 and all(a.size for a in arrays)
+    return simple and arrays[0].dtype == arrays[1].dtype and not loops.INTERPRETED
 
 
 def require_float(*specs: Spec) -> None:
@@ -161,6 +170,8 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
     n, out, rows, columns = _conv2d_shape(x, weight, bias, stride, padding, dilation, groups)
     kernel = weight.shape[2:]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    if _direct(stride, dilation, groups, x, weight):
+        return _plus(kernels.conv2d(x, weight, padding), bias)
     unfolded = _unfold(x, kernel[1], columns, stride, padding, dilation, groups)
     inner = weight.shape[1] * kernel[1]
     y = None
@@ -170,7 +181,10 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
             _rows(unfolded, i, rows, stride[0], dilation[0]).reshape(groups, inner, rows * n * columns),
         )
         y = product if y is None else np.add(y, product, out=y)
-    y = np.ascontiguousarray(y.reshape(out, rows, n, columns).transpose(2, 0, 1, 3))
+    return _plus(np.ascontiguousarray(y.reshape(out, rows, n, columns).transpose(2, 0, 1, 3)), bias)
+
+
+def _plus(y: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     return y if bias is None else np.add(y, bias.reshape(-1, 1, 1), out=y)
 
 
@@ -255,6 +269,8 @@ def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     _, channels, rows, columns = x.shape
     kernel = weight.shape[2:]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    if _direct(stride, dilation, groups, x, weight):
+        return _plus(kernels.conv_transpose2d(x, weight, padding), bias)
     height = max(padding[0][0] + size[0], (rows - 1) * stride[0] + dilation[0] * (kernel[0] - 1) + 1)
     unfolded = np.zeros((groups, out // groups, kernel[1], height, n, columns), x.dtype)
     g = _channels_first(x, groups)
@@ -262,10 +278,7 @@ def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
         w = weight[:, :, i].reshape(groups, channels // groups, out // groups * kernel[1])
         seen = _rows(unfolded, i, rows, stride[0], dilation[0])
         seen += np.matmul(w.swapaxes(1, 2), g).reshape(seen.shape)
-    y = _fold(unfolded, tuple(size), stride, padding, dilation)
-    if bias is not None:
-        y += bias.reshape(-1, 1, 1)
-    return y
+    return _plus(_fold(unfolded, tuple(size), stride, padding, dilation), bias)
 
 
 def _conv2d_weight_shape(x: Spec, g: Spec, kernel, stride, padding, dilation, groups) -> tuple[int, ...]:
@@ -300,6 +313,8 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
     shape = _conv2d_weight_shape(x, g, kernel, stride, padding, dilation, groups)
     out, channels = shape[0] // groups, shape[1]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    if _direct(stride, dilation, groups, x, g):
+        return kernels.conv2d_weight(x, g, kernel, padding)
     unfolded = _unfold(x, kernel[1], g.shape[3], stride, padding, dilation, groups)
     g_matrices = _channels_first(g, groups)
     result = np.empty((groups, out, channels, *kernel), x.dtype)
