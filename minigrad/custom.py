@@ -10,7 +10,19 @@ import numpy as np
 from minigrad import tape, tree
 from minigrad.ops.table import Spec
 from minigrad.tape import (
-    ON, RAW, Leaf, Node, Pick, call_site, clock, enable_grad, no_grad, pull_back, recording, thread, tracing,
+    ON,
+    RAW,
+    Leaf,
+    Node,
+    Pick,
+    call_site,
+    clock,
+    enable_grad,
+    no_grad,
+    pull_back,
+    recording,
+    thread,
+    tracing,
 )  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.transforms import fitting, recorded_since, variable

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import ContextDecorator
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class _Mode(threading.local):
     """
 
     mode = ON
-    program = None
+    program: Any = None
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
 
 
@@ -124,8 +125,8 @@ def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
 def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
     """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
 
-    Cotangents are arrays; if `differentiable` (or traced), tensors, and the way back is itself recorded. Unless the graph is kept,
-    each node lets go of its arrays and its inputs as soon as it has been visited.
+    Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded (while tracing they are
+    tensors in any case). Unless the graph is kept, each node lets go of its arrays and its inputs as soon as it has been visited.
     """
     order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
     useful = None
@@ -331,6 +332,7 @@ class _Engine(dict):
 
 
 _engine = _Engine()
+of_the_engine = _engine.__getitem__
 
 
 def call_site():

@@ -29,8 +29,8 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_node")
     __hash__ = object.__hash__
 
-    def __init__(self, data: np.ndarray, node=None):
-        self._data = data
+    def __init__(self, data, node=None):
+        self._data: Any = data  # an array; while tracing, a node of the program
         self._node = node
 
     shape = property(lambda self: self._data.shape)

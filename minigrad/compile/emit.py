@@ -5,8 +5,6 @@ Sizes and strides come as numbers at run time, so that one text, compiled once, 
 
 import ast
 
-import numpy as np
-
 from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
@@ -87,7 +85,9 @@ class Emitter:
         lines.append("    for step in range(steps):")
         lines.append(f"        t = {'steps - 1 - step' if reverse else 'step'}")
         lines += [f"        {line}" for line in [*step, *body, *after]]
-        number = '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
+        number = (
+            '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
+        )
         return "\n\n".join([number, *self.functions, "\n".join(lines)])
 
     @property
@@ -125,7 +125,6 @@ class Emitter:
     def fused(self, task: Fused) -> str:
         local: dict[Value, str] = {}
         addresses: dict[str, str] = {}
-        operands: dict = {}  # (value or view) -> (address name, view)
         inside = set(task.values)
         reads: list = []
 
@@ -170,7 +169,7 @@ class Emitter:
         if alone and task.adds:  # a sum along the innermost axis, in a register
             at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
             head = lines[at_head][: len(lines[at_head]) - len(lines[at_head].lstrip())]
-            for k, (source, at, view, _) in enumerate(stores):
+            for k, (source, *_) in enumerate(stores):
                 lines.insert(at_head, f"{head}s{k} = Float(0)")
                 lines.append(f"{nest.indent}s{k} += {source}")
             for k, (_, at, view, verb) in enumerate(stores):
@@ -192,7 +191,7 @@ class Emitter:
         if isinstance(task.b, Buffer):
             K, N = task.b.shape
             a, to = flat_rows(a), flat_rows(to)
-            row, column = (a.strides if len(a.shape) == 2 else (0, a.strides[0]))
+            row, column = a.strides if len(a.shape) == 2 else (0, a.strides[0])
             ldc = to.strides[0] if len(to.shape) == 2 else 0
             stride = self.elements
             start_a, start_c, count = self.base(a), self.base(to), "1"
@@ -232,7 +231,8 @@ class Emitter:
         start_b = f"{self.base(b)} + first * {self.bytes(b.strides[0], b.dtype)}"
         start_a = f"{self.base(a)} + first * {self.bytes(a.strides[1], a.dtype)}"
         return [
-            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, last - first, {size}, {task.room.name})",
+            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, last - first, {size}, "
+            f"{task.room.name})",
             f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {self.number(a.shape[0])}, "
             f"{task.room.name}, last - first, {size}, {self.base(to)}, {stride(to.strides[0])}, 1)",
         ]
@@ -291,7 +291,9 @@ class Emitter:
         shape = [x.shape[k] for k in kept]
         keeps = len(task.to.shape) == len(x.shape)
         to = task.to.like(
-            task.to.offset, shape, [task.to.strides[k] for k in kept] if keeps else task.to.strides[-len(kept) :] if kept else []
+            task.to.offset,
+            shape,
+            [task.to.strides[k] for k in kept] if keeps else task.to.strides[-len(kept) :] if kept else [],
         )
         outer = x.like(x.offset, shape, [x.strides[k] for k in kept])
         nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True)
@@ -385,7 +387,11 @@ class Nest:
         self.shape, self.rows = shape, rows
         joined: list[list[int]] = []
         for axis in axes:
-            if joined and not (rows and joined[-1] == [0]) and all(self.joins(v, joined[-1][-1], axis[0]) for v in views):
+            if (
+                joined
+                and not (rows and joined[-1] == [0])
+                and all(self.joins(v, joined[-1][-1], axis[0]) for v in views)
+            ):
                 joined[-1].append(axis[0])
             else:
                 joined.append(list(axis))
@@ -452,4 +458,10 @@ class Nest:
 
 
 def element(view: View) -> str:
-    return "Float" if view.dtype.kind == "f" else f"np.{view.dtype.name}_" if view.dtype == bool else f"np.{view.dtype.name}"
+    return (
+        "Float"
+        if view.dtype.kind == "f"
+        else f"np.{view.dtype.name}_"
+        if view.dtype == bool
+        else f"np.{view.dtype.name}"
+    )

@@ -27,9 +27,11 @@ class Stage:
 
 @dataclass
 class LoopReport:
-    """One loop: its kernel's source (None if its steps run one by one, and then why), its tasks in a line each, floating
-    point operations and bytes read and written a step, bytes a step that are kept for the backward, and how its batch
-    is divided."""
+    """One loop.
+
+    source: of its kernel; None if its steps run one by one, and then why_not. tasks: a line each. flops, bytes: of a
+    step, read and written. saved: bytes a step that are kept for the backward. divided: whether threads share the batch.
+    """
 
     direction: str
     steps: int
@@ -131,12 +133,16 @@ def show(roots, names: dict | None = None, indent: str = "  ") -> str:
             lines.append(f"{indent}{name(v)} = input {spec(v)}")
         elif isinstance(v.op, Loop):
             loop = v.op
-            lines.append(f"{indent}{name(v)} = loop{' from last to first' if loop.reverse else ''}, {loop.length} steps")
+            lines.append(
+                f"{indent}{name(v)} = loop{' from last to first' if loop.reverse else ''}, {loop.length} steps"
+            )
             outside = dict(zip(loop.inputs, v.inputs))
             for kind, part in (("constant", loop.consts), ("carry", loop.carries), ("each step", loop.streams)):
                 lines += [f"{indent}  {kind} {name(x)} {spec(x)} from {name(outside[x])}" for x in part]
             lines += [
-                line for line in show(loop.outputs, names, indent + "    ").split("\n") if " = input " not in line and line
+                line
+                for line in show(loop.outputs, names, indent + "    ").split("\n")
+                if " = input " not in line and line
             ]
             for kind, part in (("next", loop.carry_outs), ("sum", loop.sums), ("give", loop.ys)):
                 if part:
@@ -187,9 +193,13 @@ def flops_of(order) -> float:
             total += v.op.length * each
         elif is_op(v, "matmul"):
             total += 2.0 * v.size * v.inputs[0].shape[-1]
-        elif v.op not in (None, Pick) and v.dtype is not None and is_op(v, "conv2d", "conv_transpose2d", "conv2d_weight"):
+        elif (
+            v.op not in (None, Pick) and v.dtype is not None and is_op(v, "conv2d", "conv_transpose2d", "conv2d_weight")
+        ):
             w = max((x for x in (*v.inputs, v) if isinstance(x, Value) and x.ndim == 4), key=lambda x: -x.size)
-            pixels = max(x.size // x.shape[1] for x in (*v.inputs, v) if isinstance(x, Value) and x is not w and x.ndim == 4)
+            pixels = max(
+                x.size // x.shape[1] for x in (*v.inputs, v) if isinstance(x, Value) and x is not w and x.ndim == 4
+            )
             total += 2.0 * w.size * pixels
     return total
 
@@ -203,7 +213,9 @@ def explain(name: str, compiled, stages) -> Explanation:
     loops = []
     for v in [*forward.order, *backward.order]:
         if isinstance(v.op, Loop):
-            own = [r for r in kept if r.op is Pick and r.inputs[0] is v and len(r.shape) > 0 and r.shape[0] == v.op.length]
+            own = [
+                r for r in kept if r.op is Pick and r.inputs[0] is v and len(r.shape) > 0 and r.shape[0] == v.op.length
+            ]
             loops.append(report(v, sum(r.size * r.dtype.itemsize for r in own) // max(1, v.op.length)))
     flops = flops_of([*forward.order, *backward.order])
     saved = sum(r.size * r.dtype.itemsize for r in kept)

@@ -1,25 +1,27 @@
 """`jit`: a function traced once for each kind of arguments, then run as compiled programs."""
 
+import contextlib
 import functools
-import inspect
 import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator, contextmanager
-from typing import Any
 
 import numpy as np
 
 from minigrad import tree
 from minigrad.compile.execute import Sequence
 from minigrad.compile.explain import Explanation, explain, stage
+from minigrad.compile.guards import Guards
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value, generators_of
 from minigrad.custom import checkpoint
-from minigrad.nn.module import Module
 from minigrad.ops.table import on_tape
 from minigrad.tape import RAW, TRACED, Leaf, clock, enable_grad, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor, as_tensor
+
+
+KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
 
 
 class _Switch(threading.local):
@@ -29,7 +31,7 @@ class _Switch(threading.local):
 switch = _Switch()
 
 
-class disable_jit(ContextDecorator):
+class disable_jit(contextlib.ContextDecorator):
     """Run jitted functions as ordinary ones in this thread, to debug them: `with mg.disable_jit():`, or a decorator."""
 
     def __enter__(self):
@@ -64,7 +66,6 @@ class jit:
             raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
         self.f = f
         functools.update_wrapper(self, f, updated=())
-        self.modules = list(modules_in(f))
         self.known: dict = {}
         self.checkpoint = checkpoint
         self.traces = 0
@@ -108,10 +109,10 @@ class jit:
                 break
         else:
             self.traces += 1
-            compiled = Compiled(self.f, structure, leaves, needs, self.modules, self.checkpoint)
+            compiled = Compiled(self.f, structure, leaves, needs, self.checkpoint)
             found.append(compiled)
+            del found[:-KEPT]
         return compiled.call(tensors)
-
 
     def explain(self, *args, **kwargs) -> Explanation:
         """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
@@ -121,39 +122,10 @@ class jit:
         leaves, structure = tree.flatten((args, kwargs))
         stages: list = []
         compiled = Compiled(
-            self.f, structure, leaves, recording(), self.modules, self.checkpoint,
+            self.f, structure, leaves, recording(), self.checkpoint,
             lambda name, roots: stages.append(stage(name, roots)),
         )  # fmt: skip
         return explain(getattr(self.f, "__name__", type(self.f).__name__), compiled, stages)
-
-
-def modules_in(f, depth: int = 3):
-    """Modules that a function may read: itself, what it is bound to, closes over or finds among the globals."""
-    if isinstance(f, Module):
-        yield from f.modules()
-    elif isinstance(f, functools.partial):
-        for x in (f.func, *f.args, *f.keywords.values()):
-            yield from modules_in(x, depth)
-    elif inspect.ismethod(f):
-        yield from modules_in(f.__self__, depth)
-        yield from modules_in(f.__func__, depth)
-    elif inspect.isfunction(f) and depth:
-        code = f.__code__
-        cells = []
-        for cell in f.__closure__ or ():
-            try:
-                cells.append(cell.cell_contents)
-            except ValueError:  # not assigned yet
-                pass
-        named = [f.__globals__[name] for name in code.co_names if name in f.__globals__]
-        for x in (*cells, *named, *(f.__defaults__ or ())):
-            if isinstance(x, (Module, functools.partial)) or inspect.isfunction(x) or inspect.ismethod(x):
-                if not getattr(x, "__module__", "").startswith("minigrad.ops"):
-                    yield from modules_in(x, depth - 1)
-            elif isinstance(x, (list, tuple)):
-                for y in x:
-                    if isinstance(y, Module):
-                        yield from y.modules()
 
 
 class Compiled:
@@ -162,12 +134,11 @@ class Compiled:
     forward: from arrays of the inputs to results and residuals. backward: from residuals and cotangents to gradients.
     """
 
-    def __init__(self, f, structure, leaves, needs: bool, modules, every=None, log=None):
+    def __init__(self, f, structure, leaves, needs: bool, every=None, log=None):
         self.f, self.structure_in = f, structure
         self.leaves = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
         self.is_tensor = [isinstance(x, (Tensor, np.ndarray)) for x in leaves]
-        seen = dict.fromkeys([*modules, *[m for x in leaves if isinstance(x, Module) for m in x.modules()]])
-        self.guards = [(vars(m), tuple(vars(m).values())) for m in seen]
+        self.guards = Guards(f, leaves)
         program = self.program = Program()
         program.every = every if needs else None
         inputs, variables, given = [], [], []
@@ -187,9 +158,7 @@ class Compiled:
         try:
             outs, self.structure = tree.flatten(f(*args, **kwargs))
             self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in outs]
-            tensors = [
-                Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs
-            ]
+            tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs]
             made = [x for x in tensors if x is not None]
             self.captured = [(value, tensor, leaf is not None) for [(value, leaf, tensor)] in program.captured.values()]
             if needs:
@@ -204,9 +173,7 @@ class Compiled:
                     wanted={v for v in variables if v is not None},
                     keep=True,
                 )
-                gradients = [
-                    program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables
-                ]
+                gradients = [program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables]
         finally:
             thread.mode, thread.program = outer
         self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
@@ -224,7 +191,9 @@ class Compiled:
         given = [*inputs, *[v for v, *_ in self.captured], *[v for v, _ in self.constants]]
         early = set(order_of([*outputs, *program.effects])) | set(given)
         late = [v for v in order_of(gradients) if v not in early and v not in cotangents]
-        moved = [v for v in late if v.op is Pick and v.inputs[0] in early]  # results of a loop that backward alone needs
+        moved = [
+            v for v in late if v.op is Pick and v.inputs[0] in early
+        ]  # results of a loop that backward alone needs
         early.update(moved)
         late = [v for v in late if v not in early]
         needed = dict.fromkeys(
@@ -238,12 +207,8 @@ class Compiled:
 
     def holds(self) -> bool:
         """Whether what the function read besides its arguments is as it was when it was traced."""
-        for attributes, values in self.guards:
-            if len(attributes) != len(values):
-                return False
-            for now, then in zip(attributes.values(), values):
-                if now is not then and (type(now) not in (int, float, str) or type(then) is not type(now) or now != then):
-                    return False
+        if not self.guards.hold():
+            return False
         for value, tensor, had in self.captured:
             data = tensor._data
             if data.shape != value.shape or data.dtype != value.dtype or (tensor._node is not None) != had:
@@ -251,7 +216,9 @@ class Compiled:
         return True
 
     def call(self, tensors):
-        arrays = [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
+        arrays = (
+            [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
+        )
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
         outs, residuals = results[: self.count], results[self.count :]
@@ -281,7 +248,9 @@ class Call:
     def pull(self, node, g, useful=None):
         compiled = self.compiled
         if thread.mode is RAW:
-            cotangents = [np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)]
+            cotangents = [
+                np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)
+            ]
             return compiled.backward([*node.saved[0], *cotangents])
         return self.pull_uncompiled(node, g)
 

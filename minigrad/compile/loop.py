@@ -1,6 +1,7 @@
 """A traced `scan`: one value of the program whose op holds the program of a step; and its vjp, which is another one."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Body(Program):
         key = (id(x._data), x._node)
         if key not in self.captured:
             forward = self.forward
-            if forward is not None and self.again(x):
+            if self.again(x):
                 self.captured[key] = (self.copied(x._data), None, x)
             elif forward is not None and isinstance(x._data, Value) and x._data.program is forward.loop.body:
                 self.captured[key] = (*self.placed(*forward.kept(x)), x)
@@ -48,7 +49,13 @@ class Body(Program):
     def again(self, x: Tensor) -> bool:
         """Whether a value of the forward loop is computed again here, rather than kept for each step."""
         value = x._data
-        if not isinstance(value, Value) or value.program is not self.forward.loop.body or value.op is None:
+        forward = self.forward
+        if (
+            forward is None
+            or not isinstance(value, Value)
+            or value.op is None
+            or value.program is not forward.loop.body
+        ):
             return False
         cheap = is_layout(value) or is_op(value, "concatenate") or is_shifted(value)
         return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
@@ -93,6 +100,7 @@ class Loop:
         self.consts, self.carries, self.streams = list(consts), list(carries), list(streams)
         self.carry_outs, self.sums, self.ys = list(carry_outs), list(sums), list(ys)
         self.chunked = False
+        self.kernel: Any = None  # when it has been compiled; or why there is none
 
     def copy(self) -> "Loop":
         made = Loop(self.body, self.length, self.reverse, *self.lists)
@@ -125,7 +133,7 @@ class LoopCall:
         self.loop, self.value = loop, value
         self.leaves = leaves  # of the body's consts, carries and streams
         self.roots = list(roots)  # tape nodes of the body's carry_outs, sums and ys
-        self.node: Node | None = None
+        self.node: Any = None  # on the tape
         self.stacks: dict = {}
 
     def kept(self, x: Tensor) -> tuple[Tensor, bool]:
@@ -189,7 +197,10 @@ class LoopCall:
         outer, thread.program = thread.program, body
         try:
             pulled = pull_back(roots, cotangents, wanted=wanted, keep=True, differentiable=thread.mode is TRACED)
-            found = [None if leaf is None or leaf not in pulled else Tensor(*body.enter(pulled[leaf])) for leaf in self.leaves]
+            found = [
+                None if leaf is None or leaf not in pulled else Tensor(*body.enter(pulled[leaf]))
+                for leaf in self.leaves
+            ]
             carried = []
             for k, (value, _, _) in zip(places, inits):
                 c = found[nc + k]
@@ -199,7 +210,9 @@ class LoopCall:
         after = nc + len(loop.carries)
         ys = [(k, c) for k, c in enumerate(found) if k >= after and c is not None]
         sums = [(k, c) for k, c in enumerate(found[:nc]) if c is not None]
-        made = finish(body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys], loop.chunked)
+        made = finish(
+            body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys], loop.chunked
+        )
         result: list = [None] * len(node.inputs)
         for k, c in zip(places, made):
             result[nc + k] = c
@@ -225,7 +238,9 @@ def finish(body: Body, length, reverse, inits, carried, sums, ys, chunked=False)
         return [Tensor(r) for r in results]
     if not results:
         return []
-    call = LoopCall(loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], [x._node for x in (*carried, *sums, *ys)])
+    call = LoopCall(
+        loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], [x._node for x in (*carried, *sums, *ys)]
+    )
     tensors = on_tape(call, parents, {}, (), results)
     call.node = next((t._node.inputs[0] for t in tensors if t._node is not None), None)
     return [Tensor(t._data) if root is None else t for t, root in zip(tensors, call.roots)]
@@ -243,15 +258,15 @@ def scan(f: Callable, init, xs, length, reverse):
     def chunk(carry, x):
         return thread.program.recomputed(plain_scan, (f, carry, x, every, reverse), {})
 
-    def part(start, stop, shape):
-        return tree.map(lambda x: reshape(as_tensor(x)[start:stop], (*shape, *as_tensor(x).shape[1:])), xs)
+    def part(ends, *shape):
+        return tree.map(lambda x: reshape(as_tensor(x)[slice(*ends)], (*shape, *as_tensor(x).shape[1:])), xs)
 
     first = (split, length) if reverse else (0, split)
-    carry, ys = plain_scan(chunk, init, part(*first, (chunks, every)), chunks, reverse, chunked=True)
+    carry, ys = plain_scan(chunk, init, part(first, chunks, every), chunks, reverse, chunked=True)
     ys = tree.map(lambda y: reshape(y, (whole, *y.shape[2:])), ys)
     if whole < length:
         rest = (0, split) if reverse else (split, length)
-        carry, more = plain_scan(f, carry, part(*rest, (length - whole,)), length - whole, reverse)
+        carry, more = plain_scan(f, carry, part(rest, length - whole), length - whole, reverse)
         ys = tree.map(lambda y, m: concatenate([m, y] if reverse else [y, m]), ys, more)
     return carry, ys
 
@@ -271,7 +286,9 @@ def plain_scan(f: Callable, init, xs, length, reverse, chunked=False):
     outer, thread.program = thread.program, body
     try:
         carry, y = take_step(
-            f, tree.unflatten(carry_structure, [Tensor(v, leaf) for v, leaf, _ in inits]), tree.unflatten(xs_structure, x)
+            f,
+            tree.unflatten(carry_structure, [Tensor(v, leaf) for v, leaf, _ in inits]),
+            tree.unflatten(xs_structure, x),
         )
         carried = unchanged(f, 0, "the carry", carry_structure, carries, carry)
         ys, y_structure = tree.flatten(y)

@@ -54,13 +54,13 @@ class Workspace:
         for row, (_, first, last) in zip(self.numbers, blocks):
             row[:FIXED] = kernel.loop.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
         for k, n in enumerate(kernel.numbers):
-            self.numbers[:, FIXED + k] = 0 if isinstance(n, str) else n
+            self.numbers[:, FIXED + k] = n if isinstance(n, int) else 0
         for b in kernel.buffers:
             if b.kind == "packed":
-                self.arrays[b] = matmul.packed_buffer(*b.shape, b.dtype)
+                self.arrays[b] = matmul.packed_buffer(b.shape[0], b.shape[1], b.dtype)
             elif b.kind == "filters":
-                O, I, *window = b.shape
-                self.arrays[b] = conv.packed_buffer(O, I, *window, b.dtype)
+                O, I, kh, kw = b.shape
+                self.arrays[b] = conv.packed_buffer(O, I, kh, kw, b.dtype)
             elif b.kind in ("scratch", "sum", "pair"):
                 slots = (2,) if b.kind == "pair" else ()
                 self.arrays[b] = aligned((len(parts) if b.private else 1, *slots, *b.shape), b.dtype)
@@ -101,7 +101,7 @@ class Kernel:
             if b.kind in ("y", "history", "pair")
         }
         names = list(self.emitter.numbers)
-        self.numbers = [steps.get(n, n) for n in self.emitter.numbers.values()]
+        self.numbers = [steps.get(n, n) if isinstance(n, str) else n for n in self.emitter.numbers.values()]
         self.inputs = [
             (k, b, FIXED + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
              FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
@@ -119,6 +119,7 @@ class Kernel:
         """A thread's rows in blocks that each run all steps, so small that what a step touches stays in the cache."""
         rows = max(16, int(CACHE / (self.touched + 1)) // 8 * 8)
         shared = any(b.private and b.kind in ("pair", "history", "y") for b in self.buffers)
+        shared = shared or any(how == "first" for _, how in self.schedule.results)
         weights = sum(math.prod(b.shape) * b.dtype.itemsize for b in self.buffers if b.kind in ("packed", "filters"))
         if last - first < 2 * rows or shared or weights > CACHE:
             return [(first, last)]
@@ -185,9 +186,7 @@ class Kernel:
             elif kind == "packed":
                 w = given[b.index]
                 item = w.itemsize
-                self.pack(
-                    address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k])
-                )
+                self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k]))
             elif kind == "filters":
                 self.pack_weight(given[b.index[0]], b.index[1] == "conv_transpose2d", int(pointers[0, k]))
         return results
@@ -244,7 +243,7 @@ def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
         expected.append(n)
         n *= size
     strides = tuple(reversed(expected))
-    one_axis = array.ndim <= lead and not per_step or array.ndim < lead
+    one_axis = (array.ndim <= lead and not per_step) or array.ndim < lead
     fits = array.strides[lead:] == strides or array.size == 0
     if array.ndim == lead:  # the last axis is that of rows, or of a vector
         fits = array.strides[-1] == array.itemsize or array.shape[-1] == 1
@@ -259,9 +258,8 @@ def flops_of(task) -> float:
         n = math.prod(task.value.shape)
         return 2.0 * n * task.a.shape[-1]
     if isinstance(task, Convolution):
-        I, _, _, O, kh, kw, *_ = task.geometry
+        I, _, _, _, kh, kw, *_ = task.geometry
         return 2.0 * math.prod(task.value.shape) * I * kh * kw
     if hasattr(task, "values"):
         return float(math.prod(task.shape) * max(1, len(task.values)))
     return float(math.prod(task.x.shape))
-

@@ -278,7 +278,8 @@ class Schedule:
         elif name == "getitem":
             index = params["index"] if isinstance(params["index"], tuple) else (params["index"],)
             ok = bool(index) and (
-                index[0] == slice(None) or (index[0] is Ellipsis and len([i for i in index[1:] if i is not None]) < x.ndim)
+                index[0] == slice(None)
+                or (index[0] is Ellipsis and len([i for i in index[1:] if i is not None]) < x.ndim)
             )
         else:
             ok = False
@@ -336,9 +337,8 @@ class Schedule:
             self.results[n + j] = (b, "all")
         self.copies = []
         for v, view in self.targets:
-            if v.op is None or v in self.homes or is_view(v) or self.kinds[v] == COLUMNS:
-                self.copies.append((v, view))
-            elif self.rows and self.kinds[v] == WHOLE and not view.buffer.private:
+            of_all = self.rows and self.kinds[v] == WHOLE and not view.buffer.private
+            if v.op is None or v in self.homes or is_view(v) or self.kinds[v] == COLUMNS or of_all:
                 self.copies.append((v, view))
             else:
                 self.homes[v] = view
@@ -383,11 +383,13 @@ class Schedule:
             order[a], order[b] = order[b], order[a]
             return x.like(x.offset, v.shape, [x.strides[k] for k in order])
         if name == "transpose":
-            order = range(n)[::-1] if params["axes"] is None else axes_of(params["axes"], n)
+            order = list(range(n)[::-1] if params["axes"] is None else axes_of(params["axes"], n))
             return x.like(x.offset, v.shape, [x.strides[k] for k in order])
         if name == "broadcast_to":
             lead = v.ndim - n
-            strides = [0] * lead + [0 if s == 1 and t != 1 else k for s, t, k in zip(x.shape, v.shape[lead:], x.strides)]
+            strides = [0] * lead + [
+                0 if s == 1 and t != 1 else k for s, t, k in zip(x.shape, v.shape[lead:], x.strides)
+            ]
             return x.like(x.offset, v.shape, strides)
         if name == "reshape":
             return self.reshaped(x, v)
@@ -421,7 +423,7 @@ class Schedule:
         index = v.params["index"] if isinstance(v.params["index"], tuple) else (v.params["index"],)
         named = len([p for p in index if p is not None and p is not Ellipsis])
         if Ellipsis in [p for p in index if p is Ellipsis or p is None or isinstance(p, (int, slice))]:
-            at = [k for k, p in enumerate(index) if p is Ellipsis][0]
+            at = next(k for k, p in enumerate(index) if p is Ellipsis)
             index = (*index[:at], *[slice(None)] * (len(x.shape) - named), *index[at + 1 :])
         index = (*index, *[slice(None)] * (len(x.shape) - len([p for p in index if p is not None])))
         offset, strides, axis = x.offset, [], 0
@@ -479,7 +481,9 @@ class Schedule:
                     if u.op is None:
                         continue
                     if is_elementwise(v):
-                        together = is_elementwise(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+                        together = (
+                            is_elementwise(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+                        )
                         level = max(level, depth[u] + (0 if together else 1))
                     elif is_op(v, "concatenate") and any(x is w for w, _ in self.copies):
                         level = max(level, depth[u] + 1)
@@ -521,7 +525,8 @@ class Schedule:
                 level = max(depth[base(a)], depth[base(g)])
                 barriers.setdefault(level, []).append((s, to))
                 continue
-            source, axes = s, ()
+            source: Value = s
+            axes: tuple[int, ...] = ()
             if s in skipped:
                 source = s.inputs[0]
                 lead = source.ndim - s.ndim
@@ -552,9 +557,7 @@ class Schedule:
                     task.writes.append((source, self.home(source)))
                 task = None
             rows = self.kinds[source] == ROWS
-            if self.rows and not rows and not axes:  # each thread adds up the whole: only the first one's counts
-                self.results[len(self.loop.carries) + j] = (b, "first")
-            elif self.rows and not rows:
+            if self.rows and not rows:  # each thread adds up the whole: only the first one's counts
                 self.results[len(self.loop.carries) + j] = (b, "first")
             if task is None:
                 level = depth[base(source)] + (1 if base(source).op is not None else 0)
@@ -603,7 +606,9 @@ class Schedule:
                 right = self.home(b)
             room = None
             if adds and self.rows:
-                room = self.buffer("scratch", v, (matmul.packed_size(*b.shape, v.dtype),), v.dtype, False, True)
+                room = self.buffer(
+                    "scratch", v, (matmul.packed_size(b.shape[0], b.shape[1], v.dtype),), v.dtype, False, True
+                )
             return [Product(v, left, right, to or self.home(v), rows, adds, room)]
         x = self.home(v.inputs[0])
         if is_op(v, "conv2d", "conv_transpose2d"):
@@ -611,10 +616,12 @@ class Schedule:
             for view in (x, to):
                 if view.strides[1:] != natural(view.shape)[1:]:
                     raise Unsupported("a convolution of strided memory")
-            I, H, W, O, *rest = geometry
-            size = -(-conv.workspace_size(I, H, W, *rest, O, v.dtype) // 16) * 16
+            I, H, W, O, kh, kw, top, left, OH, OW = geometry
+            size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
             room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
-            filters = self.buffer("filters", (self.loop.inputs.index(v.inputs[1]), v.op.name), v.inputs[1].shape, v.dtype)
+            filters = self.buffer(
+                "filters", (self.loop.inputs.index(v.inputs[1]), v.op.name), v.inputs[1].shape, v.dtype
+            )
             return [Convolution(v, x, filters, to, room, geometry, rows)]
         if is_op(v, "sum_to"):
             lead = len(x.shape) - v.ndim
@@ -635,5 +642,3 @@ class Schedule:
 
 def whole_ndim(several: Value) -> int:
     return several.inputs[0].ndim
-
-

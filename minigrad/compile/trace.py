@@ -39,7 +39,7 @@ class Value(Node):
 
     def refuse(self, *_, **__):
         raise TypeError(
-            f"jit: Python asked for the numbers of {self.dtype}{list(self.shape)}, which are not known while a function "
+            f"jit: Python asked for the numbers of {self.dtype}{list(self.shape)}, not known while a function "
             f"is traced ({self.asking()}); choose with mg.where instead of `if`, loop with mg.scan instead of `while`, "
             "give what must be a Python number as one, or call the function under mg.disable_jit()"
         )
@@ -67,9 +67,10 @@ class Draw:
 class Program:
     """Values from inputs to outputs.
 
-    inputs: what the caller supplies. captured: (input, tensor) for the tensors that the function found elsewhere; their
-    arrays are looked up at every call. effects: values that are computed whether needed or not (random draws). cotangents: inputs that come
-    only when the backward is run. every: of how many steps loops save their carry alone; None: they save what they can.
+    inputs: what the caller supplies. captured: (input, leaf, tensor) for the tensors that the function found elsewhere;
+    their arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
+    cotangents: inputs that come only when the backward is run. every: of how many steps loops save their carry alone;
+    None: they save what they can.
     """
 
     def __init__(self):
@@ -100,7 +101,8 @@ class Program:
             raise RuntimeError(
                 "jit: a tensor from inside a loop or another traced function is used outside of it; return it instead"
             )
-        for value, leaf, tensor in self.captured.get(id(x), ()):
+        if id(x) in self.captured:
+            ((value, leaf, _),) = self.captured[id(x)]
             return value, leaf
         leaf = None if x._node is None else Leaf(x.shape, x.dtype)
         value = self.input(x)

@@ -441,7 +441,7 @@ def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
     """
     if count == 1 or M * K * N < LARGE:
         return 0, [0, M]
-    wide, high = N >= 128 * count, M >= 48 * count
+    wide, high = 128 * count <= N, 48 * count <= M
     if wide and (M <= 2 * N or not high):
         axis, size, most = 1, N, N // 256
     elif high:

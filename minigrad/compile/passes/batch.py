@@ -1,8 +1,8 @@
 """An op of one step applied to all steps at once: what hoisting and sinking move a value with.
 
-    before (in a loop over t)      after (outside, X of shape (T, B, I))
-    p = x @ W                      P = X @ W
-    q = concatenate([p, p], -1)    Q = concatenate([P, P], -1)
+before (in a loop over t)      after (outside, X of shape (T, B, I))
+p = x @ W                      P = X @ W
+q = concatenate([p, p], -1)    Q = concatenate([P, P], -1)
 """
 
 import math

@@ -11,11 +11,9 @@ Of a loop, results that nobody needs go, then the carries that only they needed;
 carry that never changes is a constant. Values that a checkpoint will compute again are not merged with those it saves.
 """
 
-import numpy as np
-
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite
-from minigrad.compile.trace import Pick, Value
+from minigrad.compile.trace import Value
 
 
 def clean(program, roots: list) -> list:

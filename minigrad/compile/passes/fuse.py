@@ -27,7 +27,9 @@ def fuse(program, roots: list) -> list:
     for value in order:
         group = inside.get(value)
         if group is None:
-            became[value] = same(program, value, tuple([became[x] if isinstance(x, Value) else x for x in value.inputs]))
+            became[value] = same(
+                program, value, tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
+            )
         elif value is group[-1]:
             needed = [v for v in group if v in roots or any(inside.get(u) is not group for u in users.get(v, []))]
             became.update(zip(needed, as_loop(program, group, needed, became)))

@@ -81,9 +81,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
             loop.streams.append(became[v])
             outside[became[v]] = stack
     for v in order:
-        if v in invariant and v.op is not None and v.op is not Pick and v.dtype is not None:
-            became[v] = loop.body.input(v)
-        elif v in invariant and v.op is Pick:
+        if v in invariant and v.op is not None and v.dtype is not None:
             became[v] = loop.body.input(v)
         if v in invariant and v in became:
             loop.consts.append(became[v])

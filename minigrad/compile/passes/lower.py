@@ -31,7 +31,7 @@ def lower(program, roots: list) -> list:
 
 
 def lowered(program, value: Value, inputs: tuple):
-    rule = RULES.get(getattr(value.op, "name", None))
+    rule = RULES.get(getattr(value.op, "name", ""))
     return rule(Ops(program), value, *inputs, **value.params) if rule else None
 
 
@@ -148,5 +148,17 @@ def unindex(o, value, g, shape, index):
 
 RULES = {
     f.__name__: f
-    for f in (softmax, softmax_pull, log_softmax, log_softmax_pull, logsumexp, standardize, standardize_pull, conv2d, stack, astype, unindex)
+    for f in (
+        softmax,
+        softmax_pull,
+        log_softmax,
+        log_softmax_pull,
+        logsumexp,
+        standardize,
+        standardize_pull,
+        conv2d,
+        stack,
+        astype,
+        unindex,
+    )
 }

@@ -1,11 +1,11 @@
 """What the carry does not depend on moves below the loop: parameter gradients become one product over all steps.
 
-    before                                   after
-    loop back over x_t, h_t, carry dh:       loop back over h_t, carry dh:
-        dz = dh * (1 - h_t * h_t)                dz = dh * (1 - h_t * h_t);  give dz
-        dx = dz @ W.T;     give dx               dh = dz @ U.T
-        dW += x_t.T @ dz                     dX = dZ @ W.T
-        dh = dz @ U.T                        dW = X.T @ dZ              (X, dZ: all steps, one after another)
+before                                   after
+loop back over x_t, h_t, carry dh:       loop back over h_t, carry dh:
+    dz = dh * (1 - h_t * h_t)                dz = dh * (1 - h_t * h_t);  give dz
+    dx = dz @ W.T;     give dx               dh = dz @ U.T
+    dW += x_t.T @ dz                     dX = dZ @ W.T
+    dh = dz @ U.T                        dW = X.T @ dZ              (X, dZ: all steps, one after another)
 """
 
 import math
@@ -53,11 +53,12 @@ class _Sinking:
         self.outside = dict(zip(loop.inputs, inputs))
         needed = set(order_of(loop.carry_outs))
         self.free = [v for v in order_of([*loop.sums, *loop.ys]) if v not in needed]  # no carry depends on these
-        self.heavy = set()
+        self.heavy: set = set()
         for v in () if loop.chunked else self.free:
             if (is_op(v, *PRODUCTS) and not is_small(v)) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
-        self.sums, self.ys = [], []  # what the loop still gives
+        self.sums: list = []
+        self.ys: list = []  # what the loop still gives
         self.stacks: dict = {}
         self.summed: dict = {}
 
@@ -153,9 +154,16 @@ class _Sinking:
         if (v in self.heavy or (v.op is not None and is_layout(v) and v not in self.ys)) and v.op is not Pick:
             on = [isinstance(x, Value) and x not in self.loop.consts for x in v.inputs]
             if self.movable(v, on):
-                plans = [self.stack_of(x) if s else (lambda *_, x=x: self.outside.get(x, x)) for x, s in zip(v.inputs, on)]
+                plans = [
+                    self.stack_of(x) if s else (lambda *_, x=x: self.outside.get(x, x)) for x, s in zip(v.inputs, on)
+                ]
                 plan = self.moved(v, plans, on)
-        elif v.op is Pick and (v in self.heavy or is_layout(v)) and self.movable(v.inputs[0], [True]) and not isinstance(v.inputs[0].op, Loop):
+        elif (
+            v.op is Pick
+            and (v in self.heavy or is_layout(v))
+            and self.movable(v.inputs[0], [True])
+            and not isinstance(v.inputs[0].op, Loop)
+        ):
             several = self.moved(v.inputs[0], [self.stack_of(v.inputs[0].inputs[0])], [True])
             plan = lambda *given: several(*given)[v.params]  # noqa: E731
         self.stacks[v] = plan or self.given_stack(v)
