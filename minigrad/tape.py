@@ -126,7 +126,8 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
     """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
 
     Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded (while tracing they are
-    tensors in any case). Unless the graph is kept, each node lets go of its arrays and its inputs as soon as it has been visited.
+    tensors in any case). Unless the graph is kept, each node lets go of its arrays and its inputs as soon as it has
+    been visited.
     """
     order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
     useful = None

@@ -217,15 +217,16 @@ class Recurrent(nn.Module):
         if lengths is not None and mask is not None:
             raise ValueError(f"{self._name}: got lengths and a mask, wanted one of them")
         if lengths is not None:
-            lengths = lengths if isinstance(lengths, mg.Tensor) else mg.tensor(lengths)
+            traced = mg.tracing() and isinstance(lengths, mg.Tensor)
+            lengths = lengths if isinstance(lengths, mg.Tensor) else np.asarray(lengths)
             if lengths.dtype.kind not in "iu":
                 raise TypeError(f"{self._name}: got lengths of {lengths.dtype}, wanted integers")
             if lengths.shape != ((B,) if batched else ()):
                 wanted = f"({B},), one for each sequence of the batch" if batched else "(), one number"
                 raise ValueError(f"{self._name}: got lengths of shape {lengths.shape}, wanted {wanted}")
-            if not mg.tracing() and mg.any((lengths < 0) | (lengths > T)):  # a traced length is not known yet
+            if not traced and ((lengths < 0) | (lengths > T)).any():
                 raise ValueError(f"{self._name}: got lengths {lengths.tolist()}, wanted each from 0 to T={T}")
-            return mg.tensor(np.arange(T)[:, None]) < lengths
+            return mg.tensor(np.arange(T)[:, None]) < mg.tensor(lengths)
         mask = mask if isinstance(mask, mg.Tensor) else mg.tensor(mask)
         if mask.dtype != bool:
             raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")

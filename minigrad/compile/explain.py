@@ -30,7 +30,7 @@ class LoopReport:
     """One loop.
 
     source: of its kernel; None if its steps run one by one, and then why_not. tasks: a line each. flops, bytes: of a
-    step, read and written. saved: bytes a step that are kept for the backward. divided: whether threads share the batch.
+    step, read and written. saved: bytes a step, kept for the backward. divided: whether threads share the batch.
     """
 
     direction: str

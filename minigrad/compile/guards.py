@@ -23,18 +23,21 @@ class Guards:
 
     def __init__(self, f: Callable, leaves=()):
         self.cells: list = []  # (cell of a closure, what it held)
-        self.names: list = []  # (dict, name, value)
+        self.names: dict = {}  # (id of a dict, name) -> (the dict, the name, value)
         self.dicts: list = []  # (dict, values)
         self.lists: list = []
         self.seen: dict = {}  # ids, with what they are of
-        for x in (f, *leaves):
-            self.walk(x, frozenset())
+        self.walk(f, frozenset())
+        code = getattr(f, "__code__", None)
+        for x in leaves:
+            self.walk(x, names_in(code) if code else frozenset())
+        del self.seen
 
     def hold(self) -> bool:
         for cell, then in self.cells:
             if not same(content(cell), then):
                 return False
-        for where, name, then in self.names:
+        for where, name, then in self.names.values():
             if not same(where.get(name, Guards), then):
                 return False
         for where, values in self.dicts:
@@ -54,14 +57,12 @@ class Guards:
                 self.walk(part, names)
         elif inspect.ismethod(x):
             self.walk(x.__func__, names)
-            self.walk(x.__self__, names | names_in(x.__func__.__code__, type(x.__self__)))
+            self.walk(x.__self__, names_in(x.__func__.__code__))
         elif inspect.isfunction(x):
             self.walk_function(x)
         elif isinstance(x, Module):
             for module in x.modules():
-                forward = type(module).forward
-                self.walk(forward, names)
-                self.walk_dict(vars(module), names | names_in(forward.__code__, type(module)))
+                self.walk_dict(vars(module), self.through(type(module), names | {"forward"}))
         elif isinstance(x, dict):
             self.walk_dict(x, names)
         elif isinstance(x, (list, tuple)):
@@ -88,8 +89,9 @@ class Guards:
             return
         for name in names & f.__globals__.keys():
             value = f.__globals__[name]
-            self.names.append((f.__globals__, name, value))
-            self.walk(value, names)
+            if not isinstance(value, (ModuleType, type)):
+                self.names[id(f.__globals__), name] = f.__globals__, name, value
+                self.walk(value, names)
 
     def walk_object(self, x, names) -> None:
         if type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
@@ -97,13 +99,24 @@ class Guards:
                 if callable(value):
                     self.walk(value, names)
             return
-        call = getattr(type(x), "__call__", None)
-        if inspect.isfunction(call):
-            self.walk(call, names)
-            names |= names_in(call.__code__, type(x))
+        names = self.through(type(x), names | {"__call__"})
         for name in names & vars(x).keys():
-            self.names.append((vars(x), name, vars(x)[name]))
+            self.names[id(vars(x)), name] = vars(x), name, vars(x)[name]
             self.walk(vars(x)[name], names)
+
+    def through(self, owner: type, names: frozenset) -> frozenset:
+        """The names, and those in the methods of `owner` that they name, and so on."""
+        found, unseen = set(names), list(names)
+        while unseen:
+            method = inspect.getattr_static(owner, unseen.pop(), None)
+            method = method.fget if isinstance(method, property) else method
+            method = inspect.unwrap(method) if callable(method) else None
+            if inspect.isfunction(method):
+                self.walk(method, names)
+                new = names_in(method.__code__) - found
+                found |= new
+                unseen += new
+        return frozenset(found)
 
 
 def same(now, then) -> bool:
@@ -125,16 +138,6 @@ def codes(code: CodeType) -> Iterator[CodeType]:
             yield from codes(constant)
 
 
-def names_in(code: CodeType, owner: type | None = None) -> frozenset:
-    """Globals and attributes that a function names; of a method of `owner`, also those of the methods that it names."""
-    found: set = set()
-    unseen = [code]
-    while unseen:
-        new = {name for part in codes(unseen.pop()) for name in part.co_names} - found
-        found |= new
-        for name in new:
-            method = inspect.getattr_static(owner, name, None) if owner else None
-            method = method.fget if isinstance(method, property) else method
-            if inspect.isfunction(method):
-                unseen.append(method.__code__)
-    return frozenset(found)
+def names_in(code: CodeType) -> frozenset:
+    """Globals and attributes that a function names."""
+    return frozenset(name for part in codes(code) for name in part.co_names)

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable
-from contextlib import ContextDecorator, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,9 +17,8 @@ from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value, generators_of
 from minigrad.custom import checkpoint
 from minigrad.ops.table import on_tape
-from minigrad.tape import RAW, TRACED, Leaf, clock, enable_grad, pull_back, recording, thread, tracing
+from minigrad.tape import RAW, TRACED, Leaf, clock, enable_grad, memory_of, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor, as_tensor
-
 
 KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
 
@@ -138,7 +137,6 @@ class Compiled:
         self.f, self.structure_in = f, structure
         self.leaves = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
         self.is_tensor = [isinstance(x, (Tensor, np.ndarray)) for x in leaves]
-        self.guards = Guards(f, leaves)
         program = self.program = Program()
         program.every = every if needs else None
         inputs, variables, given = [], [], []
@@ -176,6 +174,7 @@ class Compiled:
                 gradients = [program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables]
         finally:
             thread.mode, thread.program = outer
+        self.guards = Guards(f, leaves)  # after the trace: what it did to a list, say, it does not do again
         self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
@@ -221,7 +220,7 @@ class Compiled:
         )
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
-        outs, residuals = results[: self.count], results[self.count :]
+        outs, residuals = apart(results[: self.count], arrays), results[self.count :]
         made: list = [Tensor(x) for x in outs]
         if self.wanted and recording():
             parents = [x._node for x in tensors] + [t._node for _, t, _ in self.captured]
@@ -235,6 +234,17 @@ class Compiled:
         for k, x in zip(self.places, made):
             leaves[k] = x
         return tree.unflatten(self.structure, leaves)
+
+
+def apart(results, given) -> list:
+    """The results, each in memory of its own, as far as eager code gives it that: a change in place changes one."""
+    taken = {id(memory_of(x)) for x in given}
+    outs = []
+    for x in results:
+        owner = id(memory_of(x))
+        outs.append(x.copy() if owner in taken else x)
+        taken.add(owner)
+    return outs
 
 
 class Call:

@@ -11,7 +11,7 @@ from minigrad.compile.trace import Program, Value, drawn_shapes
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
 from minigrad.scan import take_step, unchanged
-from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
+from minigrad.tape import TRACED, Leaf, Pick, pull_back, thread
 from minigrad.tensor import Tensor, as_tensor
 
 

@@ -81,8 +81,9 @@ class Kernel:
     def __init__(self, loop: Loop):
         self.loop = loop
         self.schedule = schedule(loop)
-        self.emitter = Emitter(self.schedule)
-        self.source = self.emitter.source
+        with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
+            self.emitter = Emitter(self.schedule)
+            self.source = self.emitter.source
         self.call = FUNCTION(build.address(self.source, "loop", "intp, intp"))
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)

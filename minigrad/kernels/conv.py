@@ -379,9 +379,15 @@ def _compiled(dtype: np.dtype, shape: Shape) -> Addresses:
 def aligned(size: int, dtype) -> np.ndarray:
     """Uninitialised, on a cache line."""
     nbytes = size * np.dtype(dtype).itemsize
-    memory = np.empty(nbytes + 64, np.uint8)
+    memory, _ = _room(nbytes)
     start = -memory.ctypes.data % 64
     return memory[start : start + nbytes].view(dtype)
+
+
+def _room(nbytes: int) -> tuple[np.ndarray, int]:
+    """Memory, and the address of a cache line in it after which there are as many bytes."""
+    memory = np.empty(nbytes + 64, np.uint8)
+    return memory, memory.ctypes.data + 63 & ~63
 
 
 def packed_buffer(O: int, I: int, kh: int, kw: int, dtype) -> np.ndarray:
@@ -418,31 +424,36 @@ def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHA
     OH, OW = H + top + below - kh + 1, W + left + right - kw + 1
     x = np.ascontiguousarray(x)
     y = np.empty((n, O, OH, OW), x.dtype)
-    kernels = _compiled(x.dtype, shape)
+    kernels, size = _compiled(x.dtype, shape), x.itemsize
+    at_x, at_w, at_y = x.ctypes.data, weight.ctypes.data, y.ctypes.data
+    strides = [stride // size for stride in weight.strides]
 
-    def pack(w):
-        packed = packed_buffer(*w.shape, x.dtype)
-        kernels.pack(w.ctypes.data, *[stride // w.itemsize for stride in w.strides], *w.shape, packed.ctypes.data)
-        return packed
+    def pack(first, last, to):
+        kernels.pack(at_w + first * strides[0] * size, *strides, last - first, I, kh, kw, to)
 
-    def convolve(x, packed, y):
-        channels = y.shape[1]
-        workspace = aligned(workspace_size(I, H, W, kh, kw, top, left, OH, OW, channels, x.dtype, shape), x.dtype)
+    def convolve(samples, channels, packed=None):
+        """A range of samples, a range of channels that come out; packed: the address of their weights."""
+        k, o = samples[0], channels[0]
+        O_part, weights = channels[1] - o, (channels[1] - o) * I * kh * kw * size
+        nbytes = workspace_size(I, H, W, kh, kw, top, left, OH, OW, O_part, x.dtype, shape) * size
+        _memory, workspace = _room(nbytes + weights + 64)  # kept until the end
+        if packed is None:
+            packed = workspace + nbytes + 63 & ~63
+            pack(*channels, packed)
         kernels.conv(
-            x.ctypes.data, len(x), I, H, W, I * H * W, packed.ctypes.data, channels, kh, kw, top, left, OH, OW,
-            y.ctypes.data, O * OH * OW, workspace.ctypes.data,
+            at_x + k * I * H * W * size, samples[1] - k, I, H, W, I * H * W, packed, O_part, kh, kw, top, left, OH, OW,
+            at_y + (k * O + o) * OH * OW * size, O * OH * OW, workspace,
         )  # fmt: skip
 
     # More pieces than threads: one that another process keeps from its work leaves more of it to the others.
     if threads.count == 1 or y.size * I * kh * kw < LARGE:
-        convolve(x, pack(weight), y)
+        convolve((0, n), (0, O))
     elif n < threads.count or weight.size > x.size:  # each piece packs its own weights, and pads all images
-        pieces = _pieces(O, 2 * threads.count)
-        matmul.share([lambda k=k, m=m: convolve(x, pack(weight[k:m]), y[:, k:m]) for k, m in pieces])
+        _share([functools.partial(convolve, (0, n), piece) for piece in _pieces(O, 2 * threads.count)])
     else:
-        packed = pack(weight)
-        pieces = _pieces(n, 4 * threads.count)
-        matmul.share([lambda k=k, m=m: convolve(x[k:m], packed, y[k:m]) for k, m in pieces])
+        _memory, packed = _room(weight.size * size)
+        pack(0, O, packed)
+        _share([functools.partial(convolve, piece, (0, O), packed) for piece in _pieces(n, 4 * threads.count)])
     return y
 
 
@@ -463,21 +474,23 @@ def conv2d_weight(
     x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
     lanes = shape.width // x.itemsize
     terms = I * kh * kw
-    kernels = _compiled(x.dtype, shape)
+    kernels, size = _compiled(x.dtype, shape), x.itemsize
     pack_panels = matmul.addresses(x.dtype, shape).pack
-    image = I * (OH + kh - 1) * (OW + kw - 1) + 64 // x.itemsize if kw > I else 0
+    at_x, at_g = x.ctypes.data, g.ctypes.data
+    image = I * (OH + kh - 1) * (OW + kw - 1) + 64 // size if kw > I else 0
     room = _table_size(OW, x.dtype) + image + matmul.packed_size(OH * OW, O, x.dtype, shape)
-
-    def gradient(x, g, sums):
-        workspace = aligned(room, x.dtype)
-        kernels.weight(
-            x.ctypes.data, len(x), I, H, W, I * H * W, g.ctypes.data, O, OH, OW, O * OH * OW, kh, kw,
-            padding[0][0], padding[1][0], sums.ctypes.data, workspace.ctypes.data, pack_panels,
-        )  # fmt: skip
-
     pieces = _pieces(n, threads.count if g.size * terms >= LARGE else 1)
     partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in pieces]
-    threads.run([lambda k=k, m=m, sums=sums: gradient(x[k:m], g[k:m], sums) for (k, m), sums in zip(pieces, partial)])
+
+    def gradient(k, end, sums):
+        _memory, workspace = _room(room * size)
+        kernels.weight(
+            at_x + k * I * H * W * size, end - k, I, H, W, I * H * W, at_g + k * O * OH * OW * size, O, OH, OW,
+            O * OH * OW, kh, kw, padding[0][0], padding[1][0], sums.ctypes.data, workspace, pack_panels,
+        )  # fmt: skip
+
+    tasks = [functools.partial(gradient, *piece, sums) for piece, sums in zip(pieces, partial)]
+    threads.run(tasks) if len(tasks) > 1 else tasks[0]()
     for sums in partial[1:]:
         partial[0] += sums
     result = np.empty((O, I, kh, kw), x.dtype)
@@ -488,3 +501,14 @@ def conv2d_weight(
 def _pieces(n: int, most: int) -> list[tuple[int, int]]:
     count = min(n, most)
     return [(n * k // count, n * (k + 1) // count) for k in range(count)]
+
+
+def _share(tasks: list) -> None:
+    """Call every one of these functions; a thread that has done one takes the next."""
+    left = iter(tasks)
+
+    def work():
+        for task in left:
+            task()
+
+    threads.run([work] * min(len(tasks), threads.count))

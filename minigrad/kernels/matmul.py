@@ -19,7 +19,7 @@ from minigrad.kernels import build, loops, threads
 BLOCK_K = 256  # so many rows of B at a time, or a tile's part of A would not stay in the L1 cache
 BLOCK = 1 << 19  # bytes of B that every tile goes through, out of the L2 cache
 SMALL = 1 << 17  # multiplications for which NumPy is quicker than our way from Python to machine code
-LARGE = 1 << 23  # multiplications from which a second thread pays: waking it costs some 100 us
+LARGE = 1 << 24  # multiplications from which a second thread pays: waking it costs some 100 us
 
 DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
@@ -163,60 +163,66 @@ def transpose(typingctx, to, to_stride, source, source_stride):
 '''
 
 PACK = """
-def pack(b, k_stride, n_stride, K, N, packed):
-    pack_panels(b, k_stride, n_stride, K, N, packed)
+def pack(b, row_stride, n_stride, K, N, packed):
+    pack_panels(b, row_stride, n_stride, K, N, packed)
 
 
 @njit
-def pack_panels(b, k_stride, n_stride, K, N, packed):
-    for n in range(0, N, PANEL):
-        pack_panel(b + n * n_stride * SIZE, k_stride, n_stride, K, min(PANEL, N - n), packed + n * K * SIZE)
+def pack_panels(b, row_stride, n_stride, K, N, packed):
+    whole = N // PANEL * PANEL if n_stride == 1 else 0
+    for first in range(0, K, 8):  # so many rows go together along all panels
+        for n in range(0, whole, PANEL):
+            for k in range(first, min(first + 8, K)):
+                for j in range(n, n + PANEL, LANES):
+                    copy(packed + (n * K + k * PANEL + j - n) * SIZE, b + (k * row_stride + j) * SIZE)
+    for n in range(whole, N, PANEL):
+        pack_panel(b + n * n_stride * SIZE, row_stride, n_stride, K, min(PANEL, N - n), packed + n * K * SIZE)
 
 
 @njit
-def pack_panel(b, k_stride, n_stride, K, N, packed):
-    done = 0  # columns
-    if n_stride == 1 and N == PANEL:
-        for k in range(K):
-            for j in range(0, PANEL, LANES):
-                copy(packed + (k * PANEL + j) * SIZE, b + (k * k_stride + j) * SIZE)
-        done = PANEL
-    elif k_stride == 1:
-        while done + LANES <= N:
-            rest = K // LANES * LANES
-            for k in range(0, rest, LANES):
-                to = packed + (k * PANEL + done) * SIZE
-                transpose(to, PANEL * SIZE, b + (k + done * n_stride) * SIZE, n_stride * SIZE)
-            for k in range(rest, K):
-                for j in range(done, done + LANES):
-                    store(packed, k * PANEL + j, load(b, k + j * n_stride, Float))
-            done += LANES
+def pack_panel(b, row_stride, n_stride, K, N, packed):
+    done = N // LANES * LANES if row_stride == 1 else 0
+    rest = K // LANES * LANES
+    for n in range(0, done, LANES):
+        for k in range(0, rest, LANES):
+            transpose(packed + (k * PANEL + n) * SIZE, PANEL * SIZE, b + (k + n * n_stride) * SIZE, n_stride * SIZE)
+        for k in range(rest, K):
+            for j in range(n, n + LANES):
+                store(packed, k * PANEL + j, load(b, k + j * n_stride, Float))
     if done < PANEL:
         for k in range(K):
             for j in range(done, N):
-                store(packed, k * PANEL + j, load(b, k * k_stride + j * n_stride, Float))
+                store(packed, k * PANEL + j, load(b, k * row_stride + j * n_stride, Float))
             for j in range(N, PANEL):
                 store(packed, k * PANEL + j, Float(0))
 """
 
 PRODUCT = """
 @njit
-def product_of_blocks(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
-    # A's rows at multiples of a page fall on the same few lines of the cache: such a block of A is copied first.
+def block_product(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
+    # A block of A whose rows lie a multiple of a page apart falls on few lines of the cache: a copy of it is used.
     along_rows = row_stride == SIZE
     stride = k_stride if along_rows else row_stride
-    if stride % 4096 or N < 4 * PANEL or not (along_rows or k_stride == SIZE):
-        tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate)
-        return
+    aliased = stride % 4096 == 0 and N >= 4 * PANEL and (along_rows or k_stride == SIZE)
     buffer = stack({copied})
-    ld = (ROWS * 4 if along_rows else BLOCK_K + PANEL) * SIZE
+    ld = (HIGH if along_rows else BLOCK_K + PANEL) * SIZE
     row_to, k_to = (SIZE, ld) if along_rows else (ld, SIZE)
-    for first in range(0, M, ROWS * 4):
-        m = min(M - first, ROWS * 4)
-        outer, inner = (K, m) if along_rows else (m, K)
-        for i in range(outer):
-            copy_line(buffer + i * ld, a + first * row_stride + i * stride, inner)
-        tiles(buffer, row_to, k_to, m, b, below, beside, K, N, c + first * ldc, ldc, accumulate)
+    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
+    for row in range(0, M, HIGH):
+        m = min(M - row, HIGH)
+        at_c = c + row * ldc
+        k = 0
+        for block in range(blocks):
+            depth = (K - k) // (blocks - block) if blocks > 1 else K
+            at_a, at_b, add = a + row * row_stride + k * k_stride, b + k * below, accumulate or block
+            if aliased:
+                lines, length = (depth, m) if along_rows else (m, depth)
+                for i in range(lines):
+                    copy_line(buffer + i * ld, at_a + i * stride, length)
+                tiles(buffer, row_to, k_to, m, at_b, below, beside, depth, N, at_c, ldc, add)
+            else:
+                tiles(at_a, row_stride, k_stride, m, at_b, below, beside, depth, N, at_c, ldc, add)
+            k += depth
 
 
 @njit
@@ -232,7 +238,7 @@ def copy_line(to, source, n):
 def tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
     count = (M + ROWS - 1) // ROWS  # of nearly equal height: 16 rows are 8 and 8
     for i in range(count):
-        m = (M + count - 1 - i) // count
+        m = (M + count - 1 - i) // count if count > 1 else M
         panels = panels_beside(m)
         n = 0
         while n < N:
@@ -265,38 +271,37 @@ def edge(m, a, row_stride, k_stride, b, below, beside, K, N, c, ldc, accumulate)
 
 def product(a, row_stride, k_stride, M, packed, K, N, c, ldc, accumulate):
     row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
-    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
-    chunk = BLOCK_B // max(1, min(K, BLOCK_K)) // PANEL * PANEL
-    for n in range(0, N, chunk):
-        k = 0
-        for block in range(blocks):
-            depth = (K - k) // (blocks - block)
-            product_of_blocks(
+    wide = widest(N)
+    deep = BLOCK_B // wide if K > BLOCK_K else BLOCK_K
+    for n in range(0, N, wide):
+        for k in range(0, max(K, 1), deep):
+            block_product(
                 a + k * k_stride, row_stride, k_stride, M, packed + (n * K + k * PANEL) * SIZE, PANEL * SIZE,
-                K * PANEL * SIZE, depth, min(chunk, N - n), c + n * SIZE, ldc, accumulate or block,
+                K * PANEL * SIZE, min(deep, K - k), min(wide, N - n), c + n * SIZE, ldc, accumulate or k
             )
-            k += depth
+
+
+@njit
+def widest(N):
+    return max(PANEL, min(BLOCK_B // BLOCK_K, (N + PANEL - 1) // PANEL * PANEL))
 
 
 def matmul(a, row_stride, k_stride, M, b, b_row_stride, n_stride, K, N, c, ldc, packed):
     row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
-    blocks = max(1, (K + BLOCK_K - 1) // BLOCK_K)
-    chunk = BLOCK_B // max(1, min(K, BLOCK_K)) // PANEL * PANEL
-    for n in range(0, N, chunk):
-        k = 0
-        for block in range(blocks):
-            depth = (K - k) // (blocks - block)
-            width = min(chunk, N - n)
+    wide = widest(N)
+    deep = BLOCK_B // wide if K > BLOCK_K else BLOCK_K
+    for n in range(0, N, wide):
+        for k in range(0, max(K, 1), deep):
+            depth, width = min(deep, K - k), min(wide, N - n)
             at_a, at_b, at_c = a + k * k_stride, b + (k * b_row_stride + n * n_stride) * SIZE, c + n * SIZE
             if n_stride == 1 and M <= 2 * ROWS:  # B is used once or twice: it is read where it lies
                 whole = width // PANEL * PANEL
-                product_of_blocks(at_a, row_stride, k_stride, M, at_b, b_row_stride * SIZE, PANEL * SIZE, depth, whole,
-                                  at_c, ldc, block)
+                block_product(at_a, row_stride, k_stride, M, at_b, b_row_stride * SIZE, PANEL * SIZE, depth, whole,
+                              at_c, ldc, k)
                 at_b, at_c, width = at_b + whole * SIZE, at_c + whole * SIZE, width - whole
             pack_panels(at_b, b_row_stride, n_stride, depth, width, packed)
-            product_of_blocks(at_a, row_stride, k_stride, M, packed, PANEL * SIZE, depth * PANEL * SIZE, depth, width,
-                              at_c, ldc, block)
-            k += depth
+            block_product(at_a, row_stride, k_stride, M, packed, PANEL * SIZE, depth * PANEL * SIZE, depth, width,
+                          at_c, ldc, k)
 """
 
 
@@ -311,7 +316,7 @@ def source(dtype: str, shape: Shape) -> str:
     lines = [
         "from numba import njit",
         f"Float = np.{dtype}",
-        f"SIZE, LANES, VECTORS, ROWS = {size}, {width // size}, {vectors}, {rows}",
+        f"SIZE, LANES, VECTORS, ROWS, HIGH = {size}, {width // size}, {vectors}, {rows}, {4 * rows}",
         f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // size}, {BLOCK_K}, {BLOCK // size}",
         TILE,
         *[f"tile_{m}_{v} = tile_kernel({m}, {v})" for m, v in tiles],
@@ -373,13 +378,6 @@ def _compiled(dtype: np.dtype):
 _own = threading.local()  # a thread's room for packed blocks
 
 
-def _room() -> int:
-    if not hasattr(_own, "room"):
-        _own.room = _aligned(BLOCK, np.dtype(np.uint8))
-        _own.address = _own.room.ctypes.data
-    return _own.address
-
-
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a (M, K) @ b (K, N), both float32 or both float64, of any strides. Large products share the threads.
 
@@ -400,37 +398,47 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
             f"matmul: got out {out.shape} {out.dtype} of strides {out.strides}, wanted {(M, N)} {a.dtype} "
             "with contiguous columns"
         )
-    elif np.may_share_memory(out, a) or np.may_share_memory(out, b):
+    elif not out.flags.aligned or np.may_share_memory(out, a) or np.may_share_memory(out, b):
         out[...] = matmul(a, b)
         return out
     if loops.INTERPRETED or M == 1 or N == 1 or M * K * N <= SMALL:
         return np.matmul(a, b, out=out)
     a, b = [x if x.flags.aligned else x.copy() for x in (a, b)]
-    kernel = _compiled(a.dtype)
-    at_a, at_b, at_c = a.ctypes.data, b.ctypes.data, out.ctypes.data
-    strides = [stride // size for x in (a, b, out) for stride in x.strides]
-
-    def piece(rows, columns, terms, to=at_c, ld=strides[4]):
-        """One range of rows and columns of the result, summed over a range of terms."""
-        (m, m_end), (n, n_end), (k, k_end) = rows, columns, terms
-        kernel(
-            at_a + (m * strides[0] + k * strides[1]) * size, strides[0], strides[1], m_end - m,
-            at_b + (k * strides[2] + n * strides[3]) * size, strides[2], strides[3], k_end - k, n_end - n,
-            to + (m * ld + n) * size, ld, _room(),
-        )  # fmt: skip
-
     axis, edges = division(M, K, N, threads.count)
-    whole = [(0, M), (0, N), (0, K)]
-    pieces = [whole[:axis] + [part] + whole[axis + 1 :] for part in pairwise(edges)]
-    if axis < 2:
-        share([functools.partial(piece, *p) for p in pieces])
-        return out
-    partial = [np.empty((M, N), a.dtype) for _ in pieces[1:]]
-    tasks = [functools.partial(piece, *p, x.ctypes.data, N) for p, x in zip(pieces[1:], partial)]
-    share([functools.partial(piece, *pieces[0]), *tasks])
-    for x in partial:
-        out += x
+    if len(edges) == 2:
+        _block(a, b, out)
+    elif axis == 0:
+        _share([(a[i:j], b, out[i:j]) for i, j in pairwise(edges)])
+    elif axis == 1:
+        _share([(a, b[:, i:j], out[:, i:j]) for i, j in pairwise(edges)])
+    else:
+        parts = [out, *(np.empty((M, N), a.dtype) for _ in edges[2:])]
+        _share([(a[:, i:j], b[i:j], part) for (i, j), part in zip(pairwise(edges), parts)])
+        for part in parts[1:]:
+            out += part
     return out
+
+
+def _block(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    (M, K), N, size = a.shape, b.shape[1], a.itemsize
+    if not hasattr(_own, "room"):
+        _own.room = _aligned(BLOCK, np.dtype(np.uint8))
+    (row, k), (b_row, n), (ldc, _) = a.strides, b.strides, out.strides
+    _compiled(a.dtype)(
+        a.ctypes.data, row // size, k // size, M, b.ctypes.data, b_row // size, n // size, K, N,
+        out.ctypes.data, ldc // size, _own.room.ctypes.data,
+    )  # fmt: skip
+
+
+def _share(pieces: list) -> None:
+    """Each thread that has done a piece takes the next one."""
+    left = iter(pieces)
+
+    def work():
+        for piece in left:
+            _block(*piece)
+
+    threads.run([work] * min(len(pieces), threads.count))
 
 
 def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
@@ -441,26 +449,15 @@ def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
     """
     if count == 1 or M * K * N < LARGE:
         return 0, [0, M]
-    wide, high = 128 * count <= N, 48 * count <= M
-    if wide and (M <= 2 * N or not high):
+    rows, columns = M // (48 * count), N // (128 * count)  # none: too few to keep all threads busy
+    if columns and (M <= 2 * N or not rows):
         axis, size, most = 1, N, N // 256
-    elif high:
-        axis, size, most = 0, M, M // 96
+    elif rows:
+        axis, size, most = 0, M, M // 512
     else:
         axis, size, most = 2, K, count
-    pieces = max(count, min(4 * count, most, M * K * N // (4 * LARGE)))
+    pieces = max(count, min(4 * count, most, M * K * N // (2 * LARGE)))
     edges = [size * i // pieces for i in range(pieces + 1)]
     if axis == 1:
         edges = [edge // 32 * 32 for edge in edges[:-1]] + [N]  # so that no piece but the last has half a panel
     return axis, edges
-
-
-def share(tasks: list) -> None:
-    """Call every one of these functions; a thread that has done one takes the next."""
-    left = iter(tasks)
-
-    def work():
-        for task in left:
-            task()
-
-    threads.run([work] * min(len(tasks), threads.count))

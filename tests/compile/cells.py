@@ -53,7 +53,9 @@ class Cell:
         if len(leaves) == 1:
             return self.d.choice([lambda a: a, lambda a: (a,), lambda a: {"h": a}])(*leaves)
         if len(leaves) == 2:
-            return self.d.choice([lambda a, b: (a, b), lambda a, b: {"h": a, "c": [b]}, lambda a, b: [(a, None), b]])(*leaves)
+            return self.d.choice([lambda a, b: (a, b), lambda a, b: {"h": a, "c": [b]}, lambda a, b: [(a, None), b]])(
+                *leaves
+            )
         return self.d.choice([lambda a, b, c: (a, (b, c)), lambda a, b, c: {"h": a, "c": (b, {"d": c})}])(*leaves)
 
     def no_xs(self):
@@ -160,7 +162,7 @@ class Cell:
         d = self.d
         carried = [self.fitted(c) for c in self.carries]
         names = [self.pick() for _ in range(d.choice([0, 1, 1, 2]))]
-        names += [n for n in d.choice([[], [], [self.carries[0]], ["new"], *[["1.5"]] * (self.d.integer(0, 3) == 0)])]
+        names += d.choice([[], [], [self.carries[0]], ["new"], *[["1.5"]] * (self.d.integer(0, 3) == 0)])
         structure = mg.tree.flatten(self.init)[1]
         self.lines.append(f"new = {written(mg.tree.unflatten(structure, carried))}")
         first = "new" if structure is ... else "mg.tree.flatten(new)[0][0]"
@@ -388,7 +390,8 @@ def choosing(cell, d):
     masks = [n for n, m in cell.values.items() if m.dtype == bool and broadcasts(m, cell.values[a])]
     t = f"{d.integer(-9, 9)}.0371e-1"
     options = [
-        f"mg.where({c} > {t}, {a}, {b})", f"mg.where({c} <= {a} + {t}, {a}, 0)", f"mg.where(mg.isfinite({a}), {a}, {b})",
+        f"mg.where({c} > {t}, {a}, {b})", f"mg.where({c} <= {a} + {t}, {a}, 0)",
+        f"mg.where(mg.isfinite({a}), {a}, {b})",
         f"mg.where(({a} > {t}) & ~({c} < {t}), {b}, {c})", f"mg.maximum({a}, {b} + {t})", f"mg.minimum({a}, {t})",
         f"mg.clip({a}, -0.7371, 0.9371)", f"{a} * ({c} >= {t})", f"mg.where(({a} > {t}) | ({b} != {c}), {a}, 1.5)",
     ]  # fmt: skip
@@ -414,7 +417,8 @@ def gathering(cell, d):
     n = shape[-1]
     return d.choice([
         f"mg.take({a}, np.array([{n - 1}, 0, 0]), axis=-1)", f"{a}[..., np.array([0, {n - 1}, {n - 1}])]",
-        f"mg.take_along_axis({a}, mg.argmax({a}, axis=-1, keepdims=True), axis=-1)", f"{a}[np.array([0, {shape[0] - 1}])]",
+        f"mg.take_along_axis({a}, mg.argmax({a}, axis=-1, keepdims=True), axis=-1)",
+        f"{a}[np.array([0, {shape[0] - 1}])]",
         f"mg.sort({a}, axis=-1)",
     ])  # fmt: skip
 

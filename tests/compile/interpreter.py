@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from minigrad.compile import emit, native
+from minigrad.kernels import build
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
 
@@ -70,7 +71,12 @@ class Memory:
     def check_product(self, a, row, column, M, packed, K, N, c, ldc, adds):
         size = ctypes.sizeof(KINDS[self.kind])
         if M:
-            ends = [a, a + row * size * (M - 1), a + column * size * (K - 1), a + size * (row * (M - 1) + column * (K - 1))]
+            ends = [
+                a,
+                a + row * size * (M - 1),
+                a + column * size * (K - 1),
+                a + size * (row * (M - 1) + column * (K - 1)),
+            ]
             self.check("product", min(ends), max(ends) + size)
             self.check("product's result", c, c + size * (ldc * (M - 1) + N))
 
@@ -146,7 +152,7 @@ def interpreted():
             workspaces[kernel] += memory.arrays[known:]
 
         patch.setattr(emit.Emitter, "source", property(source))
-        patch.setattr(native, "build", SimpleNamespace(address=address))
+        patch.setattr(native, "build", SimpleNamespace(address=address, lock=build.lock))
         patch.setattr(native, "FUNCTION", lambda f: f)
         patch.setattr(native, "address_of", memory.address_of)
         patch.setattr(native.Kernel, "run", run_watched)

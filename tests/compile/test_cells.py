@@ -1,6 +1,6 @@
-"""Cells that Hypothesis writes: compiled, they give what they give eagerly, and their gradients are difference quotients.
+"""Cells that Hypothesis writes: compiled, they give what they give eagerly; their gradients are difference quotients.
 
-Most of them run as the text of their kernels (interpreter.py): no compilation, and memory is watched. Some are compiled.
+Most of them run as the text of their kernels (interpreter.py): no compilation, and memory is watched. Some compile.
 """
 
 from contextlib import contextmanager
@@ -75,7 +75,9 @@ def check(data, lines: int, around) -> None:
         for run in (exact, single):
             jitted = mg.jit(run.scan)
             got = jitted(run.init, run.xs)
-            assert [y.dtype for y in mg.tree.flatten(got)[0]] == [y.dtype for y in mg.tree.flatten(rough if run is single else wanted)[0]]
+            assert [y.dtype for y in mg.tree.flatten(got)[0]] == [
+                y.dtype for y in mg.tree.flatten(rough if run is single else wanted)[0]
+            ]
             assert mg.tree.flatten(got)[1] == mg.tree.flatten(wanted)[1]
             near(run.values(got), values, run is exact, "result")
             near(run.gradients(got), gradients, run is exact, "gradient")

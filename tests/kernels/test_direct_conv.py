@@ -170,6 +170,31 @@ def test_nothing_else_is_written_and_nothing_old_is_read(problem, dtype, shape, 
     assert_close(results[0], lambda x, w: convolved(x, w, padding), x, w, w[0].size)
 
 
+@given(PROBLEMS, KINDS, SHAPES)
+@example(FLAT, "float32", SHAPE)
+@example(MUCH_PADDING, "float64", SMALL)
+@example(LSTM, "float32", SHAPE)
+def test_rooms_are_large_enough(problem, dtype, shape):
+    x_shape, w_shape, padding = problem
+    x, w = normal(*x_shape, dtype=dtype), normal(*w_shape, seed=1, dtype=dtype)
+    rooms, room = [], conv._room
+
+    def guarded(nbytes):
+        memory, address = room(nbytes + 1024)
+        memory[:] = 255  # NaN
+        rooms.append(memory[address - memory.ctypes.data + nbytes :])
+        return memory, address
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv, "_room", guarded)
+        y = conv.conv2d(x, w, padding, shape)
+        results = [y, conv.conv_transpose2d(y, w, padding, shape)]
+        results.append(conv.conv2d_weight(x, y, w_shape[2:], padding, shape))
+    assert len(rooms) >= 4
+    assert all((rest == 255).all() for rest in rooms)
+    assert all(np.isfinite(result).all() for result in results)
+
+
 @DTYPES
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("n", "out"), [(7, 5), (2, 40), (1, 13), (1, 1)])

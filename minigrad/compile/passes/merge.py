@@ -115,16 +115,27 @@ def merge(program, roots: list, constants) -> list:
     for r in roots:
         uses[r] = uses.get(r, 0) + 1
 
-    def terms(v) -> list:
-        """The products that v is the sum of; none if it is not such a sum."""
-        if is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2 and is_elementwise(v.inputs[0]):
-            return [v] if v not in shared else []
-        if is_op(v, "add") and all(isinstance(x, Value) and x.shape == v.shape and uses[x] == 1 for x in v.inputs):
-            a, b = [terms(x) for x in v.inputs]
-            return a + b if a and b else []
-        return []
+    def is_term(v) -> bool:
+        weighs = is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2
+        return weighs and is_elementwise(v.inputs[0]) and v not in shared
 
-    sums = {v: t for v in order_of(roots) if is_op(v, "add") and len(t := terms(v)) > 1}
+    mergeable: set = set()  # terms, and sums of nothing else
+    for v in order_of(roots):
+        parts = is_op(v, "add") and all(x in mergeable and x.shape == v.shape and uses[x] == 1 for x in v.inputs)
+        if parts or is_term(v):
+            mergeable.add(v)
+    sums: dict = {}
+    covered: set = set()
+    for v in reversed(order_of(roots)):
+        if v in mergeable and is_op(v, "add") and v not in covered:
+            sums[v], unseen = [], [v]
+            while unseen:
+                x = unseen.pop()
+                if is_op(x, "add"):
+                    covered.add(x)
+                    unseen += reversed(x.inputs)
+                else:
+                    sums[v].append(x)
     became: dict = {}
     made: dict = {}
 

@@ -1,0 +1,172 @@
+"""Python that wants to know a traced value, or changes one in place: errors that name the line."""
+
+import inspect
+
+import numpy as np
+import pytest
+from programs import T, draw, same
+
+import minigrad as mg
+from minigrad import optim
+
+pytestmark = pytest.mark.usefixtures("quick_kernels")
+
+
+def error_of(f, *args, kind=TypeError) -> str:
+    with pytest.raises(kind) as caught:
+        mg.jit(f)(*args)
+    return str(caught.value)
+
+
+def line(f, text) -> str:
+    """Where the text stands in this file, as messages name it."""
+    lines, start = inspect.getsourcelines(f)
+    return f"{__file__}:{start + next(k for k, x in enumerate(lines) if text in x)}"
+
+
+def test_python_asks_for_numbers():
+    def branch(x):
+        if x.sum() > 0:
+            return x
+        return -x
+
+    def loop(x):
+        while (x * x).sum() > 1:
+            x = x / 2
+        return x
+
+    def numbers(x):
+        return float(x[0])
+
+    def item(x):
+        return x * x[1].item()
+
+    def array(x):
+        return np.asarray(x)
+
+    def count(x):
+        return [x for _ in range(x.argmax())]
+
+    x = draw(0, 3, grad=False)
+    for f, where in [
+        (branch, "if x"), (loop, "while"), (numbers, "float("), (item, "item()"), (array, "asarray"), (count, "range("),
+    ]:  # fmt: skip
+        message = error_of(f, x)
+        assert line(f, where) in message and "mg.where" in message and "mg.scan" in message, message
+        f(x)  # eagerly there is nothing against it
+    assert "the numbers of bool[]" in error_of(branch, x)
+
+
+def test_python_asks_inside_a_loop():
+    def step(h, x):
+        h = h + x
+        return (h, h) if h.sum() > 0 else (-h, h)
+
+    message = error_of(lambda xs: mg.scan(step, xs[0], xs), draw(0, T, 3))
+    assert line(step, "if h.sum()") in message
+
+
+def test_what_is_known_while_tracing_may_be_asked():
+    def f(x):
+        rows = [row * k for k, row in enumerate(x)]  # as many as the shape says
+        return mg.stack(rows) if len(x) > 1 and x.dtype == np.float64 and x.requires_grad else x
+
+    same(f, [x := draw(0, 3, 2)], x)
+
+
+def test_changes_in_place():
+    w = mg.tensor(np.zeros(3))
+
+    def set_item(x):
+        x[0] = 1.0
+        return x
+
+    def copy(x):
+        w.copy_(x)
+        return x
+
+    def zero(x):
+        w.zero_()
+        return x
+
+    for f in (set_item, copy, zero):
+        message = error_of(f, draw(0, 3, grad=False), kind=RuntimeError)
+        assert "in-place change inside a jitted function" in message and "mg.where" in message
+
+    def augmented(x):
+        y = x * 1.0
+        y += x
+        y *= 2
+        return y
+
+    x = draw(0, 3)
+    before = x.numpy().copy()
+    same(augmented, [x], x)
+    np.testing.assert_array_equal(x.numpy(), before)
+    parameter = draw(1, 3)
+
+    def step(x):
+        adam = optim.SGD([parameter], lr=0.1)
+        parameter.grad = x
+        adam.step()
+        return x
+
+    assert "jit: " in error_of(step, x)
+
+
+def test_backward_inside():
+    def f(x):
+        (x * x).sum().backward()
+        return x
+
+    message = error_of(f, draw(0, 3), kind=RuntimeError)
+    assert "backward inside a jitted function; use mg.grad" in message
+
+
+def test_errors_of_ops_are_those_of_eager_code():
+    w = draw(0, 5, 2)
+    for f in (lambda x: x @ w, lambda x: mg.concatenate([x, w], axis=1), lambda x: x.reshape(5), lambda x: x[7]):
+        with pytest.raises((ValueError, IndexError)) as eager:
+            f(draw(1, 3, 4))
+        kind = type(eager.value)
+        assert error_of(f, draw(1, 3, 4), kind=kind).split(":")[0] == str(eager.value).split(":")[0]
+
+
+def test_after_an_error_all_is_as_before():
+    def f(x, bad):
+        if bad:
+            raise ArithmeticError("no")
+        return mg.sin(x)
+
+    jitted = mg.jit(f)
+    x = draw(0, 3)
+    for bad in (True, False, True, False):
+        if bad:
+            with pytest.raises(ArithmeticError):
+                jitted(x, bad)
+        else:
+            jitted(x, bad).sum().backward()
+    assert (x * 2).requires_grad
+
+
+def test_a_traced_tensor_that_escapes():
+    kept = []
+
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    mg.jit(f)(draw(0, 3))
+    with pytest.raises((RuntimeError, TypeError), match="jit"):
+        kept[0] + 1
+    g = mg.jit(lambda x: x + kept[0])
+    with pytest.raises(RuntimeError, match="used outside of it; return it instead"):
+        g(draw(0, 3))
+
+    def leaks(xs):
+        held = []
+        mg.scan(lambda h, x: (h + x, held.append(h)), xs[0], xs)
+        return held[0] * 2
+
+    with pytest.raises(RuntimeError, match="used outside of it; return it instead"):
+        mg.jit(leaks)(draw(0, T, 3))
