@@ -4,6 +4,7 @@ Sizes and strides come as numbers at run time, so that one text, compiled once, 
 """
 
 import ast
+import re
 
 from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View
 from minigrad.compile.trace import Value
@@ -24,8 +25,9 @@ class Emitter:
         self.names: dict[tuple, str] = {}
         self.functions: list[str] = []
         self.item = schedule.dtype.itemsize
-        self.buffers = list(schedule.buffers)
         body = [line for task in schedule.tasks for line in self.task(task)]
+        used = set(re.findall(r"input\d+", " ".join(body)))  # not those of which only a packed copy is read
+        self.buffers = [b for b in schedule.buffers if b.kind != "input" or b.name in used]
         self.text = self.whole(body)
 
     def number(self, n, role: str = "n") -> str:

@@ -449,11 +449,11 @@ def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHA
     if threads.count == 1 or y.size * I * kh * kw < LARGE:
         convolve((0, n), (0, O))
     elif n < threads.count or weight.size > x.size:  # each piece packs its own weights, and pads all images
-        _share([functools.partial(convolve, (0, n), piece) for piece in _pieces(O, 2 * threads.count)])
+        threads.share([functools.partial(convolve, (0, n), piece) for piece in _pieces(O, 2 * threads.count)])
     else:
         _memory, packed = _room(weight.size * size)
         pack(0, O, packed)
-        _share([functools.partial(convolve, piece, (0, O), packed) for piece in _pieces(n, 4 * threads.count)])
+        threads.share([functools.partial(convolve, piece, (0, O), packed) for piece in _pieces(n, 4 * threads.count)])
     return y
 
 
@@ -501,14 +501,3 @@ def conv2d_weight(
 def _pieces(n: int, most: int) -> list[tuple[int, int]]:
     count = min(n, most)
     return [(n * k // count, n * (k + 1) // count) for k in range(count)]
-
-
-def _share(tasks: list) -> None:
-    """Call every one of these functions; a thread that has done one takes the next."""
-    left = iter(tasks)
-
-    def work():
-        for task in left:
-            task()
-
-    threads.run([work] * min(len(tasks), threads.count))

@@ -408,12 +408,14 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     if len(edges) == 2:
         _block(a, b, out)
     elif axis == 0:
-        _share([(a[i:j], b, out[i:j]) for i, j in pairwise(edges)])
+        threads.share([functools.partial(_block, a[i:j], b, out[i:j]) for i, j in pairwise(edges)])
     elif axis == 1:
-        _share([(a, b[:, i:j], out[:, i:j]) for i, j in pairwise(edges)])
+        threads.share([functools.partial(_block, a, b[:, i:j], out[:, i:j]) for i, j in pairwise(edges)])
     else:
         parts = [out, *(np.empty((M, N), a.dtype) for _ in edges[2:])]
-        _share([(a[:, i:j], b[i:j], part) for (i, j), part in zip(pairwise(edges), parts)])
+        threads.share(
+            [functools.partial(_block, a[:, i:j], b[i:j], part) for (i, j), part in zip(pairwise(edges), parts)]
+        )
         for part in parts[1:]:
             out += part
     return out
@@ -430,17 +432,6 @@ def _block(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def _share(pieces: list) -> None:
-    """Each thread that has done a piece takes the next one."""
-    left = iter(pieces)
-
-    def work():
-        for piece in left:
-            _block(*piece)
-
-    threads.run([work] * min(len(pieces), threads.count))
-
-
 def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
     """What `count` threads divide between them, 0 rows, 1 columns or 2 terms, and the edges of the pieces.
 
@@ -451,12 +442,12 @@ def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
         return 0, [0, M]
     rows, columns = M // (48 * count), N // (128 * count)  # none: too few to keep all threads busy
     if columns and (M <= 2 * N or not rows):
-        axis, size, most = 1, N, N // 256
+        axis, size, most = 1, N, N // 192
     elif rows:
         axis, size, most = 0, M, M // 512
     else:
         axis, size, most = 2, K, count
-    pieces = max(count, min(4 * count, most, M * K * N // (2 * LARGE)))
+    pieces = max(1, min(4, most // count, M * K * N // (2 * LARGE) // count)) * count
     edges = [size * i // pieces for i in range(pieces + 1)]
     if axis == 1:
         edges = [edge // 32 * 32 for edge in edges[:-1]] + [N]  # so that no piece but the last has half a panel

@@ -5,8 +5,8 @@ NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads ar
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -14,18 +14,19 @@ import numpy as np
 LARGE = 1 << 20
 
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_pool: ThreadPoolExecutor | None = None
+_jobs: SimpleQueue = SimpleQueue()  # (task, queue of outcomes); None ends a worker
+_workers = 0
 _lock = threading.Lock()
 
 
-def _forget_pool() -> None:
+def _forget_workers() -> None:
     """A child of fork has none of its parent's threads, and nobody who would release its lock."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    global _jobs, _workers, _lock
+    _jobs, _workers, _lock = SimpleQueue(), 0, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 def set_num_threads(n: int) -> None:
@@ -35,28 +36,57 @@ def set_num_threads(n: int) -> None:
 
     Raises ValueError for less than 1, TypeError for what is no integer.
     """
-    global _pool, count
+    global count
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
         raise TypeError(f"set_num_threads: got {n!r}, wanted an integer")
     if n < 1:
         raise ValueError(f"set_num_threads: got {n}, wanted at least 1")
-    with _lock:
-        count, _pool = int(n), None
+    count = int(n)
 
 
 def run(tasks: list) -> None:
     """Call every one of these functions, the first in this thread; returns when all are done."""
-    global _pool
+    global _workers
+    outcomes: SimpleQueue = SimpleQueue()
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="minigrad")
-        others = [_pool.submit(task) for task in tasks[1:]]
+        while _workers < count - 1:
+            threading.Thread(target=_work, args=(_jobs,), name="minigrad", daemon=True).start()
+            _workers += 1
+        while _workers > count - 1:
+            _jobs.put(None)
+            _workers -= 1
+    for task in tasks[1:]:
+        _jobs.put((task, outcomes))
     try:
         tasks[0]()
     finally:
-        wait(others)
-    for other in others:
-        other.result()
+        errors = [outcomes.get() for _ in tasks[1:]]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def share(tasks: list) -> None:
+    """Call every one of these functions; a thread that has done one takes the next."""
+    left = iter(tasks)
+
+    def work():
+        for task in left:
+            task()
+
+    run([work] * min(len(tasks), count))
+
+
+def _work(jobs: SimpleQueue) -> None:
+    while job := jobs.get():
+        task, outcomes = job
+        try:
+            task()
+            outcome = None
+        except BaseException as error:
+            outcome = error
+        outcomes.put(outcome)
+        del job, task, outcomes, outcome  # while it waits it keeps nobody's arrays
 
 
 def split(kernel, *operands, out=None):

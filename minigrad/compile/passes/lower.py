@@ -119,8 +119,7 @@ def unindex(o, value, g, shape, index):
     if not is_basic(index):
         return None
     index = index if isinstance(index, tuple) else (index,)
-    if any(p is None for p in index):
-        return None
+    index = tuple([p for p in index if p is not None])  # an axis that None makes goes with the reshape below
     if Ellipsis in index:
         at = index.index(Ellipsis)
         index = (*index[:at], *[slice(None)] * (len(shape) - len(index) + 1), *index[at + 1 :])
