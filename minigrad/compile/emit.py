@@ -177,8 +177,7 @@ class Emitter:
             for k, (_, at, view, verb) in enumerate(stores):
                 place, index = nest.place(at, view)
                 lines.append(f"{head}{verb}({place}, {index}, s{k})")
-            doc = f"over {list(task.shape)}: sum"
-            return self.call_of(lines, addresses, SUMMED, doc, task.rows)
+            return self.call_of(lines, addresses, SUMMED, "sum", task.rows)
         for line in statements:
             lines.append(nest.indent + line)
         for source, at, view, verb in stores:
@@ -186,7 +185,7 @@ class Emitter:
             cast = f"Float({source})" if view.dtype.kind == "f" else source
             lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
         doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
-        return self.call_of(lines, addresses, FUSED, f"over {list(task.shape)}: {doc}", task.rows)
+        return self.call_of(lines, addresses, FUSED, doc, task.rows)
 
     def product(self, task: Product) -> list[str]:
         a, to = task.a, task.to
@@ -196,10 +195,10 @@ class Emitter:
             row, column = a.strides if len(a.shape) == 2 else (0, a.strides[0])
             ldc = to.strides[0] if len(to.shape) == 2 else 0
             stride = self.elements
-            start_a, start_c, count = self.base(a), self.base(to), "1"
-            if len(a.shape) == 2:
-                count = self.number(a.shape[0])
-            if task.rows:
+            start_a, start_c = self.base(a), self.base(to)
+            if not task.rows:
+                count = self.number(a.shape[0]) if len(a.shape) == 2 else "1"
+            else:
                 group = a.shape[0] // task.value.shape[0]
                 if group != 1:
                     first, count = f"first * {self.number(group)}", f"(last - first) * {self.number(group)}"
@@ -284,8 +283,7 @@ class Emitter:
         factors = f"load_any({at('a', of_a, a)}, 0, Float) * load_any({at('b', of_b, b)}, 0, Float)"
         lines.append(f"{indent}store_any(here, 0, load_any(here, 0, Float) + {factors})")
         addresses = {"a": self.base(a), "b": self.base(b), "c": self.base(to)}
-        doc = f"matmul {list(a.shape)} {list(b.shape)}"
-        return self.call_of(lines, addresses, FUSED, doc, divided is not None)
+        return self.call_of(lines, addresses, FUSED, "matmul", divided is not None)
 
     def reduction(self, task: Reduction) -> str:
         x, name = task.x, task.value.op.name
@@ -324,7 +322,7 @@ class Emitter:
         place, index = nest.place("y", to)
         lines.append(f"{indent}store({place}, {index}, total)")
         addresses = {"x": self.base(x), "y": self.base(to)}
-        return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes} of {list(x.shape)}", task.rows)
+        return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes}", task.rows)
 
 
 def names_of(line: str):

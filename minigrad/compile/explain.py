@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel, touched
-from minigrad.compile.passes.rewrite import is_op, order_of
+from minigrad.compile.passes.rewrite import is_op, is_view, order_of
 from minigrad.compile.schedule import Convolution, Fused, Product, Reduction
 from minigrad.compile.trace import Pick, Value
 from minigrad.kernels import matmul
@@ -156,6 +156,15 @@ def show(roots, names: dict | None = None, indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
+def memory_of(value: Value):
+    """What stands for the memory that a value lies in: two results of a loop may be parts of one buffer."""
+    while value.op is not None and is_view(value):
+        value = value.inputs[0]
+    if value.op is Pick and isinstance(getattr(value.inputs[0].op, "kernel", None), Kernel):
+        return value.inputs[0], value.inputs[0].op.kernel.schedule.results[value.params][0]
+    return value
+
+
 def report(value: Value, saved: int) -> LoopReport:
     loop = value.op
     kernel = getattr(loop, "kernel", None)
@@ -209,7 +218,8 @@ def explain(name: str, compiled, stages) -> Explanation:
     forward, backward = compiled.forward, compiled.backward
     residuals = compiled.forward.outputs[compiled.count :]
     given = set(forward.inputs)
-    kept = [r for r in residuals if r not in given]
+    owners = {memory_of(r): r for r in residuals}
+    kept = [r for owner, r in owners.items() if owner not in given]
     loops = []
     for v in [*forward.order, *backward.order]:
         if isinstance(v.op, Loop):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.passes.rewrite import is_layout, is_op
+from minigrad.compile.passes.rewrite import is_layout, is_op, rewrite
 from minigrad.compile.trace import Program, Value, drawn_shapes
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
@@ -62,8 +62,8 @@ class Body(Program):
 
     def copied(self, value: Value) -> Value:
         inputs = [self.enter(v)[0] if isinstance(v, Value) else v for v in value.inputs]
-        copy = Value(self, value.op, tuple(inputs), value.params, value.shape, value.dtype)
-        copy.site = value.site
+        copy = value.of(inputs, self)
+        copy.recompute = False
         return copy
 
     def placed(self, outside: Tensor, per_step: bool) -> tuple[Value, Leaf | None]:
@@ -103,13 +103,16 @@ class Loop:
         self.kernel: Any = None  # when it has been compiled; or why there is none
 
     def copy(self) -> "Loop":
-        made = Loop(self.body, self.length, self.reverse, *self.lists)
+        """One that may be changed on its own, and so may the loops in it."""
+
+        def rule(v, inputs):
+            return v.of(inputs, op=v.op.copy(), shape=list(v.shape)) if isinstance(v.op, Loop) else None
+
+        became = rewrite(self.outputs, rule)
+        outputs = [[became[v] for v in part] for part in (self.carry_outs, self.sums, self.ys)]
+        made = Loop(self.body, self.length, self.reverse, self.consts, self.carries, self.streams, *outputs)
         made.chunked = self.chunked
         return made
-
-    @property
-    def lists(self):
-        return self.consts, self.carries, self.streams, self.carry_outs, self.sums, self.ys
 
     @property
     def outputs(self) -> list[Value]:

@@ -163,9 +163,11 @@ class Schedule:
         for v in self.order:
             if v.dtype is not None and v.dtype.kind == "f":
                 floats.add(v.dtype)
-            if v.op is None or v.op is Pick or is_view(v) or is_op(v, "matmul", "concatenate", "sum", "sum_to"):
+            if v.op is None or v.op is Pick or is_view(v):
                 continue
-            if is_op(v, "max", "min"):
+            if is_op(v, "matmul", "concatenate", "sum", "sum_to", "max", "min"):
+                if any(x.dtype.kind != "f" for x in (v, *v.inputs)):
+                    raise Unsupported(f"{v.op.name} of what are no floats")
                 continue
             if is_op(v, "conv2d", "conv_transpose2d") and v.inputs[1] in self.loop.consts:
                 geometry_of(v)
@@ -229,7 +231,7 @@ class Schedule:
                 return ROWS
             if a.ndim == b.ndim >= 3 and all(kinds[x] == ROWS or x.shape[0] in (1, batch) for x in (a, b)):
                 return ROWS  # what is whole is read at the same rows
-            if kinds[b] == ROWS and b.ndim >= 3 and 2 <= a.ndim < b.ndim:
+            if kinds[a] == WHOLE and kinds[b] == ROWS and b.ndim >= 3 and 2 <= a.ndim < b.ndim:
                 return ROWS
             raise mixes
         if any(k in (PARTIAL, COLUMNS) for k in given):

@@ -34,6 +34,15 @@ class Value(Node):
         self.program = program
         self.recompute = recompute
 
+    def of(self, inputs, program=None, op=None, shape=None) -> "Value":
+        """The same, of other inputs."""
+        shape = self.shape if shape is None else shape
+        made = Value(
+            program or self.program, op or self.op, tuple(inputs), self.params, shape, self.dtype, self.recompute
+        )
+        made.site = self.site
+        return made
+
     def astype(self, dtype, copy=False):
         return thread.program.cast(self, np.dtype(dtype))
 
@@ -145,7 +154,9 @@ class Program:
         return Tensor(self.draws(("draw", generator, tuple(shape)))[0])
 
     def draws(self, item) -> list[Value]:
+        outer, self.recomputing = self.recomputing, False  # what was drawn is kept: it cannot be drawn again
         values = self.record(Draw, (), {"item": item}, [Spec(s, np.dtype("float32")) for s in drawn_shapes(item)])
+        self.recomputing = outer
         self.effects.append(values[0].inputs[0])
         return values
 

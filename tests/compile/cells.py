@@ -391,7 +391,8 @@ def choosing(cell, d):
     t = f"{d.integer(-9, 9)}.0371e-1"
     options = [
         f"mg.where({c} > {t}, {a}, {b})", f"mg.where({c} <= {a} + {t}, {a}, 0)",
-        f"mg.where(mg.isfinite({a}), {a}, {b})",
+        f"mg.where(mg.isfinite({a}), {a}, {b})", f"mg.where(({c} > {t}).max(axis=-1, keepdims=True), {a}, {b})",
+        f"{a} * ({c} > {t}).sum(axis=0)",
         f"mg.where(({a} > {t}) & ~({c} < {t}), {b}, {c})", f"mg.maximum({a}, {b} + {t})", f"mg.minimum({a}, {t})",
         f"mg.clip({a}, -0.7371, 0.9371)", f"{a} * ({c} >= {t})", f"mg.where(({a} > {t}) | ({b} != {c}), {a}, 1.5)",
     ]  # fmt: skip

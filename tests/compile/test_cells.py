@@ -65,7 +65,7 @@ def check(data, lines: int, around) -> None:
     drawn = Cell(d, lines)
     note(drawn.text)
     used = [d.choice([True, True, False]) for _ in range(4)]
-    seed = d.integer(0, 99)
+    seed, every = d.integer(0, 99), d.choice([None, None, 1, 2, 3])
     exact, single = [Run(drawn, dtype, used, seed) for dtype in ("float64", "float32")]
     wanted = exact.scan(exact.init, exact.xs)
     values, gradients = exact.values(wanted), exact.gradients(wanted)
@@ -73,7 +73,7 @@ def check(data, lines: int, around) -> None:
     rough = single.scan(single.init, single.xs)
     with around():
         for run in (exact, single):
-            jitted = mg.jit(run.scan)
+            jitted = mg.jit(run.scan, checkpoint=every)
             got = jitted(run.init, run.xs)
             assert [y.dtype for y in mg.tree.flatten(got)[0]] == [
                 y.dtype for y in mg.tree.flatten(rough if run is single else wanted)[0]

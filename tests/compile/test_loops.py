@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from interpreter import divided_batches
 from programs import B, H, Pair, T, draw, leaves, looped, same
 
 import minigrad as mg
@@ -35,6 +36,7 @@ def test_lengths_and_batches_compile_nothing_new(compiled, monkeypatch):
     made = []
     compile_object = build.compile_object
     monkeypatch.setattr(build, "compile_object", lambda *args: made.append(args) or compile_object(*args))
+    monkeypatch.setattr(build.cache, "read", lambda key: None)  # what an earlier run has compiled does not count
     for length in range(1, 51):
         step(length, [1, 2, 3, 5, 8][length % 5])
     assert not made
@@ -54,6 +56,7 @@ def test_lengths_and_batches_of_other_loops_compile_nothing_new(compiled, monkey
     made = []
     compile_object = build.compile_object
     monkeypatch.setattr(build, "compile_object", lambda *args: made.append(args) or compile_object(*args))
+    monkeypatch.setattr(build.cache, "read", lambda key: None)  # what an earlier run has compiled does not count
     for length, batch in [(2, 2), (3, 1), (9, 7), (1, 3), (17, 4)]:
         step(length, batch)
     assert not made
@@ -333,3 +336,41 @@ def test_the_same_bits_each_time(compiled):
     for _ in range(5):
         for a, b in zip(step(), first):
             np.testing.assert_array_equal(a, b)
+
+
+def test_reductions_of_bools_are_no_floats():
+    h, xs = draw(1, 6, 5), draw(2, 4, 6, 5)
+    same(lambda h: mg.scan(lambda s, _: (mg.tanh(s), (s > 0).max(axis=0)), h, None, length=4), [h], h)
+    same(lambda h: mg.scan(lambda s, _: (mg.tanh(s), (s > 0).sum(axis=-1)), h, None, length=4), [h], h)
+    choice = lambda s, x: (mg.where((x > 0).min(-1, keepdims=True), s, x), s)  # noqa: E731
+    same(lambda h, xs: mg.scan(choice, h, xs), [h, xs], h, xs)
+
+
+def test_a_product_that_mixes_the_batch_is_not_divided():
+    h, xs = draw(1, 4, 4), draw(2, 3, 4, 4, 4)
+    with divided_batches():
+        same(lambda h, xs: mg.scan(lambda s, x: (mg.tanh((s @ x).sum(1)), None), h, xs), [h, xs], h, xs)
+
+
+def test_a_checkpoint_around_a_loop_keeps_nothing_of_it():
+    h, xs = draw(1, B, H), draw(2, T, B, H)
+
+    def plain(h, xs):
+        return mg.scan(lambda s, x: (mg.tanh(s * 1.5 + x), mg.sin(s)), h, xs)
+
+    def checkpointed(h, xs):
+        return mg.checkpoint(plain)(h, xs)
+
+    saved = [same(f, [h, xs], h, xs).explain(h, xs).saved for f in (plain, checkpointed)]
+    assert saved == [T * B * H * 8, 0]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_checkpoints_of_nested_loops(every):
+    h, xs = draw(1, B, H), draw(2, T, B, H)
+
+    def outer(s, x):
+        return mg.scan(lambda u, v: (mg.tanh(u + v), u), s, mg.stack([x, s, x * s]))[0], None
+
+    jitted = mg.jit(lambda h, xs: mg.scan(outer, h, xs), checkpoint=every)
+    same(jitted, [h, xs], h, xs)

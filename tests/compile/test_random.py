@@ -133,3 +133,12 @@ def test_two_generators():
             for x, y in zip(a, b):
                 np.testing.assert_allclose(x, y, rtol=1e-10)
     assert [g.bit_generator.state for g in pairs[0]] == [g.bit_generator.state for g in pairs[1]]
+
+
+def test_what_a_checkpoint_draws_is_drawn_once():
+    x = draw(0, 40)
+
+    def make(generator):
+        return lambda x: mg.checkpoint(lambda x: mg.sin(mg.dropout(x, p=0.5, generator=generator)))(x)
+
+    drawn_alike(make, x, wanted=[x])

@@ -8,7 +8,7 @@ q = concatenate([p, p], -1)    Q = concatenate([P, P], -1)
 import math
 
 from minigrad.compile.passes.rewrite import apply, is_elementwise, swapped
-from minigrad.compile.trace import Pick, Value
+from minigrad.compile.trace import Value
 from minigrad.ops.index import is_basic
 from minigrad.ops.shape import axes_of, axis_of
 from minigrad.ops.table import Spec
@@ -78,7 +78,3 @@ def over_time(program, value: Value, inputs: tuple, stacked: list[bool], length:
 def merged(x) -> tuple:
     """Shape of stacked images with steps and samples as one axis."""
     return (math.prod(x.shape[:2]), *x.shape[2:])
-
-
-def picked(results, value: Value):
-    return results[value.params] if value.op is Pick else results

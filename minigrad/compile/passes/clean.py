@@ -7,12 +7,12 @@
     d = exp(a)           (nobody needs it)
     y = tanh(a) + c
 
-Of a loop, results that nobody needs go, then the carries that only they needed; what enters it twice enters once; a
-carry that never changes is a constant. Values that a checkpoint will compute again are not merged with those it saves.
+Of a loop, results that nobody needs go, then the carries that only they needed; what enters it twice enters once.
+Values that a checkpoint will compute again are not merged with those it saves.
 """
 
 from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite
+from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite, same
 from minigrad.compile.trace import Value
 
 
@@ -35,15 +35,13 @@ def clean(program, roots: list) -> list:
         params = value.params
         if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
             params = {**params, "axis": params["axis"] % (inputs[0].ndim + (value.op.name == "stack"))}
-        operands = tuple([x if isinstance(x, Value) else (type(x), x) for x in inputs])
+        operands = tuple([x if isinstance(x, Value) else (type(x), repr(x)) for x in inputs])  # 0.0 is not -0.0
         key = (value.op, value.recompute, operands, frozen(params))
         if key not in seen:
-            made = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
-            made.site = value.site
-            seen[key] = value if inputs == value.inputs else made
+            seen[key] = same(value, inputs)
         return seen[key]
 
-    became = rewrite(program, roots, rule)
+    became = rewrite(roots, rule)
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 
@@ -140,5 +138,5 @@ def unify(loop: Loop, outside: tuple) -> None:
             x = outside[loop.inputs.index(v)]
             became[v] = first.setdefault((x, part is loop.consts), v)
     if any(v is not w for v, w in became.items()):
-        mapping = rewrite(loop.body, loop.outputs, lambda value, inputs: became.get(value))
+        mapping = rewrite(loop.outputs, lambda value, inputs: became.get(value))
         place(loop, clean(loop.body, [mapping[r] for r in loop.outputs]))

@@ -27,9 +27,7 @@ def fuse(program, roots: list) -> list:
     for value in order:
         group = inside.get(value)
         if group is None:
-            became[value] = same(
-                program, value, tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
-            )
+            became[value] = same(value, tuple([became[x] if isinstance(x, Value) else x for x in value.inputs]))
         elif value is group[-1]:
             needed = [v for v in group if v in roots or any(inside.get(u) is not group for u in users.get(v, []))]
             became.update(zip(needed, as_loop(program, group, needed, became)))
@@ -81,9 +79,7 @@ def as_loop(program, group, needed, became) -> list[Value]:
                 inner[x] = body.input(x)
                 streams.append(inner[x])
                 outside.append(apply(program, "reshape", became[x], shape=(1, *x.shape)))
-        inputs = tuple([inner[x] if isinstance(x, Value) else x for x in v.inputs])
-        inner[v] = Value(body, v.op, inputs, v.params, v.shape, v.dtype)
-        inner[v].site = v.site
+        inner[v] = v.of([inner[x] if isinstance(x, Value) else x for x in v.inputs], body)
     loop = Loop(body, 1, False, [], [], streams, [], [], [inner[v] for v in needed])
     stacks = program.record(loop, outside, {}, loop.specs())
     return [apply(program, "reshape", stack, shape=v.shape) for stack, v in zip(stacks, needed)]

@@ -25,7 +25,7 @@ def hoist(program, roots: list) -> list:
     def rule(value, inputs):
         return hoist_from(program, value, inputs) if isinstance(value.op, Loop) else None
 
-    became = rewrite(program, roots, rule)
+    became = rewrite(roots, rule)
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 
@@ -51,11 +51,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
             moving.add(v)
     for v in order:
         if v.op is not None and v not in moving and all(x in invariant or not isinstance(x, Value) for x in v.inputs):
-            made = Value(
-                program, v.op, tuple([invariant.get(x, x) for x in v.inputs]), v.params, v.shape, v.dtype, v.recompute
-            )
-            made.site = v.site
-            invariant[v] = made
+            invariant[v] = v.of([invariant.get(x, x) for x in v.inputs], program)
 
     def stack_of(v):
         """The value for all steps at once, outside; None if it cannot be had."""
@@ -86,11 +82,9 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         if v in invariant and v in became:
             loop.consts.append(became[v])
             outside[became[v]] = invariant[v]
-    mapping = rewrite(loop.body, loop.outputs, lambda v, _: became.get(v))
+    mapping = rewrite(loop.outputs, lambda v, _: became.get(v))
     place(loop, [mapping[r] for r in loop.outputs])
     needed = set(order_of(loop.outputs))
     loop.consts = [v for v in loop.consts if v in needed]
     loop.streams = [v for v in loop.streams if v in needed]
-    new = Value(program, loop, tuple([outside[v] for v in loop.inputs]), {}, value.shape, None)
-    new.site = value.site
-    return new
+    return value.of([outside[v] for v in loop.inputs], program)

@@ -11,7 +11,7 @@ are all that is needed of the result.
 """
 
 from minigrad.compile.loop import Loop
-from minigrad.compile.passes.clean import place
+from minigrad.compile.passes.clean import clean, place
 from minigrad.compile.passes.rewrite import apply, is_elementwise, is_op, order_of, rewrite
 from minigrad.compile.trace import Pick, Value
 from minigrad.ops.shape import axis_of
@@ -57,7 +57,5 @@ def lift_within(program, roots: list) -> list:
             operands.append(x)
         return Value(program, whole.op, tuple(operands), {}, value.shape, value.dtype, value.recompute)
 
-    became = rewrite(program, roots, rule)
-    from minigrad.compile.passes.clean import clean
-
+    became = rewrite(roots, rule)
     return clean(program, [became[r] if isinstance(r, Value) else r for r in roots])

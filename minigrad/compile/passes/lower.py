@@ -25,7 +25,7 @@ def lower(program, roots: list) -> list:
         if isinstance(value.op, Loop):
             loop = value.op
             lower(loop.body, loop.outputs)
-            became = rewrite(loop.body, loop.outputs, lambda v, inputs: lowered(loop.body, v, inputs))
+            became = rewrite(loop.outputs, lambda v, inputs: lowered(loop.body, v, inputs))
             place(loop, [became[r] for r in loop.outputs])
     return roots
 
@@ -100,12 +100,7 @@ def conv2d(o, value, x, w, bias=None, **params):
 def stack(o, value, *arrays, axis):
     axis = axis_of(axis, value.ndim)
     shape = (*value.shape[:axis], 1, *value.shape[axis + 1 :])
-    return joined(o, [o.reshape(x, shape=shape) for x in arrays], axis)
-
-
-def joined(o, parts, axis):
-    op = table["concatenate"]
-    return o.program.record(op, parts, {"axis": axis}, op.specs(*parts, axis=axis))
+    return o.concatenate(*[o.reshape(x, shape=shape) for x in arrays], axis=axis)
 
 
 def astype(o, value, x, dtype):
@@ -141,7 +136,7 @@ def unindex(o, value, g, shape, index):
                 zeros = o.program.record(table["where"], (o.isnan(one), 0.0, 0.0), {}, one)
                 zeros = o.broadcast_to(zeros, shape=(*y.shape[:axis], size, *y.shape[axis + 1 :]))
                 parts = [zeros, *parts] if before else [*parts, zeros]
-        y = joined(o, parts, axis) if len(parts) > 1 else y
+        y = o.concatenate(*parts, axis=axis) if len(parts) > 1 else y
     return y
 
 

@@ -18,7 +18,6 @@ from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
 from minigrad.compile.passes.rewrite import apply, by_level, is_elementwise, is_op, is_view, order_of, rewrite
 from minigrad.compile.trace import Pick, Value
-from minigrad.ops.table import table
 
 
 def inside(program, roots, transform) -> None:
@@ -77,7 +76,7 @@ def take_apart(program, roots: list) -> None:
                 start += x.shape[-1]
             return total
 
-        became = rewrite(body, loop.outputs, rule)
+        became = rewrite(loop.outputs, rule)
         place(loop, [became[r] for r in loop.outputs])
 
     inside(program, roots, within)
@@ -136,7 +135,6 @@ def merge(program, roots: list, constants) -> list:
                     unseen += reversed(x.inputs)
                 else:
                     sums[v].append(x)
-    became: dict = {}
     made: dict = {}
 
     def rule(value, inputs):
@@ -145,7 +143,7 @@ def merge(program, roots: list, constants) -> list:
             key = group[0]
             if key not in made:
                 weights = [became[v.inputs[1]] for v in group]
-                together = concatenated(program, weights, 1)
+                together = apply(program, "concatenate", *weights, axis=1)
                 product = apply(program, "matmul", inputs[0], together)
                 made[key] = apply(program, "split", product, sections=[w.shape[1] for w in weights], axis=-1)
             return made[key][group.index(value)]
@@ -153,23 +151,14 @@ def merge(program, roots: list, constants) -> list:
             group = sums[value]
             weights = [became[v.inputs[1]] for v in group]
             left = [became[v.inputs[0]] for v in group]
-            joined = concatenated(program, left, left[0].ndim - 1)
-            return apply(program, "matmul", joined, concatenated(program, weights, 0))
+            joined = apply(program, "concatenate", *left, axis=left[0].ndim - 1)
+            return apply(program, "matmul", joined, apply(program, "concatenate", *weights, axis=0))
         return None
 
-    order = by_level(roots)
-    for value in [v for v in order if v in fixed] + [v for v in order if v not in fixed]:
-        inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
-        new = rule(value, inputs)
-        if new is None and inputs == value.inputs:
-            new = value
-        elif new is None:
-            new = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
-            new.site = value.site
-        became[value] = new
+    def weights_first(roots):
+        order = by_level(roots)
+        return [v for v in order if v in fixed] + [v for v in order if v not in fixed]
+
+    became: dict = {}
+    rewrite(roots, rule, weights_first, became)
     return [became[r] if isinstance(r, Value) else r for r in roots]
-
-
-def concatenated(program, parts, axis):
-    op = table["concatenate"]
-    return program.record(op, parts, {"axis": axis}, op.specs(*parts, axis=axis))

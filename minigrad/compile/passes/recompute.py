@@ -22,12 +22,11 @@ def recompute(program, roots: list) -> list:
         if not value.recompute:
             return became[value]
         if value not in copies:
-            inputs = tuple([again(x) if isinstance(x, Value) else x for x in value.inputs])
-            op, shape = value.op, value.shape
-            if isinstance(op, Loop):
-                op, shape = op.copy(), list(shape)
-            copies[value] = Value(program, op, inputs, value.params, shape, value.dtype)
-            copies[value].site = value.site
+            inputs = [again(x) if isinstance(x, Value) else x for x in value.inputs]
+            is_loop = isinstance(value.op, Loop)
+            op, shape = (value.op.copy(), list(value.shape)) if is_loop else (None, None)
+            copies[value] = value.of(inputs, program, op, shape)
+            copies[value].recompute = False
         return copies[value]
 
     for value in order_of(roots):
@@ -36,7 +35,7 @@ def recompute(program, roots: list) -> list:
             inputs = [again(x) if isinstance(x, Value) and x not in late else became.get(x, x) for x in value.inputs]
         else:
             inputs = [became[x] if isinstance(x, Value) else x for x in value.inputs]
-        became[value] = same(program, value, tuple(inputs))
+        became[value] = same(value, tuple(inputs))
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 

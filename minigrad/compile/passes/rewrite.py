@@ -33,24 +33,19 @@ def by_level(roots) -> list[Value]:
     return sorted(order, key=lambda v: (levels[v], v.seq))
 
 
-def rewrite(program, roots, rule: Callable, order=order_of) -> dict:
+def rewrite(roots, rule: Callable, order=order_of, became: dict | None = None) -> dict:
     """Rebuild what the roots depend on: rule(value, its new inputs) is what takes its place, None for the same op on
-    the new inputs. Returns what has become of every value."""
-    became: dict = {}
+    the new inputs. Returns what has become of every value, in `became` if the rule wants to look at it."""
+    became = {} if became is None else became
     for value in order(roots):
         inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
         new = rule(value, inputs)
-        became[value] = same(program, value, inputs) if new is None else new
+        became[value] = same(value, inputs) if new is None else new
     return became
 
 
-def same(program, value: Value, inputs: tuple) -> Value:
-    """The value, of these inputs."""
-    if inputs == value.inputs:
-        return value
-    made = Value(program, value.op, inputs, value.params, value.shape, value.dtype, value.recompute)
-    made.site = value.site
-    return made
+def same(value: Value, inputs: tuple) -> Value:
+    return value if inputs == value.inputs else value.of(inputs)
 
 
 def is_op(value, *names: str) -> bool:

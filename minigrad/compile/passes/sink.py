@@ -15,7 +15,7 @@ from minigrad.compile.passes.batch import merged, over_time
 from minigrad.compile.passes.clean import place
 from minigrad.compile.passes.rewrite import ROWS, SMALL, apply, is_layout, is_op, order_of, rewrite, swapped
 from minigrad.compile.trace import Pick, Program, Value
-from minigrad.ops.table import Spec, table
+from minigrad.ops.table import Spec
 
 PRODUCTS = ("matmul", "conv2d", "conv_transpose2d", "conv2d_weight", "untake")
 
@@ -31,7 +31,7 @@ def sink(program, roots: list) -> list:
             return replaced[inputs[0], value.params]
         return None
 
-    became = rewrite(program, roots, rule)
+    became = rewrite(roots, rule)
     return [became[r] if isinstance(r, Value) else r for r in roots]
 
 
@@ -70,8 +70,7 @@ class _Sinking:
         needed = set(order_of(loop.outputs))
         loop.consts = [v for v in loop.consts if v in needed]
         loop.streams = [v for v in loop.streams if v in needed]
-        new = Value(program, loop, tuple([self.outside[v] for v in loop.inputs]), {}, loop.specs(), None)
-        new.site = self.value.site
+        new = self.value.of([self.outside[v] for v in loop.inputs], program, shape=loop.specs())
         picks = [program.pick(new, k) for k in range(len(loop.outputs))]
         n, m = len(loop.carries), len(loop.sums)
         for k, pick in enumerate(picks[:n]):
@@ -130,7 +129,7 @@ class _Sinking:
             joined = v.inputs[0]
             if joined.params["axis"] % joined.ndim == joined.ndim - 1 and v.size == joined.shape[-1]:
                 plans = [self.sum_of(self.part(x)) for x in joined.inputs]
-                return lambda *given: joined_again(program, [p(*given) for p in plans])
+                return lambda *given: apply(program, "concatenate", *[p(*given) for p in plans], axis=0)
         return self.given_sum(v)
 
     def part(self, x):
@@ -193,8 +192,3 @@ class _Sinking:
         if isinstance(result, list):
             return True
         return result is not None and result.shape == (T, *v.shape)
-
-
-def joined_again(program, parts):
-    op = table["concatenate"]
-    return program.record(op, parts, {"axis": 0}, op.specs(*parts, axis=0))
