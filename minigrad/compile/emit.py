@@ -16,8 +16,9 @@ SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 
 
 class Emitter:
-    """text: of the kernel `loop(p, n)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the steps
-    and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds."""
+    """text: of the kernel `loop(p, n, _)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the
+    steps and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds.
+    """
 
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
@@ -79,7 +80,7 @@ class Emitter:
                 size = self.number(f"{b.name}_step")
                 before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
-        lines = ["def loop(p, n):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
+        lines = ["def loop(p, n, _):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
         lines.append("    matmul, conv, pack = number(n, 3), number(n, 4), number(n, 5)")
         lines += [f"    {name} = number(n, {k + FIXED})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]

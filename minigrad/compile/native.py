@@ -1,7 +1,6 @@
 """A loop as one compiled kernel, run by as many threads as its batch is worth."""
 
 import ctypes
-import functools
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +14,6 @@ from minigrad.compile.trace import Value
 from minigrad.kernels import build, conv, matmul, threads
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
-FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
 PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
 
@@ -70,9 +68,10 @@ class Workspace:
             for k in range(len(parts)):
                 apart = b.private and b.kind not in ("packed", "filters")
                 self.pointers[k, where] = address_of(self.arrays[b]) + (k * self.arrays[b].strides[0] if apart else 0)
-        self.calls: list[list] = [[] for _ in parts]  # for each thread, its blocks of rows one after another
-        for (k, _, _), n in zip(blocks, self.numbers):
-            self.calls[k].append((self.pointers[k].ctypes.data, n.ctypes.data))
+        places = [(self.pointers[k].ctypes.data, n.ctypes.data) for (k, _, _), n in zip(blocks, self.numbers)]
+        self.calls = np.array(places, np.int64)
+        # a thread does the blocks of a part one after another: they share their memory
+        self.starts = np.searchsorted([k for k, _, _ in blocks], np.arange(len(parts) + 1))
 
 
 class Kernel:
@@ -84,7 +83,7 @@ class Kernel:
         with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
             self.emitter = Emitter(self.schedule)
             self.source = self.emitter.source
-        self.call = FUNCTION(build.address(self.source, "loop", "intp, intp"))
+        self.function = build.address(self.source, "loop", "intp, intp, intp")
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
         self.buffers, self.conv = self.emitter.buffers, 0
@@ -127,10 +126,6 @@ class Kernel:
         count = (last - first) // rows
         return list(pairwise([first + (last - first) * k // count for k in range(count + 1)]))
 
-    def run_blocks(self, calls) -> None:
-        for call in calls:
-            self.call(*call)
-
     def run(self, given: Sequence) -> list:
         parts = self.parts()
         try:
@@ -140,10 +135,7 @@ class Kernel:
         except IndexError:
             space = Workspace(self, parts)
         results = self.prepare(given, space, len(parts))
-        if len(parts) == 1:
-            self.run_blocks(space.calls[0])
-        else:
-            threads.run([functools.partial(self.run_blocks, calls) for calls in space.calls])
+        threads.call(self.function, space.calls, space.starts)
         outputs = [self.read(results, space, b, how) for b, how in self.schedule.results]
         self.free.append((len(parts), space))
         return outputs

@@ -5,9 +5,7 @@ where it lies, through two strides, so that `x @ W.T`, `dz @ W` and `dz.T @ h` a
 `product` by its address, with weights that they pack once; `matmul` is for NumPy arrays and packs as it goes.
 """
 
-import ctypes
 import functools
-import threading
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ import numpy as np
 from minigrad.kernels import build, loops, threads
 
 BLOCK_K = 256  # so many rows of B at a time, or a tile's part of A would not stay in the L1 cache
-BLOCK = 1 << 19  # bytes of B that every tile goes through, out of the L2 cache
+BLOCK = threads.ROOM  # bytes of B that every tile goes through, out of the L2 cache
 SMALL = 1 << 17  # multiplications for which NumPy is quicker than our way from Python to machine code
 LARGE = 1 << 24  # multiplications from which a second thread pays: waking it costs some 100 us
 
@@ -286,6 +284,7 @@ def widest(N):
     return max(PANEL, min(BLOCK_B // BLOCK_K, (N + PANEL - 1) // PANEL * PANEL))
 
 
+@njit
 def matmul(a, row_stride, k_stride, M, b, b_row_stride, n_stride, K, N, c, ldc, packed):
     row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
     wide = widest(N)
@@ -302,6 +301,10 @@ def matmul(a, row_stride, k_stride, M, b, b_row_stride, n_stride, K, N, c, ldc, 
             pack_panels(at_b, b_row_stride, n_stride, depth, width, packed)
             block_product(at_a, row_stride, k_stride, M, packed, PANEL * SIZE, depth * PANEL * SIZE, depth, width,
                           at_c, ldc, k)
+
+
+def piece(numbers, _, packed):
+    matmul({numbers}, packed)
 """
 
 
@@ -330,12 +333,15 @@ def source(dtype: str, shape: Shape) -> str:
     lines += [f"    if m == {m}:\n        return {p}" for m, p in panels.items() if p > 1]
     lines += ["    return 1"]
     copied = 4 * rows * (BLOCK_K + vectors * width // size) * size
-    product = PRODUCT.replace("{tile}", str(rows * vectors * width)).replace("{copied}", str(copied))
+    numbers = ", ".join([f"load_any(numbers, {k}, np.int64)" for k in range(11)])
+    tile = str(rows * vectors * width)
+    product = PRODUCT.replace("{numbers}", numbers).replace("{tile}", tile).replace("{copied}", str(copied))
     return "\n".join([loops.source_of("intrinsics"), *lines, PACK, product])
 
 
-def address(function: str, arguments: int, dtype, shape: Shape) -> int:
-    return build.address(source(np.dtype(dtype).name, shape), function, ", ".join(["intp"] * arguments))
+@functools.cache
+def address(function: str, arguments: int, dtype: np.dtype, shape: Shape) -> int:
+    return build.address(source(dtype.name, shape), function, ", ".join(["intp"] * arguments))
 
 
 class Addresses(NamedTuple):
@@ -370,14 +376,6 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
-@functools.cache
-def _compiled(dtype: np.dtype):
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 12)(address("matmul", 12, dtype, SHAPE))
-
-
-_own = threading.local()  # a thread's room for packed blocks
-
-
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a (M, K) @ b (K, N), both float32 or both float64, of any strides. Large products share the threads.
 
@@ -405,31 +403,29 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
         return np.matmul(a, b, out=out)
     a, b = [x if x.flags.aligned else x.copy() for x in (a, b)]
     axis, edges = division(M, K, N, threads.count)
-    if len(edges) == 2:
-        _block(a, b, out)
-    elif axis == 0:
-        threads.share([functools.partial(_block, a[i:j], b, out[i:j]) for i, j in pairwise(edges)])
+    ends = list(pairwise(edges))
+    if axis == 0:
+        blocks = [(a[i:j], b, out[i:j]) for i, j in ends]
     elif axis == 1:
-        threads.share([functools.partial(_block, a, b[:, i:j], out[:, i:j]) for i, j in pairwise(edges)])
+        blocks = [(a, b[:, i:j], out[:, i:j]) for i, j in ends]
     else:
-        parts = [out, *(np.empty((M, N), a.dtype) for _ in edges[2:])]
-        threads.share(
-            [functools.partial(_block, a[:, i:j], b[i:j], part) for (i, j), part in zip(pairwise(edges), parts)]
-        )
+        parts = [out, *(np.empty((M, N), a.dtype) for _ in ends[1:])]
+        blocks = [(a[:, i:j], b[i:j], part) for (i, j), part in zip(ends, parts)]
+    pieces = np.array([numbers_of(*block) for block in blocks])
+    calls = np.zeros((len(blocks), 2), np.int64)
+    calls[:, 0] = pieces.ctypes.data + np.arange(len(blocks)) * pieces.strides[0]
+    threads.call(address("piece", 3, a.dtype, SHAPE), calls, np.arange(len(blocks) + 1))
+    if axis == 2:
         for part in parts[1:]:
             out += part
     return out
 
 
-def _block(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def numbers_of(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> list[int]:
     (M, K), N, size = a.shape, b.shape[1], a.itemsize
-    if not hasattr(_own, "room"):
-        _own.room = _aligned(BLOCK, np.dtype(np.uint8))
     (row, k), (b_row, n), (ldc, _) = a.strides, b.strides, out.strides
-    _compiled(a.dtype)(
-        a.ctypes.data, row // size, k // size, M, b.ctypes.data, b_row // size, n // size, K, N,
-        out.ctypes.data, ldc // size, _own.room.ctypes.data,
-    )  # fmt: skip
+    strides = (row // size, k // size, M), (b_row // size, n // size, K, N)
+    return [a.ctypes.data, *strides[0], b.ctypes.data, *strides[1], out.ctypes.data, ldc // size]
 
 
 def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:

@@ -3,6 +3,7 @@
 NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads around slices of the operands are enough.
 """
 
+import ctypes
 import os
 import threading
 from itertools import pairwise
@@ -10,23 +11,33 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from minigrad.kernels import team
+
 # Elements from which a second thread pays (benchmarks/elementwise.py): waking one costs some 100 us.
 LARGE = 1 << 20
 
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_jobs: SimpleQueue = SimpleQueue()  # (task, queue of outcomes); None ends a worker
-_workers = 0
-_lock = threading.Lock()
+TURNS = 8000  # looks of a worker before it sleeps: some 300 us
+ROOM = 1 << 19  # bytes for packed blocks, that stay in the L2 cache
+WAKE = object()
+try:
+    SLEEP = ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0
+except (TypeError, AttributeError, OSError):
+    SLEEP = 0
+_own = threading.local()
 
 
-def _forget_workers() -> None:
-    """A child of fork has none of its parent's threads, and nobody who would release its lock."""
-    global _jobs, _workers, _lock
-    _jobs, _workers, _lock = SimpleQueue(), 0, threading.Lock()
+def _begin() -> None:
+    """Also in a child of fork: it has none of its parent's threads, and nobody who would release a lock."""
+    global _jobs, _team, _workers, _lock, _leading
+    _jobs = SimpleQueue()  # WAKE; or (task, queue of outcomes); None ends a worker
+    _team, _workers = (ctypes.c_int64 * team.FIELDS)(), 0
+    _lock, _leading = threading.Lock(), threading.Lock()
 
 
+_begin()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)
+    os.register_at_fork(after_in_child=_begin)
 
 
 def set_num_threads(n: int) -> None:
@@ -46,21 +57,17 @@ def set_num_threads(n: int) -> None:
 
 def run(tasks: list) -> None:
     """Call every one of these functions, the first in this thread; returns when all are done."""
-    global _workers
     outcomes: SimpleQueue = SimpleQueue()
-    with _lock:
-        while _workers < count - 1:
-            threading.Thread(target=_work, args=(_jobs,), name="minigrad", daemon=True).start()
-            _workers += 1
-        while _workers > count - 1:
-            _jobs.put(None)
-            _workers -= 1
-    for task in tasks[1:]:
-        _jobs.put((task, outcomes))
+    _team[team.RECALL] = 1
+    with _lock:  # or a worker could be sent away before it sees these
+        _keep_workers()
+        for task in tasks[1:]:
+            _jobs.put((task, outcomes))
     try:
         tasks[0]()
     finally:
         errors = [outcomes.get() for _ in tasks[1:]]
+        _team[team.RECALL] = 0
     for error in errors:
         if error is not None:
             raise error
@@ -77,8 +84,59 @@ def share(tasks: list) -> None:
     run([work] * min(len(tasks), count))
 
 
-def _work(jobs: SimpleQueue) -> None:
+def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
+    """Call the C function at an address, function(*calls[i], room) for all i: three 64-bit integers.
+
+    calls: int64, (n, 2). Calls from starts[k] to starts[k + 1] are one thread's, one after another. room: address of
+    ROOM bytes of the thread's own.
+    """
+    fields = _team
+    alone = count == 1 or len(starts) == 2 or not _leading.acquire(blocking=False)
+    if alone:
+        fields = (ctypes.c_int64 * team.FIELDS)()
+    try:
+        fields[team.NEXT] = 0
+        fields[team.JOB : team.JOB + 4] = function, calls.ctypes.data, starts.ctypes.data, len(starts) - 1
+        if alone:
+            team.function("alone", 2)(ctypes.addressof(fields), _room())
+            return
+        with _lock:
+            _keep_workers()
+        missing = ctypes.c_int64()
+        at = ctypes.addressof(fields)
+        team.function("summon", 3)(at, count - 1, ctypes.addressof(missing))
+        for _ in range(missing.value):
+            _jobs.put(WAKE)
+        team.function("lead", 4)(at, _room(), TURNS, SLEEP)
+    finally:
+        if not alone:
+            _leading.release()
+
+
+def _keep_workers() -> None:
+    """As many as are wanted; one at least, that does what has been put in the queue."""
+    global _workers
+    wanted = max(1, count - 1)
+    for _ in range(_workers, wanted):
+        threading.Thread(target=_work, args=(_jobs, _team), name="minigrad", daemon=True).start()
+    for _ in range(wanted, _workers):
+        _jobs.put(None)
+    _workers = wanted
+
+
+def _room() -> int:
+    """Address of this thread's own ROOM bytes."""
+    if not hasattr(_own, "room"):
+        _own.memory = np.empty(ROOM + 64, np.uint8)
+        _own.room = _own.memory.ctypes.data + 63 & ~63
+    return _own.room
+
+
+def _work(jobs: SimpleQueue, fields) -> None:
     while job := jobs.get():
+        if job is WAKE:
+            team.function("work", 3)(ctypes.addressof(fields), _room(), TURNS)
+            continue
         task, outcomes = job
         try:
             task()

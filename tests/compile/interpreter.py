@@ -125,9 +125,13 @@ def interpreted():
         def run(p, n):
             memory.kind = kind
             with np.errstate(all="ignore"):
-                entry(p, n)
+                entry(p, n, 0)
 
         return run
+
+    def call(function, calls, starts):
+        for p, n in calls.tolist():
+            function(p, n)
 
     def source(emitter):
         memory.dtype = emitter.schedule.dtype.name
@@ -153,7 +157,7 @@ def interpreted():
 
         patch.setattr(emit.Emitter, "source", property(source))
         patch.setattr(native, "build", SimpleNamespace(address=address, lock=build.lock))
-        patch.setattr(native, "FUNCTION", lambda f: f)
+        patch.setattr(native, "threads", SimpleNamespace(count=1, call=call))
         patch.setattr(native, "address_of", memory.address_of)
         patch.setattr(native.Kernel, "run", run_watched)
         patch.setattr(native.Workspace, "__init__", make_watched)

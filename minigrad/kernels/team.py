@@ -1,0 +1,115 @@
+"""Threads that share the calls of a kernel, and wait for the next ones awake.
+
+To wake a sleeping thread takes some 100 us, and a training step has several regions that threads share, tenths of a
+millisecond apart. So a worker that has finished looks for more for a moment before it goes to sleep, outside of
+Python: neither it nor the thread that it helps waits for the interpreter lock. Each thread takes the next piece when it
+has done one, so that one that another process keeps from its work leaves more to the others; and the moment is short,
+so that a busy machine loses little.
+
+    workers: sleep -> look (turns) -> take pieces -> look -> ... -> sleep
+    caller:  wake who sleeps; open; take pieces; close; wait until no worker is active; return
+"""
+
+import ctypes
+import functools
+
+from minigrad.kernels import build, loops
+
+FIELDS, RECALL, NEXT, JOB = 112, 64, 80, 96  # integers of a team, and where some are; see the text below
+
+TEXT = '''
+from numba import njit
+
+# Fields of a team, each on cache lines of its own: 64-bit integers.
+TICKET, OPEN, ACTIVE, AWAKE, RECALL, NEXT, JOB = 0, 128, 256, 384, 512, 640, 768
+
+
+@intrinsic
+def look(typingctx, address):
+    """The integer at an address as other threads have left it, after a short rest."""
+
+    def codegen(context, builder, sig, args):
+        if builder.module.triple.startswith("x86_64"):
+            nothing = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
+        return builder.load_atomic(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), "seq_cst", 8)
+
+    return types.int64(types.intp), codegen
+
+
+@intrinsic
+def add(typingctx, address, n):
+    """Add to the integer at an address, in one step; what it was before."""
+
+    def codegen(context, builder, sig, args):
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.IntType(64).as_pointer()), args[1], "seq_cst")
+
+    return types.int64(types.intp, types.int64), codegen
+
+
+@njit
+def number(at, k):
+    return load_any(at, k, np.int64)
+
+
+@njit
+def take(team, room):
+    """Take pieces until there are none: piece k is the calls from starts[k] to starts[k + 1]."""
+    job = team + JOB
+    function, calls, starts, count = number(job, 0), number(job, 1), number(job, 2), number(job, 3)
+    k = add(team + NEXT, 1)
+    while k < count:
+        for i in range(number(starts, k), number(starts, k + 1)):
+            call(function, number(calls, 2 * i), number(calls, 2 * i + 1), room)
+        k = add(team + NEXT, 1)
+
+
+def alone(team, room):
+    take(team, room)
+
+
+def summon(team, wanted, missing):
+    """How many workers are to be woken, to the address `missing`; they count as awake from now on."""
+    n = max(0, wanted - look(team + AWAKE))
+    add(team + AWAKE, n)
+    store_any(missing, 0, np.int64(n))
+
+
+def lead(team, room, turns, sleep):
+    add(team + OPEN, 1)
+    add(team + TICKET, 1)
+    take(team, room)
+    add(team + OPEN, -1)
+    left = turns
+    while look(team + ACTIVE) != 0:
+        if left > 0:
+            left -= 1
+        elif sleep != 0:
+            call(sleep, 20)
+
+
+def work(team, room, turns):
+    seen = look(team + TICKET) - 1
+    while True:
+        left = turns
+        while left > 0 and look(team + RECALL) == 0:
+            left -= 1
+            ticket = look(team + TICKET)
+            if ticket != seen:
+                add(team + ACTIVE, 1)  # the caller does not return before this is 0 again
+                if look(team + OPEN) != 0:
+                    take(team, room)
+                add(team + ACTIVE, -1)
+                seen, left = ticket, turns
+        add(team + AWAKE, -1)
+        if look(team + TICKET) == seen or look(team + RECALL) != 0:
+            return
+        add(team + AWAKE, 1)  # a call came at the last moment, and nobody will wake us for it
+'''
+
+
+@functools.cache
+def function(name: str, arguments: int):
+    source = loops.source_of("intrinsics") + TEXT
+    where = build.address(source, name, ", ".join(["intp"] * arguments))
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(where)
