@@ -6,6 +6,7 @@ Sizes and strides come as numbers at run time, so that one text, compiled once, 
 import ast
 import re
 
+from minigrad.compile.divide import Unsupported
 from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
@@ -350,8 +351,6 @@ def flat_rows(view: View) -> View:
     expected = stride
     for size, s in zip(reversed(view.shape[:-1]), reversed(view.strides[:-1])):
         if s != expected:
-            from minigrad.compile.schedule import Unsupported
-
             raise Unsupported("a product of strided memory")
         expected = expected * size
     return view.like(view.offset, (n, view.shape[-1]), (stride, view.strides[-1]))

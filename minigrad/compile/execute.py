@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from minigrad.compile.divide import Unsupported
 from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel
 from minigrad.compile.passes.rewrite import order_of
-from minigrad.compile.schedule import Unsupported
 from minigrad.compile.trace import Draw, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.ops.pointwise import Elementwise
