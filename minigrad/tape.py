@@ -294,11 +294,13 @@ class Mutations:
         """An array that the node's vjp needs and that was last changed between two times; None if there is none."""
         for value in node.saved:
             for array in value if type(value) is tuple else (value,):
-                if isinstance(array, np.ndarray):
-                    _, time = self.times.get(id(memory_of(array)), (None, 0))
-                    if after < time < before:
-                        return array
+                if isinstance(array, np.ndarray) and after < self.time(array) < before:
+                    return array
         return None
+
+    def time(self, array: np.ndarray) -> int:
+        """When the array was last changed in place; 0 if it never was."""
+        return self.times.get(id(memory_of(array)), (None, 0))[1]
 
     def refuse(self, node: Node) -> None:
         """Raise if an array that the node's vjp needs has been changed since it was recorded."""
@@ -321,13 +323,16 @@ mutations = Mutations()
 
 
 class _Engine(dict):
-    """Whether a file belongs to the engine: a recorded line should be the user's (cells in models/ are users too)."""
+    """Whether a file belongs to the engine, or to NumPy that calls it: a recorded line should be the user's (cells in
+    models/ are users too)."""
 
     home = Path(__file__).parent
+    numpy = Path(np.__file__).parent
 
     def __missing__(self, file):
         path = Path(file)
         inside = self.home in path.parents and self.home / "models" not in path.parents
+        inside = inside or self.numpy in path.parents
         self[file] = inside
         return inside
 

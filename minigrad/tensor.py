@@ -60,6 +60,8 @@ class Tensor:
     @property
     def grad(self) -> "Tensor | None":
         """Sum of the gradients that have reached this leaf, of its shape and dtype; None before the first."""
+        if tracing():  # a jitted function is not told when there is another one
+            raise RuntimeError("jit: grad inside a jitted function; give the gradient to it as an argument")
         return self._node.grad if type(self._node) is Leaf else None
 
     @grad.setter
@@ -118,7 +120,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The values, read-only: a change behind the tape's back would make gradients wrong. Copy to write."""
-        view = self._data.view()
+        view = look(self._data).view()
         view.flags.writeable = False
         return view
 
@@ -126,10 +128,10 @@ class Tensor:
         """The one value of a tensor of size 1, as a Python number."""
         if self.size != 1:
             raise ValueError(f"item: got shape {self.shape}, wanted a tensor with one element")
-        return self._data.item()
+        return look(self._data).item()
 
     def tolist(self):
-        return self._data.tolist()
+        return look(self._data).tolist()
 
     mT = property(lambda self: self.swapaxes(-1, -2))
 
@@ -175,7 +177,7 @@ class Tensor:
     def __bool__(self):
         if self.size != 1:
             raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous; use mg.any or mg.all")
-        return bool(self._data)
+        return bool(look(self._data))
 
     def __float__(self):
         return float(self.item())
@@ -189,9 +191,11 @@ class Tensor:
         return int(self.item())
 
     def __contains__(self, value):
-        return bool((self._data == as_array(value, like=self.dtype)).any())
+        return bool((look(self._data) == as_array(value, like=self.dtype)).any())
 
     def __repr__(self):
+        if isinstance(self._data, Node):
+            return f"tensor({self.dtype}{list(self.shape)}, traced)"
         values = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=100)
         origin = ""
         if self._node is not None:
@@ -263,7 +267,7 @@ class Tensor:
                 "a NumPy function wants the array of a tensor that is on the tape, and would lose its gradient; "
                 "use the op of minigrad, or t.detach().numpy()"
             )
-        return np.array(self._data, dtype=dtype, copy=True if copy is None else copy)
+        return np.array(look(self._data), dtype=dtype, copy=True if copy is None else copy)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         rule = numpy_rules.get(ufunc)
@@ -323,12 +327,13 @@ def _in_place(name: str):
     operator = f"__{name}__"
 
     def change(self, other):
-        if tracing():
-            return NotImplemented
-        if thread.mode is not OFF and (self._node or (isinstance(other, Tensor) and other._node)):
-            if type(self._node) is Leaf:
+        if recording() and (self._node or (isinstance(other, Tensor) and other._node)):
+            if type(self._node) is Leaf and not tracing():
                 self._change(f"__i{name}__", None)
             return NotImplemented  # `h += x` on the tape is `h = h + x`
+        if tracing() and not (isinstance(self._data, Node) and self._data.given):
+            thread.program.changes(self)
+            return NotImplemented
         try:
             operand = as_array(other) if np.ndim(unwrap(other)) else unwrap(other)
             return self._change(f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(operand))
@@ -352,7 +357,8 @@ def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:
 
     Raises TypeError for data that is not numeric (or complex, or float16: cast first), ValueError for ragged lists.
     """
-    made = Tensor(np.array(as_array(data, dtype), copy=True))
+    array = as_array(data, dtype)
+    made = thread.program.borrow(array) if tracing() else Tensor(np.array(array, copy=True))  # read at every call
     return made.requires_grad_() if requires_grad else made
 
 
@@ -366,17 +372,18 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
     Python floats become `like` where that is a float type (they are weak), else the default dtype.
     """
     if isinstance(data, Tensor):
-        array = data._data
+        array = given = data._data
     elif isinstance(data, Node):  # while tracing
-        array = data
+        array = given = data
     elif isinstance(data, (np.ndarray, np.generic)):
-        array = np.asarray(data)
+        array = given = np.asarray(data)
     else:
         held: list = []
         try:
             array = np.asarray(nested_arrays(data, held))
         except ValueError as error:
             raise ValueError(f"tensor: wanted numbers in lists of equal lengths: {error}") from None
+        given = array
         if array.dtype == np.float64 and dtype is None and not held:
             array = array.astype(like if like is not None and like.kind == "f" else default_dtype)
     if dtype is not None:
@@ -387,7 +394,18 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
         what = type(data).__name__ if array.dtype == object else str(array.dtype)
         raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array is not given:  # it is a copy
+        look(given)
+    return array
+
+
+def look(array):
+    """The array. A trace remembers that its numbers became part of the program, and holds while they stay the same."""
+    if tracing() and isinstance(array, np.ndarray):
+        thread.program.look(array)
+    return array
 
 
 def nested_arrays(data, held: list):
@@ -400,16 +418,16 @@ def nested_arrays(data, held: list):
                 "tensor: a list of tensors that are on the tape would lose their gradients; use minigrad.stack"
             )
         held.append(data)
-        return data._data
+        return look(data._data)
     if hasattr(data, "__array__"):
         held.append(data)
-    return data
+    return look(data)
 
 
 def unwrap(value):
     """`value` with every tensor in it (in a tuple or a list too) replaced by its array."""
     if isinstance(value, Tensor):
-        return value._data
+        return look(value._data)
     if isinstance(value, (tuple, list)):
         return type(value)([unwrap(v) for v in value])
     return value

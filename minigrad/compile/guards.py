@@ -1,133 +1,216 @@
 """What a function reads besides its arguments, so that a later call can tell whether the trace still holds.
 
 Looked at are the variables that the function closes over and the globals that it names; from there attributes of
-modules, containers and functions, as far as they lead; of other objects, the attributes that the code names.
+minigrad's modules, containers and functions, as far as they lead; of other objects, of classes and of Python's modules,
+the attributes that the code names. What is installed (minigrad, NumPy, the standard library) does not change.
 """
 
+import dis
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from types import CodeType, ModuleType
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from operator import is_
+from types import CodeType, MemberDescriptorType, ModuleType
 
 import numpy as np
 
+from minigrad.compile.trace import Program, Value, numbers
 from minigrad.nn.module import Module
-from minigrad.tape import of_the_engine
 from minigrad.tensor import Tensor
 
 MANY = 100  # values of a container beyond which it is taken for data that the function does not depend on
+CALLED = {"__call__", "__wrapped__", "__getattr__", "__getitem__", "__iter__", "__len__"}  # without being named
+SIMPLE = (int, float, complex, str, np.generic)  # what is compared by value
+INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class Guards:
-    """What f and the leaves of its arguments read now. `hold()`: whether they would still read the same."""
+    """What f and the leaves of its arguments read now. `hold()`: whether they would still read the same.
 
-    def __init__(self, f: Callable, leaves=()):
-        self.cells: list = []  # (cell of a closure, what it held)
-        self.names: dict = {}  # (id of a dict, name) -> (the dict, the name, value)
-        self.dicts: list = []  # (dict, values)
-        self.lists: list = []
-        self.seen: dict = {}  # ids, with what they are of
-        self.walk(f, frozenset())
+    program: the trace. Raises RuntimeError where something has been left with a tensor of it, or is a tensor that it
+    changes in place.
+    """
+
+    def __init__(self, f: Callable, leaves, program: Program):
+        self.changed = {id(x) for x in program.changed}
+        self.operands = {id(x._data) for [(_, _, x)] in program.captured.values()}  # which are read at every call
+        self.arrays = dict(program.looked)  # id -> (array, its numbers)
+        self.reads: dict = {}  # id of a container -> function that reads all its values
+        self.named: dict = {}  # id of an object -> (its namespace, the names that are read in it)
+        self.seen: dict = {}  # id of an object -> (it, the names for which it has been walked)
         code = getattr(f, "__code__", None)
+        self.walk(f, frozenset(), "the function")
         for x in leaves:
-            self.walk(x, names_in(code) if code else frozenset())
-        del self.seen
+            self.walk(x, attributes_in(code) if code else frozenset(), "an argument")
+        reads = [*self.reads.values(), *[functools.partial(under, *where) for where in self.named.values()]]
+        self.read = [(read, tuple(read())) for read in reads]
+        del self.changed, self.operands, self.reads, self.named, self.seen
 
     def hold(self) -> bool:
-        for cell, then in self.cells:
-            if not same(content(cell), then):
+        for read, then in self.read:
+            now = read()
+            if len(now) != len(then) or not (all(map(is_, now, then)) or all(map(same, now, then))):
                 return False
-        for where, name, then in self.names.values():
-            if not same(where.get(name, Guards), then):
-                return False
-        for where, values in self.dicts:
-            if len(where) != len(values) or not all(map(same, where.values(), values)):
-                return False
-        return all(len(where) == len(values) and all(map(same, where, values)) for where, values in self.lists)
+        return all(numbers(array) == then for array, then in self.arrays.values())
 
-    def walk(self, x, names: frozenset) -> None:
-        """names: attributes that the code which reads x names."""
-        if x is None or isinstance(x, (Tensor, np.ndarray, np.generic, int, float, str, ModuleType, type)):
+    def walk(self, x, names: frozenset, what: str) -> None:
+        """names: attributes that the code which reads x names. what: x, for errors."""
+        if x is None or isinstance(x, SIMPLE):
             return
-        if id(x) in self.seen:
-            return
-        self.seen[id(x)] = x
-        if isinstance(x, functools.partial):
+        if isinstance(x, Tensor):
+            self.refuse(x, what)
+        elif isinstance(x, np.ndarray):
+            if x.size <= MANY and id(x) not in self.operands:  # then NumPy may have computed with it
+                self.arrays.setdefault(id(x), (x, numbers(x)))
+        elif isinstance(x, functools.partial):
             for part in (x.func, x.args, x.keywords):
-                self.walk(part, names)
+                self.walk(part, names, what)
         elif inspect.ismethod(x):
-            self.walk(x.__func__, names)
-            self.walk(x.__self__, names_in(x.__func__.__code__))
+            self.walk(x.__self__, names | {x.__name__}, what)
         elif inspect.isfunction(x):
             self.walk_function(x)
+        elif isinstance(x, dict):
+            self.walk_all(x, functools.partial(items, x), [*[what] * len(x), *[f"{what}[{k!r}]" for k in x]], names)
+        elif isinstance(x, (list, tuple, set, frozenset)):
+            self.walk_all(x, functools.partial(tuple, x), [f"{what}[{k}]" for k in range(len(x))], names)
+        elif isinstance(x, ModuleType):
+            if not installed(x.__name__):
+                self.walk_names(x, vars(x), names, names, x.__name__)
+        elif isinstance(x, type):
+            self.through(x, names)
         elif isinstance(x, Module):
             for module in x.modules():
-                self.walk_dict(vars(module), self.through(type(module), names | {"forward"}))
-        elif isinstance(x, dict):
-            self.walk_dict(x, names)
-        elif isinstance(x, (list, tuple)):
-            if len(x) <= MANY:
-                self.lists.append((x, tuple(x)))
-                for value in x:
-                    self.walk(value, names)
-        elif hasattr(x, "__dict__"):
+                self.walk_object(module, names)
+        elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
+            for value in tuple(vars(x).values()) if hasattr(x, "__dict__") and not self.done(x) else ():
+                if callable(value):
+                    self.walk(value, names, what)
+        else:
             self.walk_object(x, names)
 
-    def walk_dict(self, x: dict, names) -> None:
-        if len(x) <= MANY:
-            self.dicts.append((x, tuple(x.values())))
-            for value in tuple(x.values()):
-                self.walk(value, names)
+    def refuse(self, x: Tensor, what: str) -> None:
+        if isinstance(x._data, Value):
+            raise RuntimeError(
+                f"jit: {what} was left with a traced tensor ({x._data}); return it, and keep what the call gives"
+            )
+        if id(x) in self.changed:
+            raise RuntimeError(
+                f"jit: {what} is changed in place inside a jitted function; write the result to a new tensor, "
+                "or change it outside"
+            )
+
+    def done(self, x, names: frozenset = frozenset()) -> bool:
+        """Whether x has been walked for these names; from now on it has."""
+        _, before = self.seen.get(id(x), (x, None))
+        if before is not None and names <= before:
+            return True
+        self.seen[id(x)] = x, names | (before or frozenset())
+        return False
+
+    def walk_all(self, x, read: Callable, what: list[str], names: frozenset) -> None:
+        """All values of a container."""
+        if len(what) <= MANY and not self.done(x, names):
+            self.reads[id(x)] = read
+            for value, name in zip(tuple(read()), what):
+                self.walk(value, names, name)
+
+    def walk_names(self, x, where: Mapping, read: frozenset, names, what: str, later=frozenset()) -> None:
+        """What is read in the namespace of x: what there is under these names. later: where something may yet come."""
+        present = read & where.keys()
+        self.named.setdefault(id(x), (where, set()))[1].update(present, read & later)
+        for name in present:
+            value = where[name]
+            value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            self.walk(value, names, f"{what}.{name}")
 
     def walk_function(self, f) -> None:
-        names = names_in(f.__code__)
-        for cell in f.__closure__ or ():
-            self.cells.append((cell, content(cell)))
-            self.walk(content(cell), names)
-        self.walk(f.__defaults__, names)
-        if of_the_engine(f.__code__.co_filename):
+        if self.done(f):
             return
-        for name in names & f.__globals__.keys():
-            value = f.__globals__[name]
-            if not isinstance(value, (ModuleType, type)):
-                self.names[id(f.__globals__), name] = f.__globals__, name, value
-                self.walk(value, names)
+        names = attributes_in(f.__code__)
+        for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars):
+            self.walk_all(cell, functools.partial(content, cell), [name], names)
+        for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self.walk(value, names, f"a default of {f.__name__}")
+        if not installed(f.__module__):
+            self.walk_names(f.__globals__, f.__globals__, globals_in(f.__code__), names, f.__module__)
 
     def walk_object(self, x, names) -> None:
-        if type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
-            for value in tuple(vars(x).values()):
-                if callable(value):
-                    self.walk(value, names)
+        """The attributes that the code names, also in the methods that it names; all of a Module."""
+        names = names | CALLED
+        if self.done(x, names):
             return
-        names = self.through(type(x), names | {"__call__"})
-        for name in names & vars(x).keys():
-            self.names[id(vars(x)), name] = vars(x), name, vars(x)[name]
-            self.walk(vars(x)[name], names)
+        names = self.through(type(x), names)
+        title = type(x).__name__
+        if isinstance(x, Module):
+            self.walk_all(vars(x), vars(x).values, [f"{title}.{name}" for name in vars(x)], names)
+        elif hasattr(x, "__dict__"):
+            self.walk_names(x, vars(x), names, names, title, in_classes(type(x)))
+        for name in names:
+            slot = inspect.getattr_static(type(x), name, None)
+            if isinstance(slot, MemberDescriptorType):
+                self.walk_all((x, name), functools.partial(in_slot, slot, x), [f"{title}.{name}"], names)
 
     def through(self, owner: type, names: frozenset) -> frozenset:
-        """The names, and those in the methods of `owner` that they name, and so on."""
+        """The names, and those in the methods of `owner` that they name, and so on. Its classes are walked for them."""
         found, unseen = set(names), list(names)
         while unseen:
             method = inspect.getattr_static(owner, unseen.pop(), None)
-            method = method.fget if isinstance(method, property) else method
+            method = method.fget if isinstance(method, property) else getattr(method, "__func__", method)
             method = inspect.unwrap(method) if callable(method) else None
             if inspect.isfunction(method):
-                self.walk(method, names)
-                new = names_in(method.__code__) - found
+                new = attributes_in(method.__code__) - found
                 found |= new
                 unseen += new
-        return frozenset(found)
+        names = frozenset(found)
+        for base in owner.__mro__:
+            if not installed(base.__module__) and not self.done(base, names):
+                self.walk_names(base, vars(base), names, names, base.__name__, in_classes(owner))
+        return names
+
+
+MISSING = object()
+
+
+def under(where: Mapping, names) -> list:
+    return [where.get(name, MISSING) for name in names]
+
+
+def items(x: dict) -> list:
+    return [*x, *x.values()]
+
+
+def content(cell) -> tuple:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # not assigned yet
+        return (None,)
+
+
+def in_slot(slot, x) -> tuple:
+    try:
+        return (slot.__get__(x),)
+    except AttributeError:  # not assigned yet
+        return (None,)
 
 
 def same(now, then) -> bool:
-    return now is then or (type(now) is type(then) and type(now) in (int, float, str) and now == then)
+    """Whether two values are; numbers by their text, as -0.0 is not 0.0 and NaN is NaN."""
+    return now is then or (type(now) is type(then) and isinstance(now, SIMPLE) and repr(now) == repr(then))
 
 
-def content(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
+def in_classes(owner: type) -> frozenset:
+    """What instances of a class have without having it themselves."""
+    return frozenset(name for base in owner.__mro__ if not installed(base.__module__) for name in vars(base))
+
+
+@functools.cache
+def installed(module: str | None) -> bool:
+    """Whether a module is part of Python or of an installed package, by its name."""
+    package = (module or "").partition(".")[0]
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package == "minigrad" or package in sys.stdlib_module_names or file.startswith(INSTALLED)
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -138,6 +221,18 @@ def codes(code: CodeType) -> Iterator[CodeType]:
             yield from codes(constant)
 
 
-def names_in(code: CodeType) -> frozenset:
-    """Globals and attributes that a function names."""
-    return frozenset(name for part in codes(code) for name in part.co_names)
+@functools.lru_cache(1024)
+def attributes_in(code: CodeType) -> frozenset:
+    """Attributes that a function names; where it calls getattr, its strings may be names too."""
+    parts = list(codes(code))
+    names = {name for part in parts for name in part.co_names}
+    if "getattr" in names:
+        names.update(text for part in parts for text in part.co_consts if isinstance(text, str))
+    return frozenset(names)
+
+
+@functools.lru_cache(1024)
+def globals_in(code: CodeType) -> frozenset:
+    """Globals that a function reads."""
+    read = ("LOAD_GLOBAL", "LOAD_NAME")
+    return frozenset(i.argval for part in codes(code) for i in dis.get_instructions(part) if i.opname in read)

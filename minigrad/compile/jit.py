@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -17,10 +19,26 @@ from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value, generators_of
 from minigrad.custom import checkpoint
 from minigrad.ops.table import on_tape
-from minigrad.tape import RAW, TRACED, Leaf, clock, enable_grad, memory_of, pull_back, recording, thread, tracing
+from minigrad.tape import (
+    RAW,
+    TRACED,
+    TRACED_OFF,
+    Leaf,
+    clock,
+    enable_grad,
+    memory_of,
+    mutations,
+    no_grad,
+    pull_back,
+    recording,
+    thread,
+    tracing,
+)  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
 
 KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
+KINDS = 256  # of arguments for which a function keeps its programs; those that were used last
+RESULTS = (int, float, complex, str, bytes, np.generic, np.dtype)  # what f may return besides tensors
 
 
 class _Switch(threading.local):
@@ -46,8 +64,15 @@ class jit:
     f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
     values, which are part of the program. It is traced when it is first called with arguments of such a structure, with
     these shapes, dtypes and Python values; `traces` counts how often. Loops (`mg.scan`) become kernels that serve every
-    length and batch size. Tensors that f closes over, parameters above all, are read at every call. On the tape a call
-    is one node; derivatives of a second order run f uncompiled.
+    length and batch size; one with another scan in it, with integer arithmetic on its carry or with both float types
+    runs step by step, with the same results (`explain` says why). On the tape a call is one node; derivatives of a
+    second order run f uncompiled.
+
+    Tensors that f closes over, parameters above all, are read at every call, and so are arrays that meet a tensor. f is
+    traced again when other things that it reads have changed: variables that it closes over and globals that it names,
+    what its Modules and containers hold, the attributes that the code names of other objects, of classes and of
+    Python's modules, a tensor whose numbers Python asked for (`w.item()`). Not looked at are containers of more than
+    100 values, what NumPy computes of arrays of more than 100 numbers, code of installed packages, files, clocks.
 
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
     the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174), for about half more time.
@@ -55,7 +80,7 @@ class jit:
     f should have no effects: what it prints or appends happens while it is traced and not again.
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
-    or string.
+    or string; RuntimeError where it changes a tensor of its caller in place, or leaves a traced one in a variable.
     """
 
     def __init__(self, f: Callable, checkpoint: int | None = None):
@@ -65,7 +90,7 @@ class jit:
             raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
         self.f = f
         functools.update_wrapper(self, f, updated=())
-        self.known: dict = {}
+        self.known: OrderedDict = OrderedDict()  # kind of arguments -> programs
         self.checkpoint = checkpoint
         self.traces = 0
 
@@ -87,22 +112,20 @@ class jit:
         needs = recording()
         key: list = [str(structure), needs]
         tensors = []
-        for leaf in leaves:
-            if isinstance(leaf, np.ndarray):
-                leaf = as_tensor(leaf)
+        for k, leaf in enumerate(leaves):
+            if isinstance(leaf, np.ndarray):  # which may be written into before the backward
+                leaf = leaves[k] = as_tensor(leaf.copy() if needs else leaf)
             if isinstance(leaf, Tensor):
-                key.append((leaf._data.shape, leaf._data.dtype, needs and leaf._node is not None))
+                key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None))
                 tensors.append(leaf)
             else:
-                key.append((type(leaf), leaf))
-        try:
-            found = self.known.setdefault(tuple(key), [])
-        except TypeError:
-            wrong = next(x for x in leaves if type(x).__hash__ is None)
-            raise TypeError(
-                f"jit: an argument is a {type(wrong).__name__}; wanted tensors, arrays and hashable Python values in "
-                "nested tuples, lists and dicts"
-            ) from None
+                key.append((type(leaf), static(leaf, self.known)))
+        kind = tuple(key)
+        found = self.known.get(kind)
+        if found is None:
+            found = self.known[kind] = []
+            while len(self.known) > KINDS:
+                self.known.popitem(last=False)
         for compiled in found:
             if compiled.holds():
                 break
@@ -111,7 +134,9 @@ class jit:
             compiled = Compiled(self.f, structure, leaves, needs, self.checkpoint)
             found.append(compiled)
             del found[:-KEPT]
-        return compiled.call(tensors)
+        with contextlib.suppress(KeyError):  # another thread has dropped it
+            self.known.move_to_end(kind)
+        return compiled.call(leaves, tensors)
 
     def explain(self, *args, **kwargs) -> Explanation:
         """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
@@ -127,6 +152,50 @@ class jit:
         return explain(getattr(self.f, "__name__", type(self.f).__name__), compiled, stages)
 
 
+def static(x, known: OrderedDict):
+    """A Python value as a part of a key: itself, or, if its identity is all that counts, a reference that keeps nothing
+    alive. When the value goes, what is known of it goes too."""
+    if isinstance(x, (float, complex, np.inexact)):
+        return repr(x)  # -0.0 is not 0.0, and NaN is NaN
+    try:
+        hash(x)
+        if type(x).__hash__ is not object.__hash__:
+            return x
+    except TypeError:
+        if not hasattr(x, "__dict__"):
+            raise TypeError(
+                f"jit: an argument is a {type(x).__name__}; wanted tensors, arrays, hashable Python values and objects "
+                "with attributes in nested tuples, lists and dicts"
+            ) from None
+    try:
+        return Identity(x, functools.partial(forget, weakref.ref(known)))
+    except TypeError:  # of some classes there are no references
+        return x
+
+
+class Identity(weakref.ref):
+    """An object in a key, by its identity."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, x, callback=None):
+        super().__init__(x, callback)
+        self.id = id(x)
+
+    def __hash__(self):
+        return self.id
+
+    def __eq__(self, other):
+        return self is other or (isinstance(other, Identity) and self() is other() is not None)
+
+
+def forget(known, gone: Identity) -> None:
+    programs = known()
+    for kind in list(programs or ()):
+        if any(part[1] is gone for part in kind[2:] if len(part) == 2):
+            programs.pop(kind, None)
+
+
 class Compiled:
     """What jit has made of a function for one kind of arguments.
 
@@ -134,9 +203,7 @@ class Compiled:
     """
 
     def __init__(self, f, structure, leaves, needs: bool, every=None, log=None):
-        self.f, self.structure_in = f, structure
-        self.leaves = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
-        self.is_tensor = [isinstance(x, (Tensor, np.ndarray)) for x in leaves]
+        self.f, self.structure_in, self.needs = f, structure, needs
         program = self.program = Program()
         program.every = every if needs else None
         inputs, variables, given = [], [], []
@@ -144,7 +211,7 @@ class Compiled:
             if isinstance(leaf, (Tensor, np.ndarray)):
                 leaf = as_tensor(leaf)
                 value = program.input(leaf)
-                variable = Leaf(leaf.shape, leaf.dtype) if needs and leaf._node is not None else None
+                variable = None if leaf._node is None else Leaf(leaf.shape, leaf.dtype)
                 inputs.append(value)
                 variables.append(variable)
                 given.append(Tensor(value, variable))
@@ -152,16 +219,21 @@ class Compiled:
                 given.append(leaf)
         args, kwargs = tree.unflatten(structure, given)
         outer = thread.mode, thread.program
-        thread.mode, thread.program = TRACED, program
+        thread.mode, thread.program = TRACED if needs else TRACED_OFF, program
         try:
             outs, self.structure = tree.flatten(f(*args, **kwargs))
+            for x in outs:
+                if not isinstance(x, (Tensor, np.ndarray, *RESULTS)):
+                    raise TypeError(
+                        f"jit: among the results is one of type {type(x).__name__}; wanted tensors, numbers and "
+                        "strings in nested tuples, lists and dicts"
+                    )
             self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in outs]
             tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs]
             made = [x for x in tensors if x is not None]
             self.captured = [(value, tensor, leaf is not None) for [(value, leaf, tensor)] in program.captured.values()]
-            if needs:
-                variables += [leaf for [(_, leaf, _)] in program.captured.values()]
-            self.differentiable = [k for k, x in enumerate(made) if needs and x._node is not None]
+            variables += [leaf for [(_, leaf, _)] in program.captured.values()]
+            self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
             cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
             gradients: list = [None] * len(variables)
             if self.differentiable:
@@ -174,7 +246,7 @@ class Compiled:
                 gradients = [program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables]
         finally:
             thread.mode, thread.program = outer
-        self.guards = Guards(f, leaves)  # after the trace: what it did to a list, say, it does not do again
+        self.guards = Guards(f, leaves, program)  # after the trace: what it did to a list, say, it does not do again
         self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
@@ -201,6 +273,8 @@ class Compiled:
         residuals = list(needed)
         order = sorted([v for v in early if v.op is not None], key=lambda v: v.seq)
         self.count = len(outputs)
+        borrowed = {v for [(v, _, t)] in program.captured.values() if id(t) in program.borrowed}
+        self.borrowed = [k for k, v in enumerate(residuals) if v in borrowed]
         self.forward = Sequence(given, [*outputs, *residuals], order)
         self.backward = Sequence([*residuals, *cotangents], gradients, late)
 
@@ -214,7 +288,7 @@ class Compiled:
                 return False
         return True
 
-    def call(self, tensors):
+    def call(self, leaves, tensors):
         arrays = (
             [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
         )
@@ -222,10 +296,13 @@ class Compiled:
         results = self.forward(arrays)
         outs, residuals = apart(results[: self.count], arrays), results[self.count :]
         made: list = [Tensor(x) for x in outs]
-        if self.wanted and recording():
+        if self.wanted:
             parents = [x._node for x in tensors] + [t._node for _, t, _ in self.captured]
+            for k in self.borrowed:
+                residuals[k] = residuals[k].copy()
+            given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]
             chosen = on_tape(
-                Call(self, tensors, states), [parents[k] for k in self.wanted], {}, (tuple(residuals),),
+                Call(self, states), [parents[k] for k in self.wanted], {}, (tuple(residuals), given),
                 [outs[k] for k in self.differentiable],
             )  # fmt: skip
             for k, x in zip(self.differentiable, chosen):
@@ -248,11 +325,13 @@ def apart(results, given) -> list:
 
 
 class Call:
-    """The op, on the tape, of one call of a jitted function."""
+    """The op, on the tape, of one call of a jitted function.
 
-    def __init__(self, compiled: Compiled, tensors, states):
+    Its node saves the residuals, and the arguments: of a tensor (array, node).
+    """
+
+    def __init__(self, compiled: Compiled, states):
         self.compiled, self.states = compiled, states
-        self.given = [(x._data, x._node) for x in tensors]
         self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
 
     def pull(self, node, g, useful=None):
@@ -264,12 +343,23 @@ class Call:
             return compiled.backward([*node.saved[0], *cotangents])
         return self.pull_uncompiled(node, g)
 
+    def refuse_changed(self, node) -> None:
+        """Raise if f would not read now what it read in the call."""
+        compiled = self.compiled
+        arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for _, t, _ in compiled.captured]
+        if not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays):
+            raise RuntimeError(
+                f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "
+                "derivatives of a second order run it again; change it after they have been taken"
+            )
+
     def pull_uncompiled(self, node, g):
         """On the tape: f runs again, uncompiled, and what it recorded is pulled back."""
         compiled = self.compiled
-        tensors = iter([Tensor(data, n) for data, n in self.given])
-        leaves = [next(tensors) if is_tensor else x for is_tensor, x in zip(compiled.is_tensor, compiled.leaves)]
+        self.refuse_changed(node)
+        leaves = [Tensor(*x) if type(x) is tuple else x for x in node.saved[1]]
         args, kwargs = tree.unflatten(compiled.structure_in, leaves)
+        f = checkpoint(compiled.f if compiled.needs else no_grad()(compiled.f))
         start, again, given = next(clock), None, []
         found: dict = {}
 
@@ -278,7 +368,7 @@ class Call:
                 found[n] = c if n not in found else found[n] + c
 
         with enable_grad(), disable_jit(), self.drawing_as_before():
-            outs = [x for x in tree.flatten(checkpoint(compiled.f)(*args, **kwargs))[0] if isinstance(x, Tensor)]
+            outs = [x for x in tree.flatten(f(*args, **kwargs))[0] if isinstance(x, Tensor)]
             for k, one in zip(compiled.differentiable, g):
                 result = outs[k]._node
                 if result.seq < start:  # f returns what it closes over

@@ -8,12 +8,13 @@ A loop's body is a program inside a program. What it reads of the outside enters
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minigrad.ops.neural import draw
 from minigrad.ops.table import Spec, table
-from minigrad.tape import Leaf, Node, call_site, thread
+from minigrad.tape import Leaf, Node, call_site, thread, tracing
 from minigrad.tensor import Tensor
 
 
@@ -46,7 +47,30 @@ class Value(Node):
     def astype(self, dtype, copy=False):
         return thread.program.cast(self, np.dtype(dtype))
 
+    def copy(self, order=None):
+        return self
+
+    @property
+    def given(self) -> bool:
+        """Whether it is, or is a view of, what the program was given: memory that is somebody else's."""
+        from minigrad.compile.passes.rewrite import is_view
+
+        value = self
+        while value.op is not None and is_view(value):
+            value = value.inputs[0]
+        return value.op is None
+
+    def __str__(self):
+        """For errors: what it is, and the line that made it."""
+        made = self.inputs[0] if self.op is Pick else self
+        of = f"the result of {made.op.name} at {made.line}" if made.op is not None else "which was given to it"
+        return f"{self.dtype}{list(self.shape)}, {of}"
+
     def refuse(self, *_, **__):
+        if not tracing():
+            raise TypeError(
+                f"jit: a tensor that a jitted function left behind has no numbers ({self}); return it instead"
+            )
         raise TypeError(
             f"jit: Python asked for the numbers of {self.dtype}{list(self.shape)}, not known while a function "
             f"is traced ({self.asking()}); choose with mg.where instead of `if`, loop with mg.scan instead of `while`, "
@@ -79,8 +103,12 @@ class Program:
     inputs: what the caller supplies. captured: (input, leaf, tensor) for the tensors that the function found elsewhere;
     their arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
     cotangents: inputs that come only when the backward is run. every: of how many steps loops save their carry alone;
-    None: they save what they can.
+    None: they save what they can. looked: the arrays that Python has seen the numbers of, with a copy of them.
+    changed: tensors with numbers to which something was added, say, by `w += x`. borrowed: by their ids, tensors made
+    here of the memory of arrays, which may be written into.
     """
+
+    parent: Any = None  # of the body of a loop: the program that the loop is in
 
     def __init__(self):
         self.inputs: list[Value] = []
@@ -90,6 +118,9 @@ class Program:
         self.cotangents: list[Value] = []
         self.recomputing = False
         self.every: int | None = None
+        self.looked: dict = {}
+        self.changed: list[Tensor] = []
+        self.borrowed: dict[int, Tensor] = {}
 
     # What ops call while tracing
 
@@ -108,7 +139,8 @@ class Program:
     def capture(self, x: Tensor) -> tuple[Value, Node | None]:
         if isinstance(x._data, Value):
             raise RuntimeError(
-                "jit: a tensor from inside a loop or another traced function is used outside of it; return it instead"
+                "jit: a tensor from inside a loop or another traced function is used outside of it; return it instead "
+                f"({x._data}; used at {x._data.asking()})"
             )
         if id(x) in self.captured:
             ((value, leaf, _),) = self.captured[id(x)]
@@ -118,8 +150,23 @@ class Program:
         self.captured[id(x)] = [(value, leaf, x)]
         return value, leaf
 
+    @property
+    def outermost(self) -> "Program":
+        return self.parent.outermost if self.parent else self
+
+    def look(self, array: np.ndarray) -> None:
+        self.outermost.looked.setdefault(id(array), (array, numbers(array)))
+
+    def changes(self, x: Tensor) -> None:
+        self.outermost.changed.append(x)
+
+    def borrow(self, array: np.ndarray) -> Tensor:
+        made = Tensor(array)
+        self.outermost.borrowed[id(made)] = made
+        return made
+
     def constant(self, array: np.ndarray) -> Value:
-        return self.capture(Tensor(array))[0]
+        return self.capture(self.borrow(array))[0]
 
     def input(self, like) -> Value:
         return Value(self, None, (), {}, like.shape, like.dtype)
@@ -159,6 +206,11 @@ class Program:
         self.recomputing = outer
         self.effects.append(values[0].inputs[0])
         return values
+
+
+def numbers(array: np.ndarray) -> tuple:
+    """What is to be the same, that an array's numbers are."""
+    return array.shape, array.dtype, array.tobytes()
 
 
 def drawn_shapes(item) -> list[tuple]:

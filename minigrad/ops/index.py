@@ -13,7 +13,7 @@ from minigrad.kernels.sequential import add_rows
 from minigrad.ops.elementwise import where
 from minigrad.ops.shape import axis_of, flip
 from minigrad.ops.table import FLOAT32, Spec, composite, op
-from minigrad.tensor import Tensor, as_array, unwrap
+from minigrad.tensor import Tensor, as_array, look, unwrap
 
 # x[index]
 
@@ -112,7 +112,7 @@ def _owned(index):
     """An index with its tensors as arrays, and a copy of its arrays: the tape keeps them, and their owner may not."""
     if isinstance(index, tuple):
         return tuple([_owned(part) for part in index])
-    return index.copy() if isinstance(index, np.ndarray) else unwrap(index)
+    return look(index).copy() if isinstance(index, np.ndarray) else unwrap(index)
 
 
 Tensor.__getitem__ = _getitem

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from minigrad.ops.table import Spec, composite, op, publish
-from minigrad.tensor import Tensor, as_array
+from minigrad.tensor import Tensor, as_array, look
 
 
 def axis_of(axis, ndim: int) -> int:
@@ -357,7 +357,7 @@ def repeat(x, /, repeats, axis=None):
         x, axis = reshape(x, (-1,)), 0
     axis = axis_of(axis, x.ndim)
     if not is_integer(repeats):
-        return x[(slice(None),) * axis + (np.repeat(np.arange(x.shape[axis]), as_array(repeats)),)]
+        return x[(slice(None),) * axis + (np.repeat(np.arange(x.shape[axis]), look(as_array(repeats))),)]
     before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     apart = broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after))
     return reshape(apart, (*before, n * repeats, *after))

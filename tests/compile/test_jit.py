@@ -3,7 +3,9 @@
 import gc
 import itertools
 import threading
+import types
 import weakref
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -218,6 +220,189 @@ def test_modules_that_join_later_are_looked_at():
     agrees()
     model.more[1].flip = True
     agrees()
+
+
+class Config:
+    scale = 2.0
+    table = {"a": 1.0}
+
+    @staticmethod
+    def act(x):
+        return x * 1.0
+
+    @property
+    def twice(self):
+        return 2 * self.scale
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self):
+        self.scale = 2.0
+
+
+class Scaled(nn.Module):
+    scale = 2.0
+
+    def forward(self, x):
+        return x * self.scale
+
+
+def changes_of_what_is_read():
+    """(name, function, changes of what it reads): each function is traced once for each change, and is right."""
+    cfg, settings, slotted = types.ModuleType("cfg"), Config(), Slotted()
+    cfg.scale, cfg.helper = 2.0, lambda x: x * cfg.scale
+    inner = types.SimpleNamespace(values={"z": 2.0}, keys={1})
+    sets, many = {1}, np.ones(2)
+    w = mg.tensor([1.0, 2.0])
+
+    class Net(Scaled):
+        pass
+
+    net = Net()
+
+    def write(tensor, value):
+        with mg.no_grad():
+            tensor.copy_(np.full(2, value))
+
+    return [
+        ("class", lambda x: x * Config.scale, [lambda: setattr(Config, "scale", 3.0)]),
+        ("class of an object", lambda x: x * settings.scale,
+         [lambda: setattr(Config, "scale", 4.0), lambda: setattr(settings, "scale", 5.0)]),
+        ("property", lambda x: x * settings.twice, [lambda: setattr(settings, "scale", 6.0)]),
+        ("in a class", lambda x: x * Config.table["a"], [lambda: Config.table.update(a=2.0)]),
+        ("static method", lambda x: settings.act(x), [lambda: setattr(Config, "act", lambda self, x: x * 7.0)]),
+        ("Python's module", lambda x: x * cfg.scale, [lambda: setattr(cfg, "scale", 3.0)]),
+        ("what it calls", lambda x: cfg.helper(x),
+         [lambda: setattr(cfg, "scale", 4.0), lambda: setattr(cfg, "helper", lambda x: x * 9.0)]),
+        ("getattr", lambda x: x * getattr(settings, "scale"), [lambda: setattr(settings, "scale", 8.0)]),  # noqa: B009
+        ("nested", lambda x: x * inner.values["z"], [lambda: inner.values.update(z=3.0)]),
+        ("keys", lambda x: x * len([k for k in inner.values if k == "z"]),
+         [lambda: (inner.values.update(y=inner.values.pop("z")))]),
+        ("slots", lambda x: x * slotted.scale, [lambda: setattr(slotted, "scale", 3.0)]),
+        ("set", lambda x: x * len(sets), [lambda: sets.add(2)]),
+        ("signed zero", lambda x: x * np.copysign(1.0, cfg.zero), [lambda: setattr(cfg, "zero", -0.0)]),
+        ("class of a Module", lambda x: net(x),
+         [lambda: setattr(Scaled, "scale", 4.0), lambda: setattr(Net, "scale", 5.0),
+          lambda: setattr(Net, "forward", lambda self, x: x * 11.0)]),
+        ("array, by NumPy", lambda x: x * float(np.sum(many)), [lambda: many.fill(2.0)]),
+        ("array, made a tensor", lambda x: x * mg.tensor([many, many], dtype="float64")[0], [lambda: many.fill(3.0)]),
+        ("array, of another dtype", lambda x: x * mg.tensor(many, dtype="int64"), [lambda: many.fill(4.0)]),
+        ("numpy", lambda x: x * w.numpy()[0], [lambda: write(w, 3.0)]),
+        ("list", lambda x: x * w.tolist()[0], [lambda: write(w, 4.0)]),
+        ("truth", lambda x: x * 2 if 5.0 in w else x * 3, [lambda: write(w, 5.0)]),
+        ("array of", lambda x: x * np.asarray(w).sum(), [lambda: write(w, 6.0)]),
+        ("tensor of tensors", lambda x: x * mg.tensor([w, w], dtype="float64")[0], [lambda: write(w, 7.0)]),
+        ("index", lambda x: x[places], [lambda: places.fill(1)]),
+    ]  # fmt: skip
+
+
+places = np.array([0, 0])
+
+
+def test_changes_of_what_it_reads(monkeypatch):
+    for owner, name in ((Config, "scale"), (Config, "act"), (Scaled, "scale")):
+        monkeypatch.setattr(owner, name, vars(owner)[name])  # put back in the end
+    for name, f, changes in changes_of_what_is_read():
+        if name == "signed zero":
+            f.__closure__[0].cell_contents.zero = 0.0
+        jitted = mg.jit(f)
+        x = draw(0, 2)
+        for traces, change in enumerate([lambda: None, *changes], start=1):
+            change()
+            for _ in range(2):
+                np.testing.assert_array_equal(jitted(x).detach().numpy(), f(x).detach().numpy(), err_msg=name)
+                assert jitted.traces == traces, name
+
+
+def test_arrays_that_meet_tensors_are_read_at_every_call():
+    a = np.ones(2)
+    for f in (lambda x: x * a, lambda x: x * mg.tensor(a)):
+        jitted = mg.jit(f)
+        for k in range(3):
+            a[:] = k
+            np.testing.assert_array_equal(jitted(mg.tensor(np.ones(2))).numpy(), a)
+        assert jitted.traces == 1
+
+
+def test_what_is_made_while_tracing_may_be_asked():
+    f = mg.jit(lambda x: x * mg.tensor(np.arange(3.0)).numpy().sum() * mg.tensor(2.0).item())
+    for _ in range(3):
+        np.testing.assert_array_equal(f(mg.tensor(np.ones(2))).numpy(), [6.0, 6.0])
+    assert f.traces == 1
+
+
+def test_a_name_that_is_both_an_attribute_and_a_global(monkeypatch):
+    """A training loop in a script binds `loss` at every step; that `self.loss` is called does not concern it."""
+    f = mg.jit(lambda x: types.SimpleNamespace(a_loss=x).a_loss * 2.0)
+    for k in range(3):
+        monkeypatch.setitem(globals(), "a_loss", float(k))
+        f(mg.tensor(np.ones(2)))
+    assert f.traces == 1
+
+
+def test_signed_zeros_and_nan_as_arguments():
+    f = mg.jit(lambda x, a: x * np.copysign(1.0, a))
+    x = mg.tensor(np.ones(2))
+    assert f(x, 0.0).tolist() == [1.0, 1.0] and f(x, -0.0).tolist() == [-1.0, -1.0]
+    assert f(x, np.float64(0.0)).tolist() == [1.0, 1.0] and f(x, np.float64(-0.0)).tolist() == [-1.0, -1.0]
+    traces = f.traces
+    for _ in range(3):
+        f(x, float("nan"))
+    assert f.traces == traces + 1
+
+
+def test_kinds_of_arguments_do_not_pile_up():
+    f = mg.jit(lambda x, k: x * k)
+    x = mg.tensor(np.ones(2))
+    for k in range(100):
+        f(x, k)
+        f(x, -1)  # used all the time, it stays
+    assert f.traces == 101 and len(f.known) == 64
+    f(x, 99)
+    assert f.traces == 101
+    f(x, 0)
+    assert f.traces == 102
+
+
+class Plain:
+    def __init__(self, scale):
+        self.scale, self.weight = scale, mg.tensor(np.ones(2))
+
+    @mg.jit
+    def times(self, x):
+        return x * self.scale * self.weight
+
+
+@dataclass
+class Data:
+    scale: float
+
+    @mg.jit
+    def times(self, x):
+        return x * self.scale
+
+
+@pytest.mark.parametrize("owner", [Plain, Data])
+def test_an_object_as_an_argument(owner):
+    """By its identity, of which its attributes are looked at; it is not kept alive, nor is what is known of it."""
+    x = draw(0, 2)
+    a, b = owner(2.0), owner(2.0)
+    known = owner.times.known
+    for scale in (2.0, 3.0):
+        a.scale = scale
+        for _ in range(2):
+            np.testing.assert_array_equal(a.times(x).detach().numpy(), x.numpy() * scale)
+            np.testing.assert_array_equal(b.times(x).detach().numpy(), x.numpy() * 2.0)
+    before, traces = len(known), owner.times.traces
+    gone = weakref.ref(a)
+    y = b.times(x)
+    del a
+    gc.collect()
+    assert gone() is None and len(known) == before - 1
+    y.sum().backward()
+    assert b.times(x).shape == (2,) and owner.times.traces == traces
 
 
 def test_traces_that_no_longer_hold_do_not_pile_up():
@@ -451,7 +636,7 @@ def test_a_method_and_what_is_reached_through_jit():
 
 
 def test_what_cannot_be_an_argument():
-    with pytest.raises(TypeError, match="an argument is a set; wanted tensors, arrays and hashable Python values"):
+    with pytest.raises(TypeError, match="an argument is a set; wanted tensors, arrays, hashable Python values"):
         mg.jit(lambda x: x)({1, 2})
     with pytest.raises(TypeError, match="wanted a function or a Module, got int"):
         mg.jit(3)
@@ -470,6 +655,15 @@ def test_nothing_is_kept_alive():
         assert data() is None
     finally:
         gc.enable()
+
+
+def test_backward_lets_go_of_the_arguments():
+    hidden = draw(0, 3) * 2
+    data, node = weakref.ref(hidden._data), weakref.ref(hidden._node)
+    y = mg.jit(mg.tanh)(hidden)
+    del hidden
+    y.sum().backward()
+    assert data() is None and node() is None
 
 
 # disable_jit
