@@ -12,11 +12,13 @@ Peers: torch_nn (nn.LSTM, nn.GRU, nn.RNN), torch (the same cell, eager, in a Pyt
 torch_compile (of that loop) where it is asked for.
 
 Other questions: --check (do outputs and gradients agree?), --memory (growth of the peak resident set over three
-training steps, after a warm-up with T=2), --first-call (seconds of the first training step and of the next one: with
-empty caches; ours also with what another cell left in the cache, and with all cached).
+training steps, after three others and malloc_trim), --first-call (seconds of the first training step and of the next
+one: with empty caches; ours also with what another cell left in the cache, and with all cached).
 """
 
 import argparse
+import ctypes
+import gc
 import importlib.util
 import json
 import os
@@ -73,9 +75,13 @@ def saved(peer, cell, point, path):
 
 
 def growth(peer, cell, point):
-    """Bytes that the peak of the resident set grows by over three training steps."""
-    peer(cell, (2, *point[1:]))[0]()  # code, threads and libraries that are loaded late
+    """Bytes that the peak of the resident set grows by over three training steps, after three others."""
     train, _ = peer(cell, point)
+    for _ in range(3):  # code, threads and libraries that are loaded late
+        train()
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc: what is free and kept for later would hide what a step takes
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from what is resident now
     before = peak()

@@ -1,11 +1,12 @@
 """The command `minigrad`: train a task, sample from what it learnt, look after the cache of kernels.
 
-A task is a module of minigrad.models.tasks with a function `train`, whose annotated arguments are the command's
-options; its docstring is the help, the first line what `minigrad tasks` prints. Tasks are reached by name only.
+A task is a module of minigrad.models.tasks with a class that derives from its `training.Task`, which says the rest; the
+module's docstring is the help, its first line what `minigrad tasks` prints. Tasks are reached by name only.
 Bad input ends in one line on stderr and exit code 2.
 """
 
 import importlib
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -26,10 +27,35 @@ class BadInput(Exception):
 
 
 def tasks() -> dict:
-    """Modules of the tasks, by name."""
-    names = [name for _, name, _ in pkgutil.iter_modules(importlib.import_module(TASKS).__path__)]
-    modules = {name: importlib.import_module(f"{TASKS}.{name}") for name in names}
-    return {name: module for name, module in modules.items() if hasattr(module, "train")}
+    """(module, class) of every task, by name."""
+    base = importlib.import_module(f"{TASKS}.training").Task
+    found = {}
+    for _, name, _ in pkgutil.iter_modules(importlib.import_module(TASKS).__path__):
+        module = importlib.import_module(f"{TASKS}.{name}")
+        for value in vars(module).values():
+            own = inspect.isclass(value) and value.__module__ == module.__name__
+            if own and issubclass(value, base) and module.__name__ != base.__module__:
+                found[name] = (module, value)
+    return found
+
+
+def command(task):
+    """A task as the function that Typer makes a command of: its options are the arguments."""
+    import typer
+
+    def train(context: typer.Context, **options):
+        sources = {name: context.get_parameter_source(name) for name in options}
+        given = {name: options[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
+        task(**given).run()
+
+    own = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    arguments = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in task.options().items()
+    ]
+    train.__signature__ = inspect.Signature([own, *arguments])  # type: ignore[attr-defined]
+    train.__annotations__ = {argument.name: argument.annotation for argument in [own, *arguments]}
+    return train
 
 
 def application():
@@ -40,13 +66,13 @@ def application():
     app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
     train = typer.Typer(**plain, help="Train a task; `minigrad train charlm --help` tells its options.")
     app.add_typer(train, name="train")
-    for name, module in tasks().items():
-        train.command(name, help=module.__doc__, short_help=first_line(module))(module.train)
+    for name, (module, task) in tasks().items():
+        train.command(name, help=module.__doc__, short_help=first_line(module))(command(task))
 
     @app.command("tasks")
     def list_tasks():
         """List the tasks, a line each."""
-        for name, module in tasks().items():
+        for name, (module, _) in tasks().items():
             print(f"{name:12} {first_line(module)}")
 
     @app.command()
@@ -58,9 +84,9 @@ def application():
         seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     ):
         """Print text from a trained character model."""
-        settings = importlib.import_module(f"{TASKS}.training").read_settings(run)
-        module = tasks().get(settings["task"])
-        if module is None or not hasattr(module, "sample"):
+        settings = importlib.import_module(f"{TASKS}.files").read_settings(run)
+        module, _ = tasks().get(settings["task"], (None, None))
+        if not hasattr(module, "sample"):
             raise BadInput(f"{run}: a run of {settings['task']} has nothing to sample")
         for piece in module.sample(run, prompt, length, temperature, seed):
             print(piece, end="", flush=True)

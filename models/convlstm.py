@@ -1,5 +1,7 @@
 """The convolutional LSTM (Shi et al. 2015, arXiv:1506.04214)."""
 
+from itertools import pairwise
+
 import numpy as np
 
 import minigrad as mg
@@ -68,3 +70,41 @@ class ConvLSTM(Recurrent):
             ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes, num_layers=num_layers,
             batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
         )  # fmt: skip
+
+
+class EncoderForecaster(nn.Module):
+    """Frames to come, from frames seen: two stacks of ConvLSTMs (Shi et al. 2015, section 3.2).
+
+    The encoder reads the frames; then each layer of the forecaster starts from the states in which the encoder's left
+    off. The forecaster gets no input (zeros of one channel), and a convolution of 1x1 reads the frames out of the
+    outputs of all its layers.
+
+    x (T, B, I, rows, columns), steps -> (steps, B, I, rows, columns), without a squashing function. hidden_sizes: of
+    the layers, the lowest first; in the paper (128, 64, 64). peepholes: as of `ConvLSTMCell`.
+    encoder and forecaster, lists of `ConvLSTM`; read_out, an `nn.Conv2d` of I(ΣH + 1) numbers.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_sizes: tuple[int, ...], kernel_size: int,
+        peepholes: tuple[int, int] | None = None, *, generator=None,
+    ):  # fmt: skip
+        def stack(size):
+            sizes = [(size, hidden_sizes[0]), *pairwise(hidden_sizes)]
+            return [ConvLSTM(I, H, kernel_size, peepholes=peepholes, generator=generator) for I, H in sizes]
+
+        self.encoder, self.forecaster = stack(input_size), stack(1)
+        self.read_out = nn.Conv2d(sum(hidden_sizes), input_size, 1, generator=generator)
+
+    def forward(self, x, steps: int):
+        states = []
+        for layer in self.encoder:
+            x, state = layer(x)
+            states.append(state)
+        y = mg.tensor(np.zeros((steps, x.shape[1], 1, *x.shape[-2:]), x.dtype))
+        outputs = []
+        for layer, state in zip(self.forecaster, states):
+            y, _ = layer(y, state)
+            outputs.append(y)
+        hidden = mg.concatenate(outputs, axis=2)
+        frames = self.read_out(hidden.reshape(-1, *hidden.shape[2:]))
+        return frames.reshape(steps, -1, *frames.shape[1:])

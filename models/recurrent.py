@@ -29,6 +29,7 @@ The state is a tensor or a nested tuple of tensors; its first tensor is the step
 
 import re
 import threading
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -49,15 +50,24 @@ class Steps(NamedTuple):
     gates: dict
 
 
+MERGES: dict[str, Callable] = {
+    "concat": lambda y, z, axis: mg.concatenate([y, z], axis=axis),
+    "sum": lambda y, z, axis: y + z,
+    "ave": lambda y, z, axis: (y + z) / 2,
+    "mul": lambda y, z, axis: y * z,
+}
+
+
 class Recurrent(nn.Module):
     """A layer of cells.
 
     cell: the class of a cell or any function that makes one; it is called with `sizes` (input size first) and `options`
     for each layer and direction, the upper layers with the width of the output below as their input size. Or, for one
     layer in one direction, a cell.
-    reverse: run from the last step to the first. bidirectional: run both ways and put the outputs side by side
-    (Schuster & Paliwal 1997). dropout: on the output of every layer but the last, while training. generator: of the
-    initial weights and of dropout; default, that of nn.init.
+    reverse: run from the last step to the first. bidirectional: run both ways (Schuster & Paliwal 1997).
+    merge_mode: of the outputs y and z of the two directions, by Keras' names: "concat", side by side; "sum", y + z;
+    "ave", (y + z) / 2; "mul", y ⊙ z. dropout: on the output of every layer but the last, while training. generator: of
+    the initial weights and of dropout; default, that of nn.init.
 
     A parameter `weight` of a cell is called `weight_l0` in the first layer, `weight_l0_reverse` in its backward
     direction, and so on, as in PyTorch.
@@ -65,13 +75,19 @@ class Recurrent(nn.Module):
 
     def __init__(
         self, cell, *sizes, num_layers: int = 1, bidirectional: bool = False, reverse: bool = False,
-        batch_first: bool = False, dropout: float = 0.0, generator=None, **options,
+        batch_first: bool = False, dropout: float = 0.0, merge_mode: str = "concat", generator=None, **options,
     ):  # fmt: skip
         nn.init.require_integers(num_layers)
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__}: got num_layers={num_layers}, wanted at least 1")
         if bidirectional and reverse:
             raise ValueError(f"{type(self).__name__}: bidirectional runs both ways already; leave reverse out")
+        if merge_mode not in MERGES:
+            raise ValueError(f"{type(self).__name__}: got merge_mode={merge_mode!r}, wanted one of {', '.join(MERGES)}")
+        if merge_mode != "concat" and not bidirectional:
+            raise ValueError(
+                f"{type(self).__name__}: merge_mode={merge_mode!r} wants two directions, bidirectional=True"
+            )
         directions = 2 if bidirectional else 1
         if isinstance(cell, nn.Module):
             if sizes or options or num_layers * directions > 1:
@@ -85,7 +101,7 @@ class Recurrent(nn.Module):
             cells = []
             for layer in range(num_layers):
                 if layer:
-                    sizes = (directions * cells[-1].hidden_size, *sizes[1:])
+                    sizes = ((directions if merge_mode == "concat" else 1) * cells[-1].hidden_size, *sizes[1:])
                 cells += [cell(*sizes, **options) for _ in range(directions)]
             if not isinstance(cells[0], nn.Module):
                 raise TypeError(f"{type(self).__name__}: wanted a cell, an nn.Module, got {type(cells[0]).__name__}")
@@ -94,6 +110,7 @@ class Recurrent(nn.Module):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.reverse = reverse
+        self.merge_mode = merge_mode
         self.batch_first = batch_first
         self.dropout = dropout
         self.drop = nn.Dropout(dropout, generator=generator) if dropout else None
@@ -150,8 +167,9 @@ class Recurrent(nn.Module):
         or (B, T) with batch_first; True where there is a step. What is padding changes nothing: the state passes it
         unchanged, the output there is 0, and no gradient comes from it.
 
-        output: of the last layer, (T, B, directions * hidden_size), laid out as x. state: after each cell's last
-        step (which for the backward direction is the sequence's first), laid out as the state given.
+        output: of the last layer, (T, B, hidden_size), of two directions side by side (T, B, 2 * hidden_size), laid out
+        as x. state: after each cell's last step (which for the backward direction is the sequence's first), laid out as
+        the state given.
 
         Raises ValueError for shapes that do not fit and lengths out of range, TypeError for wrong dtypes.
         """
@@ -178,7 +196,7 @@ class Recurrent(nn.Module):
                 outputs.append(y)
                 finals.append(final)
                 history.append(Steps(*steps))
-            x = mg.concatenate(outputs, axis=-features) if self.bidirectional else y
+            x = MERGES[self.merge_mode](*outputs, -features) if self.bidirectional else y
         final = mg.tree.map(lambda *leaves: mg.stack(leaves), *finals)
         if not batched:
             final = mg.tree.map(lambda leaf: leaf[:, 0], final)
@@ -226,7 +244,7 @@ class Recurrent(nn.Module):
                 raise ValueError(f"{self._name}: got lengths of shape {lengths.shape}, wanted {wanted}")
             if not traced and ((lengths < 0) | (lengths > T)).any():
                 raise ValueError(f"{self._name}: got lengths {lengths.tolist()}, wanted each from 0 to T={T}")
-            return mg.tensor(np.arange(T)[:, None]) < mg.tensor(lengths)
+            return mg.tensor(np.arange(T)[:, None]) < lengths
         mask = mask if isinstance(mask, mg.Tensor) else mg.tensor(mask)
         if mask.dtype != bool:
             raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")

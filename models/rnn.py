@@ -1,5 +1,7 @@
 """The simple recurrent network of Elman 1990, Cognitive Science 14(2)."""
 
+import numpy as np
+
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, uniform_parameter
@@ -27,6 +29,18 @@ class RNNCell(nn.Module):
     def forward(self, x, h):
         a = x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
         return mg.tanh(a) if self.nonlinearity == "tanh" else mg.relu(a)
+
+
+class IRNNCell(RNNCell):
+    """`RNNCell` with relu that begins as the identity (Le, Jaitly & Hinton 2015, arXiv:1504.00941): W_hh = 1, biases 0,
+    W_ih ~ N(0, 0.001²). So at first h is carried on as it is, and its gradient, too.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+        super().__init__(input_size, hidden_size, nonlinearity="relu", generator=generator)
+        self.weight_ih = nn.Parameter(nn.init.normal((hidden_size, input_size), 0.001, generator=generator))
+        self.weight_hh = nn.Parameter(np.eye(hidden_size, dtype="float32"))
+        self.bias_ih, self.bias_hh = [nn.Parameter(np.zeros(hidden_size, "float32")) for _ in range(2)]
 
 
 class RNN(Recurrent):

@@ -6,16 +6,14 @@ Encoder and forecaster of Shi et al. 2015 (arXiv:1506.04214), on a small version
 """
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
 import minigrad as mg
-from minigrad import nn, optim
-from minigrad.cli import BadInput
+from minigrad import nn
 from minigrad.models import ConvLSTM
-from minigrad.models.tasks.training import Run, save_figure
+from minigrad.models.tasks.files import save_figure
+from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
 
 FRAME, DIGIT, PATCH, FRAMES = 24, 8, 2, 10
 HELD_OUT_DIGITS = 360  # of the 1,797: films of the evaluation are made of digits that training never shows
@@ -52,67 +50,44 @@ def from_patches(patches):
     return patches.reshape(T, B, PATCH, PATCH, n, n).transpose(0, 1, 4, 2, 5, 3).reshape(T, B, FRAME, FRAME)
 
 
-def train(
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden channels.")] = 32,
-    kernel: Annotated[int, typer.Option(min=1, help="Size of the kernels, odd.")] = 3,
-    layers: Annotated[int, typer.Option(min=1, help="Layers of encoder and forecaster.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Films a step.")] = 16,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.  [default: 2000]")] = None,
-    lr: Annotated[float, typer.Option(min=0, help="Adam's learning rate at its highest.")] = 5e-3,
-    every: Annotated[int, typer.Option(min=1, help="Steps between evaluations and checkpoints.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights and films.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nextframe"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False,
-):
-    if kernel % 2 == 0:
-        raise BadInput(f"--kernel {kernel}: wanted an odd number, so that a frame keeps its size")
-    settings = {
-        "hidden": hidden, "kernel": kernel, "layers": layers, "batch": batch, "steps": steps, "lr": lr, "every": every,
-        "seed": seed,
-    }  # fmt: skip
-    run = Run(train, out, settings, resume)
-    options = run.settings
-    options["steps"] = options["steps"] or 2000
-    digits = load_digits()
-    films = np.random.default_rng([options["seed"], 1])
-    held_out = moving_digits(digits[:HELD_OUT_DIGITS], 64, np.random.default_rng([options["seed"], 2]))
-    nn.manual_seed(options["seed"])
-    model = Forecaster(options["hidden"], options["kernel"], options["layers"])
-    optimizer = optim.Adam(model.parameters(), lr=options["lr"])
-    schedule = optim.Schedule(optimizer, optim.cosine(options["steps"], last=0.05))
+class FrameTask(Task):
+    steps, lr, batch, every = 2000, 5e-3, 16, 100
+    unit, loss_unit, clip = "films", "nats a frame", 10.0
+    figure = "squared_error"
 
-    def step(number: int) -> float:
-        film = moving_digits(digits[HELD_OUT_DIGITS:], options["batch"], films)
-        loss = cross_entropy_of(model, film)
-        optimizer.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm(optimizer.parameters, 10.0)
-        optimizer.step()
-        schedule.step()
-        return loss.item()
+    hidden: Annotated[int, Option(min=1, help="Hidden channels.")] = 32
+    kernel: Annotated[int, Option(min=1, help="Size of the kernels, odd.")] = 3
+    layers: Annotated[int, Option(min=1, help="Layers of encoder and forecaster.")] = 1
 
-    def evaluate() -> dict:
-        with mg.no_grad():
-            loss = cross_entropy_of(model, held_out).item()
-            told = mg.sigmoid(model(mg.tensor(held_out[:FRAMES]), FRAMES)).numpy()
-        draw_films(held_out, told, out / "prediction.png")
-        truth = held_out[FRAMES:]
+    def build(self):
+        if self.kernel % 2 == 0:
+            raise BadInput(f"--kernel {self.kernel}: wanted an odd number, so that a frame keeps its size")
+        digits = load_digits()
+        self.digits = digits[HELD_OUT_DIGITS:]
+        self.held_out = moving_digits(digits[:HELD_OUT_DIGITS], 64, self.test_draws)
+        self.model = Forecaster(self.hidden, self.kernel, self.layers)
+
+    def draw(self, generator, count):
+        return (moving_digits(self.digits, count, generator),)
+
+    def loss(self, film):
+        return cross_entropy_of(self.model, film)
+
+    def evaluate(self):
+        told = mg.sigmoid(self.model(mg.tensor(self.held_out[:FRAMES]), FRAMES)).numpy()
+        draw_films(self.held_out, told, self.out / "prediction.png")
+        truth = self.held_out[FRAMES:]
         return {
-            "held_out_loss": loss,
+            "held_out_loss": self.loss_of(self.held_out).item(),
             "squared_error": squared_error(told, truth),
-            "copy_last_frame": squared_error(np.broadcast_to(held_out[FRAMES - 1], truth.shape), truth),
+            "copy_last_frame": squared_error(np.broadcast_to(self.held_out[FRAMES - 1], truth.shape), truth),
         }
 
-    run.train(
-        {"model": model, "optimizer": optimizer, "schedule": schedule, "films": films}, lambda: {}, lambda kept: None,
-        step, evaluate, size=options["batch"], unit="films", loss_unit="nats a frame", shown="held_out_loss",
-    )  # fmt: skip
 
-
-def cross_entropy_of(model, film: np.ndarray):
-    """Nats a frame, of the second half of the film given the first."""
-    logits = model(mg.tensor(film[:FRAMES]), FRAMES)
-    total = mg.binary_cross_entropy_with_logits(logits, mg.tensor(film[FRAMES:]), reduction="sum")
+def cross_entropy_of(model, film):
+    """Nats a frame, of the second half of the film (20, B, 24, 24) given the first."""
+    logits = model(film[:FRAMES], FRAMES)
+    total = mg.binary_cross_entropy_with_logits(logits, film[FRAMES:], reduction="sum")
     return total / (film.shape[0] - FRAMES) / film.shape[1]
 
 

@@ -1,268 +1,316 @@
-"""What every task needs: a cell by name, a folder for the run, the loop with its log, checkpoints and curves."""
+"""What a task is: options, a model, batches, a loss, figures; and the loop that trains it.
 
-import csv
-import importlib
-import importlib.util
+A task is one file of this folder with one class. The file's first line is what `minigrad tasks` prints, the whole
+docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
+
+    '''Echo: tell what came three steps ago.'''
+
+    class Echo(CellTask):                           # CellTask has --cell, --hidden, ...; Task has none of them
+        steps, lr, batch = 500, 3e-3, 32            # other defaults for the options that every task has
+        figure = "wrong"                            # the one of evaluate's figures that the bar and the table show
+        known = "chance 0.875"                      # what it is in the literature, or a baseline, with the source
+        loss_unit = "nats"                          # for the picture of the curves
+
+        length: Annotated[int, Option(min=4, help="Steps of a sequence.")] = 20         # an option of its own
+
+        def build(self):                            # the options are attributes; data are read here, too
+            self.model = Reader(self.recurrent(8), 8)
+            self.test = self.draw(self.test_draws, 500)
+
+        def draw(self, generator, count):           # a batch: arrays in tuples, lists and dicts, as loss takes them
+            symbols = generator.integers(8, size=(self.length, count))
+            return np.eye(8, dtype=np.float32)[symbols], symbols[:-3]
+
+        def loss(self, x, symbols):                 # of tensors; jitted, so without effects
+            return mg.cross_entropy(self.model(x)[3:].reshape(-1, 8), symbols.reshape(-1))
+
+        def evaluate(self):                         # without gradients, the model in eval mode; floats by name
+            x, symbols = self.test
+            told = self.model(mg.tensor(x)).numpy()[3:].argmax(-1)
+            return {"held_out_loss": self.loss_of(x, symbols).item(), "wrong": float((told != symbols).mean())}
+
+What need not be given has a default below: `train_loss` (a loss that carries a state from step to step, or whose shapes
+change too often to be jitted), `position` and `restore` (what else a resumed run must find), `shown` (text after an
+evaluation), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change` (options that a resumed
+run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises BadInput, in a sentence, from
+`build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and Ctrl-C are `run`'s.
+"""
+
 import inspect
-import io as streams
 import math
-import os
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, get_origin
 
 import numpy as np
+from typer import Option
 
 import minigrad as mg
-from minigrad import io, models, nn
+from minigrad import io, nn, optim
 from minigrad.cli import BadInput
+from minigrad.models import Recurrent
+from minigrad.models.tasks import files
+from minigrad.models.tasks.cells import CELLS, cell_named, cell_path, remember
 
-CELLS = {"rnn": models.RNNCell, "lstm": models.LSTMCell, "gru": models.GRUCell}
-CHECKPOINT, WEIGHTS, LOG, CURVES = "checkpoint.safetensors", "weights.safetensors", "log.csv", "curves.png"
-
-
-def cell_named(name: str, input_size: int, hidden_size: int):
-    """The class of a cell: `lstm`, `gru`, `rnn`, or `path/to/file.py:Class` for one of your own.
-
-    Raises BadInput if it cannot be found, or does not make cells that can be run and trained.
-    """
-    if name in CELLS:
-        return CELLS[name]
-    path, colon, class_name = name.rpartition(":")
-    if not colon:
-        raise BadInput(f"--cell {name}: wanted one of {', '.join(CELLS)}, or path/to/file.py:Class")
-    if not Path(path).is_file():
-        raise BadInput(f"--cell {name}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"cells_of_{Path(path).stem}", path)
-    if spec is None or spec.loader is None:
-        raise BadInput(f"--cell {name}: {path} is not a Python file")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    sys.path.append(str(Path(path).parent))  # the file may import its neighbours
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise BadInput(f"--cell {name}: running {path} raised {told(error, path)}") from error
-    cell = getattr(module, class_name, None)
-    if cell is None:
-        classes = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
-        raise BadInput(f"--cell {name}: {path} defines no {class_name}; it has {', '.join(classes) or 'no class'}")
-    try:
-        output, _ = models.Recurrent(cell, input_size, hidden_size)(mg.tensor(np.zeros((2, 3, input_size), np.float32)))
-        if output.shape != (2, 3, hidden_size):
-            raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size) = (3, {hidden_size})")
-        output.sum().backward()
-    except Exception as error:
-        raise BadInput(
-            f"--cell {name}: {class_name} is not a cell, a Module made by {class_name}(input_size, hidden_size) and "
-            f"called as cell(x, state), giving the next state: {told(error, path)}"
-        ) from error
-    return cell
+__all__ = ["Annotated", "BadInput", "CellTask", "Option", "Reader", "Task"]
 
 
-def told(error: BaseException, path: str) -> str:
-    """An exception in a line, with the last line of the file at `path` that had to do with it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f"{type(error).__name__}: {error}" + (f" ({Path(path).name}, line {lines[-1]})" if lines else "")
+class Task:
+    """One training run of a task. given: options by name; the others are the defaults, or with resume the run's own.
 
-
-class Run:
-    """The folder of one training run.
-
-    train: the task's function. settings: all its options; with resume those of the run, but for what MAY_CHANGE.
+    Raises BadInput for what cannot be used, before anything is written.
     """
 
-    MAY_CHANGE = ("steps", "text")
+    steps: Annotated[int, Option(min=1, help="Training steps.")] = 3000
+    lr: Annotated[float, Option(min=0, help="Adam's learning rate at its highest.")] = 3e-3
+    batch: Annotated[int, Option(min=1, help="Sequences a step.")] = 32
+    every: Annotated[int, Option(min=1, help="Steps between evaluations and checkpoints.")] = 250
+    seed: Annotated[int, Option(min=0, help="Of all that is drawn.")] = 0
+    out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs")
+    resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False
 
-    def __init__(self, train: Callable, folder: Path, settings: dict, resume: bool):
-        self.folder, self.resume = folder, resume
-        task = train.__module__.rpartition(".")[2]
-        for name, value in settings.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise BadInput(f"--{name} {value}: wanted a finite number")
-        if not resume:
-            if folder.exists() and not folder.is_dir():
-                raise BadInput(f"--out {folder} is a file; wanted a folder")
-            if folder.exists() and any(folder.iterdir()):
-                raise BadInput(f"{folder} is not empty: --resume continues a run, --out FOLDER starts another")
-            self.settings = {"task": task, **settings}
-            return
-        kept = read_settings(folder)
-        if kept["task"] != task:
-            raise BadInput(f"{folder} is a run of {kept['task']}, not of {task}")
-        if not (folder / CHECKPOINT).is_file():
-            raise BadInput(f"{folder} has no {CHECKPOINT} to resume from")
-        options = inspect.signature(train).parameters
-        given = {name: value for name, value in settings.items() if value != options[name].default}
+    figure = "held_out_loss"
+    known = ""
+    loss_unit = "loss"
+    unit = "sequences"
+    clip = 1.0  # of the gradient's norm
+    decay = 0.0  # of the weights, AdamW's
+    may_change: tuple = ("steps",)
+    about = ""  # the data, told at the beginning
+    name: str
+    model: nn.Module
+
+    def __init_subclass__(cls):
+        cls.name = cls.__module__.rpartition(".")[2]
+        cls.out = Path("runs") / cls.name
+
+    @classmethod
+    def options(cls) -> dict[str, tuple[Any, Any]]:
+        """(annotation, default) of every option by name, the task's own first."""
+        found: dict = {}
+        for base in cls.__mro__:
+            for name, hint in inspect.get_annotations(base).items():
+                if get_origin(hint) is Annotated:
+                    found.setdefault(name, (hint, getattr(cls, name)))
+        return found
+
+    def __init__(self, **given):
+        self.out, self.resume = Path(given.pop("out", self.out)), given.pop("resume", False)
+        defaults = {name: default for name, (_, default) in self.options().items() if name not in ("out", "resume")}
+        given = {name: settled(name, value) for name, value in given.items()}
+        if unknown := given.keys() - defaults.keys():
+            raise TypeError(f"{self.name} has no option {', '.join(unknown)}; it has {', '.join(defaults)}")
+        self.settings = self.kept(given) if self.resume else {"task": self.name, **defaults, **given}
+        if not self.resume and self.out.exists():
+            if not self.out.is_dir():
+                raise BadInput(f"--out {self.out} is a file; wanted a folder")
+            if any(self.out.iterdir()):
+                raise BadInput(f"{self.out} is not empty: --resume continues a run, --out FOLDER starts another")
+        for name in defaults:
+            setattr(self, name, self.settings[name])
+        nn.manual_seed(self.seed)
+        self.draws, self.test_draws = (np.random.default_rng([self.seed, k]) for k in (1, 2))
+        self.loss_of = mg.jit(self.loss)
+        self.build()
+
+    def kept(self, given: dict) -> dict:
+        """The settings of the run in --out, with those of `given` that may change."""
+        kept = files.read_settings(self.out)
+        if kept["task"] != self.name:
+            raise BadInput(f"{self.out} is a run of {kept['task']}, not of {self.name}")
+        if not (self.out / files.CHECKPOINT).is_file():
+            raise BadInput(f"{self.out} has no {files.CHECKPOINT} to resume from")
         for name, value in given.items():
-            if name not in self.MAY_CHANGE and value != kept.get(name):
+            if name not in self.may_change and value != kept.get(name):
                 raise BadInput(f"--{name} {value}: a resumed run keeps its own, {kept.get(name)}")
-        self.settings = {**kept, **{name: given[name] for name in self.MAY_CHANGE if name in given}}
+        return {**kept, **given}
 
-    def train(
-        self,
-        parts: dict,
-        position: Callable[[], dict],
-        restore: Callable[[dict], None],
-        step: Callable[[int], float],
-        evaluate: Callable[[], dict],
-        size: int,
-        unit: str,
-        loss_unit: str,
-        shown: str,
-        after: Callable[[int], str] | None = None,
-    ) -> None:
-        """The training loop.
+    # What a task gives
 
-        parts: what a checkpoint holds (model, optimizer, generators). position, restore: what else the run must find
-        again. step: takes a step's number, trains, returns the loss (in loss_unit). evaluate: figures on held-out data,
-        of which the bar has the one called `shown`. size, unit: what one step consumes ("characters"). after: text to
-        show after an evaluation, a sample for instance.
-        """
+    def build(self) -> None:
+        """Read or make the data and set self.model."""
+        raise NotImplementedError
+
+    def draw(self, generator: np.random.Generator, count: int) -> tuple:
+        """`count` examples: the arguments of `loss`, arrays in nested tuples, lists and dicts."""
+        raise NotImplementedError
+
+    def loss(self, *batch):
+        """What is minimised, from a batch of tensors."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on held-out data, `figure` among them; of the name held_out_loss, it is drawn beside the loss."""
+        raise NotImplementedError
+
+    # What a task may give
+
+    def train_loss(self, step: int):
+        """The loss of a training step."""
+        return self.loss_of(*mg.tree.map(mg.tensor, tuple(self.draw(self.draws, self.batch))))
+
+    def position(self) -> dict:
+        """What a resumed run must find again besides model, optimizer and generators: arrays and JSON by name."""
+        return {}
+
+    def restore(self, kept: dict) -> None:
+        """Take up what `position` gave."""
+
+    def shown(self, step: int) -> str:
+        """Text to show after an evaluation: a sample, say."""
+        return ""
+
+    @property
+    def size(self) -> int:
+        """How many of `unit` a step consumes."""
+        return self.batch
+
+    def run(self) -> dict:
+        """Train, and write the folder. Returns the last row of the log. Raises BadInput if the loss runs away."""
         from tqdm import tqdm
 
-        steps, every = self.settings["steps"], self.settings["every"]
+        optimizer = optim.AdamW(self.model.parameters(), lr=self.lr, weight_decay=self.decay)
+        rise = max(1, min(100, self.steps // 10))
+        schedule = optim.Schedule(optimizer, optim.warmup(rise, optim.cosine(self.steps - rise or 1, last=0.05)))
+        parts = {"model": self.model, "optimizer": optimizer, "schedule": schedule}
+        parts |= {"generator": nn.default_generator, "draws": self.draws}
         done, seconds, stopped = 0, 0.0, False
         losses: list[float] = []  # since the last row
         rows: list[dict] = []
-        remedy = f"try a smaller --lr; the checkpoint in {self.folder} is the one before"
+        remedy = f"try a smaller --lr; the checkpoint in {self.out} is the one before"
 
         def say(text: str) -> None:
             tqdm.write(text)
             sys.stdout.flush()
 
+        def train() -> float:
+            loss = self.train_loss(done)
+            optimizer.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm(optimizer.parameters, self.clip)
+            optimizer.step()
+            schedule.step()
+            return loss.item()
+
+        def evaluate() -> tuple[dict, str]:
+            self.model.eval()
+            with mg.no_grad():
+                told = self.evaluate(), self.shown(done)
+            self.model.train()
+            return told
+
         def save() -> None:
-            if not all(np.isfinite(array).all() for array in parts["model"].state_dict().values()):
+            if not all(np.isfinite(array).all() for array in self.model.state_dict().values()):
                 raise BadInput(f"a weight is not finite at step {done}: {remedy}")
             own = {"step": done, "seconds": seconds, "losses": losses, "rows": rows}
-            io.save(self.folder / WEIGHTS, parts["model"].state_dict(), self.settings)
-            io.save_checkpoint(self.folder / CHECKPOINT, **parts, position={**position(), **own})
+            io.save(self.out / files.WEIGHTS, self.model.state_dict(), self.settings)
+            io.save_checkpoint(self.out / files.CHECKPOINT, **parts, position={**self.position(), **own})
             if rows:
-                write_rows(rows, self.folder / LOG)
-                draw(rows, loss_unit, self.folder / CURVES)
+                files.write_rows(rows, self.out / files.LOG)
+                files.draw_curves(rows, self.loss_unit, self.out / files.CURVES)
 
         def stop(*_) -> None:
             nonlocal stopped
             stopped = True
             signal.signal(signal.SIGINT, before)  # a second Ctrl-C does not wait for the step
 
+        say(
+            f"{self.name}: {sum(p.size for p in self.model.parameters()):,} parameters{self.about and '; '}{self.about}"
+        )
         if self.resume:
             try:
-                kept = io.load_checkpoint(self.folder / CHECKPOINT, **parts)
+                kept = io.load_checkpoint(self.out / files.CHECKPOINT, **parts)
                 done, seconds, losses, rows = (kept.pop(name) for name in ("step", "seconds", "losses", "rows"))
-                restore(kept)
+                self.restore(kept)
             except (ValueError, KeyError) as error:
-                raise BadInput(f"cannot resume: {error}; nothing in {self.folder} was changed") from error
-            if done >= steps:
-                return say(f"{self.folder}: its {done} steps are done; --steps N goes on to N")
+                raise BadInput(f"cannot resume: {error}; nothing in {self.out} was changed") from error
+            if done >= self.steps:
+                say(f"{self.out}: its {done} steps are done; --steps N goes on to N")
+                return rows[-1]
         else:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.out.mkdir(parents=True, exist_ok=True)
             save()  # a full disk shows now, not after an hour
         since = (done, seconds)
         before = signal.signal(signal.SIGINT, stop)
-        bar = tqdm(total=steps, initial=done, unit="step", disable=None, dynamic_ncols=True, leave=False)
+        bar = tqdm(total=self.steps, initial=done, unit="step", disable=None, dynamic_ncols=True, leave=False)
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused
-                while done < steps and not stopped:
+                while done < self.steps and not stopped:
                     start = time.perf_counter()
-                    losses.append(step(done))
+                    losses.append(train())
                     seconds += time.perf_counter() - start
                     done += 1
                     if not math.isfinite(losses[-1]):
                         raise BadInput(f"the loss is {losses[-1]} at step {done}: {remedy}")
-                    rate = round((done - since[0]) * size / (seconds - since[1]))
-                    held_out = {shown.replace("_", " "): f"{rows[-1][shown]:.3f}"} if rows else {}
-                    bar.set_postfix({"loss": f"{losses[-1]:.3f}", **held_out, f"{unit}/s": rate}, refresh=False)
+                    rate = round((done - since[0]) * self.size / (seconds - since[1]))
+                    held_out = {written(self.figure): f"{rows[-1][self.figure]:.3f}"} if rows else {}
+                    bar.set_postfix({"loss": f"{losses[-1]:.3f}", **held_out, f"{self.unit}/s": rate}, refresh=False)
                     bar.update()
-                    if done % every == 0 or done == steps:
-                        row = {"step": done, "seconds": round(seconds, 2), "loss": float(np.mean(losses)), **evaluate()}
-                        rows.append({**row, f"{unit}_per_second": rate})
+                    if done % self.every == 0 or done == self.steps:
+                        figures, text = evaluate()
+                        row = {"step": done, "seconds": round(seconds, 2), "loss": float(np.mean(losses)), **figures}
+                        rows.append({**row, f"{self.unit}_per_second": rate})
                         losses, since = [], (done, seconds)
                         save()
-                        say(described(rows[-1]))
-                        if after is not None:
-                            say(after(done))
+                        say("  ".join(f"{written(name)} {written(value)}" for name, value in rows[-1].items()))
+                        if text:
+                            say(text)
             if stopped:
                 save()
         finally:
             signal.signal(signal.SIGINT, before)
             bar.close()
-        if done < steps:
-            task = self.settings["task"]
-            print(f"stopped after step {done}; minigrad train {task} --resume --out {self.folder}", file=sys.stderr)
+        if done < self.steps:
+            print(f"stopped after step {done}; minigrad train {self.name} --resume --out {self.out}", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
-        say(f"{self.folder} has {', '.join(sorted(path.name for path in self.folder.iterdir()))}")
+        if self.known:
+            say(f"{written(self.figure)} {written(rows[-1][self.figure])}; known: {self.known}")
+        say(f"{self.out} has {', '.join(sorted(path.name for path in self.out.iterdir()))}")
+        return rows[-1]
 
 
-def described(row: dict) -> str:
-    figures = {k.replace("_", " "): f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()}
-    return "  ".join(f"{name} {value}" for name, value in figures.items())
+class CellTask(Task):
+    """A task for any cell."""
+
+    cell: Annotated[str, Option(help=f"{', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
+    hidden: Annotated[int, Option(min=1, help="Hidden units a layer.")] = 64
+    layers: Annotated[int, Option(min=1, help="Layers.")] = 1
+    memory: Annotated[int, Option(min=0, help="Steps that gates of LSTM and GRU remember at first; 0: PyTorch's.")] = 0
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        if self.memory:
+            for module in self.model.modules():
+                remember(module, self.memory)
+
+    def recurrent(self, input_size: int, **options) -> Recurrent:
+        """Layers of the cell that the options name."""
+        cell = cell_named(self.cell, input_size, self.hidden)
+        return Recurrent(cell, input_size, self.hidden, num_layers=self.layers, **options)
 
 
-def write_rows(rows: list[dict], path: Path) -> None:
-    """The figures of a run as CSV."""
-    text = streams.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace(path, text.getvalue().encode())
+class Reader(nn.Module):
+    """A recurrent layer, then a linear one: (T, B, inputs) to (T, B, outputs), or (last, B, outputs) at the end."""
+
+    def __init__(self, recurrent: Recurrent, outputs: int):
+        self.recurrent = recurrent
+        self.output = nn.Linear(recurrent.hidden_size, outputs)
+
+    def forward(self, x, last: int | None = None):
+        hidden, _ = self.recurrent(x)
+        return self.output(hidden if last is None else hidden[-last:])
 
 
-def draw(rows: list[dict], loss_unit: str, path: Path) -> None:
-    """Losses against steps, as a PNG."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, label in (("loss", "training"), ("held_out_loss", "held out")):
-        axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=label, marker=".")
-    axes.set(xlabel="step", ylabel=loss_unit, title=path.absolute().parent.name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    save_figure(figure, path)
+def settled(name: str, value):
+    """An option as it is kept: numbers finite, paths absolute, so that a run can be resumed from another folder."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"--{name} {value}: wanted a finite number")
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return cell_path(value) if name == "cell" else value
 
 
-def save_figure(figure, path: Path) -> None:
-    """A Matplotlib figure as a PNG."""
-    content = streams.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    replace(path, content.getvalue())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in one step: if it fails (a full disk), what was there is unchanged."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_bytes(content)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def read_weights(folder: Path) -> tuple[dict, dict]:
-    """(arrays, settings) of a run. Raises BadInput if the folder holds none, or a damaged one."""
-    try:
-        arrays, settings = io.load(folder / WEIGHTS)
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{folder} is not the folder of a run (it has no {WEIGHTS})") from None
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    if not isinstance(settings, dict) or "task" not in settings:
-        raise BadInput(f"{folder / WEIGHTS} was not written by minigrad train: it tells no task")
-    return arrays, settings
-
-
-def read_settings(folder: Path) -> dict:
-    """The settings of a run, its task among them."""
-    return read_weights(folder)[1]
-
-
-def load_weights(model: nn.Module, arrays: dict, folder: Path) -> None:
-    try:
-        model.load_state_dict(arrays)
-    except ValueError as error:
-        raise BadInput(f"{folder / WEIGHTS}: {error}") from error
+def written(x) -> str:
+    return f"{x:.4g}" if isinstance(x, float) else str(x).replace("_", " ")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.models import ConvLSTM, ConvLSTMCell
+from minigrad.models import ConvLSTM, ConvLSTMCell, EncoderForecaster
 from minigrad.testing import gradcheck, seeds
 
 sizes = st.integers(1, 3)
@@ -75,3 +75,46 @@ def test_errors():
         ValueError, match=r"ConvLSTM: got x of shape \(5, 2, 3\), wanted \(T, B, input_size=3, rows, columns\)"
     ):
         ConvLSTM(3, 4, 3)(mg.tensor(np.zeros((5, 2, 3), "float32")))
+
+
+@pytest.mark.parametrize("peepholes", [None, (2, 3)])
+def test_forecaster_step_by_step(peepholes):
+    """Cell by cell and frame by frame: the forecaster's cells begin with the encoder's states, and see zeros."""
+    rng = np.random.default_rng(4)
+    model = EncoderForecaster(2, (3, 2), 3, peepholes=peepholes, generator=rng).astype("float64")
+    x, nothing = mg.tensor(rng.normal(size=(3, 2, 2, 2, 3))), mg.tensor(np.zeros((2, 1, 2, 3)))
+    states = [layer.cells[0].initial_state(nothing) for layer in model.encoder]
+
+    def step(stack, below):
+        for k, layer in enumerate(stack):
+            states[k] = layer.cells[0](below, states[k])
+            below = states[k][0]
+
+    for frame in x:
+        step(model.encoder, frame)
+    W, b = model.read_out.weight.numpy()[..., 0, 0], model.read_out.bias.numpy()
+    for got in model(x, 4).detach().numpy():
+        step(model.forecaster, nothing)
+        hidden = np.concatenate([h.detach().numpy() for h, _ in states], axis=1)
+        np.testing.assert_allclose(got, np.einsum("oc,bcij->boij", W, hidden) + b[:, None, None], rtol=1e-10)
+
+
+def test_forecaster_gradients():
+    rng = np.random.default_rng(5)
+
+    class TwoFrames(mg.nn.Module):
+        def __init__(self):
+            self.model = EncoderForecaster(1, (1, 1), 3, generator=rng)
+
+        def forward(self, x):
+            return self.model(x, 2)
+
+    assert gradcheck(TwoFrames(), rng.normal(size=(2, 1, 1, 1, 2)))
+
+
+def test_forecaster_parameter_count():
+    """The paper's: 128, 64 and 64 channels, kernels of 5x5, patches of 4x4; the forecaster sees one empty channel."""
+    model = EncoderForecaster(16, (128, 64, 64), 5)
+    above = 4 * 64 * (25 * (128 + 64) + 1) + 4 * 64 * (25 * (64 + 64) + 1)
+    lowest = [4 * 128 * (25 * (channels + 128) + 1) for channels in (16, 1)]
+    assert sum(p.size for p in model.parameters()) == sum(lowest) + 2 * above + 16 * (128 + 64 + 64 + 1)

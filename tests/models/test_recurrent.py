@@ -62,6 +62,12 @@ class PeepholeCell(nn.Module):
 
 
 CELLS = [RNNCell, LSTMCell, GRUCell, MGUCell, PeepholeCell]
+MERGES = {
+    "concat": lambda y, z: mg.concatenate([y, z], axis=-1),
+    "sum": lambda y, z: y + z,
+    "ave": lambda y, z: 0.5 * y + 0.5 * z,
+    "mul": lambda y, z: y * z,
+}
 T, B, I, H = 5, 3, 2, 4
 
 
@@ -91,12 +97,13 @@ def gradients(layer, x, results, weights):
 
 @given(
     cell=st.sampled_from(CELLS), lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4), padding=st.integers(0, 3),
-    num_layers=st.integers(1, 2), both=st.booleans(), with_mask=st.booleans(), rng=seeds(),
+    num_layers=st.integers(1, 2), merge_mode=st.sampled_from([None, *MERGES]), with_mask=st.booleans(), rng=seeds(),
 )  # fmt: skip
-def test_a_padded_batch_is_its_sequences_one_by_one(cell, lengths, padding, num_layers, both, with_mask, rng):
+def test_a_padded_batch_is_its_sequences_one_by_one(cell, lengths, padding, num_layers, merge_mode, with_mask, rng):
     """Outputs, final states and gradients; what stands in the padding (NaN here) has no part in them."""
-    layer = Recurrent(cell, I, H, num_layers=num_layers, bidirectional=both).astype("float64")
-    width = H * (2 if both else 1)
+    both = {} if merge_mode is None else {"bidirectional": True, "merge_mode": merge_mode}
+    layer = Recurrent(cell, I, H, num_layers=num_layers, **both).astype("float64")
+    width = H * (2 if merge_mode == "concat" else 1)
     steps, batch = max(1, max(lengths) + padding), len(lengths)
     valid = np.arange(steps)[:, None] < np.array(lengths)
     array = np.where(valid[..., None], rng.normal(size=(steps, batch, I)), np.nan)
@@ -166,16 +173,16 @@ def test_reverse_runs_from_the_last_step(cell):
     close(layer(x), (y[::-1], state))
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_bidirectional_stack_is_made_of_single_layers(cell):
+@pytest.mark.parametrize("cell, merge_mode", [*[(cell, "concat") for cell in CELLS], *[(GRUCell, m) for m in MERGES]])
+def test_bidirectional_stack_is_made_of_single_layers(cell, merge_mode):
     x = random(np.random.default_rng(2), T, B, I)
-    layer = Recurrent(cell, I, H, num_layers=2, bidirectional=True).astype("float64")
+    layer = Recurrent(cell, I, H, num_layers=2, bidirectional=True, merge_mode=merge_mode).astype("float64")
     assert len(layer.cells) == 4
     below, states = x, []
     for forward, backward in (layer.cells[:2], layer.cells[2:]):
         y, state = Recurrent(forward)(below)
         z, reversed_state = Recurrent(backward, reverse=True)(below)
-        below = mg.concatenate([y, z], axis=-1)
+        below = MERGES[merge_mode](y, z)
         states += [state, reversed_state]
     close(layer(x), (below, mg.tree.map(lambda *parts: mg.concatenate(parts), *states)))
 
@@ -468,6 +475,14 @@ def zeros(*shape):
         (lambda: GRU(2, 4)(X, lengths=[1, 1, 1], mask=MASK), "GRU: got lengths and a mask, wanted one of them"),
         (lambda: GRU(2, 4, num_layers=0), "GRU: got num_layers=0, wanted at least 1"),
         (lambda: Recurrent(GRUCell, 2, 4, bidirectional=True, reverse=True), "Recurrent: bidirectional runs both ways"),
+        (
+            lambda: Recurrent(GRUCell, 2, 4, bidirectional=True, merge_mode="average"),
+            "Recurrent: got merge_mode='average', wanted one of concat, sum, ave, mul",
+        ),
+        (
+            lambda: Recurrent(GRUCell, 2, 4, merge_mode="sum"),
+            "Recurrent: merge_mode='sum' wants two directions, bidirectional=True",
+        ),
         (lambda: Recurrent(lambda: print), "Recurrent: wanted a cell, an nn.Module, got builtin_function_or_method"),
         (
             lambda: Recurrent(GRUCell(2, 4), num_layers=2),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.models import RNN, RNNCell
+from minigrad.models import RNN, IRNNCell, Recurrent, RNNCell
 from minigrad.testing import gradcheck, seeds
 
 sizes = st.integers(1, 5)
@@ -50,6 +50,21 @@ def test_initial_values_are_uniform_within_one_over_root_h():
     drawn = RNNCell(2, 3).weight_hh.numpy().copy()
     mg.nn.manual_seed(3)
     np.testing.assert_array_equal(RNNCell(2, 3).weight_hh.numpy(), drawn)
+
+
+def test_irnn_begins_as_the_identity():
+    """Le et al. 2015: without an input the state stays, and so does its gradient, however long the sequence."""
+    cell = IRNNCell(3, 4, generator=np.random.default_rng(1))
+    assert cell.nonlinearity == "relu" and list(cell.state_dict()) == list(RNNCell(3, 4).state_dict())
+    np.testing.assert_array_equal(cell.weight_hh.numpy(), np.eye(4))
+    assert not cell.bias_ih.numpy().any() and not cell.bias_hh.numpy().any()
+    drawn = IRNNCell(300, 100, generator=np.random.default_rng(2)).weight_ih.numpy()
+    assert abs(drawn.std() - 1e-3) < 2e-5 and abs(drawn.mean()) < 2e-5 and abs(drawn).max() > 3e-3
+    h = mg.tensor(np.array([[[0.5, 1.0, 2.0, 3.0]]], "float32"), requires_grad=True)
+    output, h_n = Recurrent(cell)(mg.tensor(np.zeros((100, 1, 3), "float32")), h)
+    np.testing.assert_array_equal(output.numpy(), np.broadcast_to(h.detach().numpy()[0], (100, 1, 4)))
+    h_n.sum().backward()
+    np.testing.assert_array_equal(h.grad.numpy(), np.ones((1, 1, 4)))
 
 
 def test_errors():

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import cli, io, nn
-from minigrad.models.tasks import charlm, training
+from minigrad import cli, io, nn, optim
+from minigrad.models.tasks import cells, charlm, files
 
 TEXT = "".join(f"{n} squared is {n * n}, and that is that.\n" for n in range(120))
 SIZES = ("--hidden", "6", "--embedding", "4", "--batch", "3", "--length", "8", "--every", "5")
@@ -119,7 +119,7 @@ def test_resumed_is_as_if_never_stopped(steps, train, minigrad, tmp_path, monkey
     options = ("--steps", 17, "--layers", 2, "--dropout", 0.3, "--batch", 10)  # 17 steps are more than one pass
     assert train(tmp_path / "whole", *options)[0] == 0
 
-    before = charlm.optim.Schedule.step
+    before = optim.Schedule.step
 
     def interrupt(self):
         before(self)
@@ -127,7 +127,7 @@ def test_resumed_is_as_if_never_stopped(steps, train, minigrad, tmp_path, monkey
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(charlm.optim.Schedule, "step", interrupt)
+        patch.setattr(optim.Schedule, "step", interrupt)
         code, _, err = train(tmp_path / "parts", *options)
     assert code == 130 and err.startswith(f"stopped after step {steps}; ") and err.count("\n") == 1
     assert minigrad("sample", tmp_path / "parts", "--length", 3)[0] == 0
@@ -159,7 +159,7 @@ def test_a_second_interrupt_does_not_wait(train, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(charlm.optim.Schedule, "step", interrupt)
+    monkeypatch.setattr(optim.Schedule, "step", interrupt)
     code, _, err = train(tmp_path / "run", "--steps", 9)
     assert code == 130 and "Traceback" not in err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -204,7 +204,8 @@ def test_by_default_the_standard_library(minigrad, tmp_path):
 
 
 def test_tasks_and_help(minigrad):
-    assert {line.split()[0] for line in minigrad("tasks")[1].splitlines()} == {"charlm", "nextframe"}
+    listed = dict(line.split(maxsplit=1) for line in minigrad("tasks")[1].splitlines())
+    assert {"charlm", "nextframe"} <= listed.keys() and all(line.endswith(".") for line in listed.values())
     for command in ([], ["train"], ["train", "charlm"], ["train", "nextframe"], ["sample"]):
         code, out, _ = minigrad(*command, "--help")
         assert code == 0 and out.startswith(" ".join(["Usage: minigrad", *command, "["]))
@@ -338,10 +339,11 @@ def test_a_checkpoint_of_something_else(train, minigrad, tmp_path):
     """Whole, and with the right parts, but without what a run wants to find."""
     run = tmp_path / "run"
     train(run, "--steps", 3)
-    model = charlm.model_of(training.read_settings(run))
+    model = charlm.model_of(files.read_settings(run))
     optimizer = mg.optim.Adam(model.parameters())
     parts = {"model": model, "optimizer": optimizer, "schedule": mg.optim.Schedule(optimizer, lambda step: 1.0)}
-    io.save_checkpoint(run / "checkpoint.safetensors", **parts, generator=nn.default_generator, position={})
+    parts |= {"generator": nn.default_generator, "draws": np.random.default_rng(0)}
+    io.save_checkpoint(run / "checkpoint.safetensors", **parts, position={})
     refused(minigrad("train", "charlm", "--resume", "--out", run, "--steps", 5), "cannot resume")
 
 
@@ -372,7 +374,7 @@ def test_a_full_disk_is_noticed_before_training(train, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    monkeypatch.setattr(charlm.optim.Adam, "step", lambda self: pytest.fail("trained"))
+    monkeypatch.setattr(optim.Adam, "step", lambda self: pytest.fail("trained"))
     refused(train(tmp_path / "run", "--steps", 5), "No space left on device")
     assert content(tmp_path / "run") == {}
 
@@ -399,7 +401,7 @@ def test_weights_that_are_not_finite_are_not_saved(train, tmp_path, monkeypatch)
         with mg.no_grad():
             self.parameters[0][...] = np.nan
 
-    monkeypatch.setattr(charlm.optim.Adam, "step", poison)
+    monkeypatch.setattr(optim.Adam, "step", poison)
     refused(train(tmp_path / "run", "--steps", 1), "not finite", "smaller --lr")
     arrays, _ = io.load(tmp_path / "run" / "weights.safetensors")
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -440,7 +442,7 @@ def test_vocabulary():
 
 def test_held_out_loss_is_that_of_the_whole_text_at_once():
     nn.manual_seed(0)
-    model = charlm.CharacterModel(training.CELLS["gru"], 5, 3, 4, 1, 0.0)
+    model = charlm.CharacterModel(cells.CELLS["gru"], 5, 3, 4, 1, 0.0)
     numbers = np.random.default_rng(0).integers(5, size=(23, 2))
     logits, _ = model(mg.tensor(numbers[:-1]))
     whole = mg.cross_entropy(logits.reshape(-1, 5), mg.tensor(numbers[1:].reshape(-1))).item()
@@ -456,10 +458,10 @@ def test_side_by_side():
 
 def test_replace_keeps_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a"
-    training.replace(path, b"old")
+    files.replace(path, b"old")
     monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     with pytest.raises(OSError):
-        training.replace(path, b"new")
+        files.replace(path, b"new")
     monkeypatch.undo()
     assert content(tmp_path) == {"a": b"old"}
 

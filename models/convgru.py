@@ -1,0 +1,55 @@
+"""The convolutional GRU (Ballas et al. 2015, arXiv:1511.06432)."""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+
+
+class ConvGRUCell(nn.Module):
+    """A GRU whose products are "same" convolutions (Ballas et al. 2015), with a bias:
+
+    r, z = σ(W_* * x + U_* * h + b_*); n = tanh(W_n * x + U_n * (r ⊙ h) + b_n); h' = (1 - z) ⊙ h + z ⊙ n.
+    As there, z lets the new in; in `GRUCell` it keeps the old.
+
+    x (B, I, rows, columns), h (B, H, rows, columns) -> the next h. weight_ih (3H, I, k, k), weight_hh (3H, H, k, k),
+    bias (3H,), in the order r z n, U(±1/√H). 3H(k²(I + H) + 1) numbers.
+    """
+
+    feature_ndim = 3
+
+    def __init__(self, input_size: int, hidden_size: int, kernel_size: int, bias: bool = True, *, generator=None):
+        self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
+        H, k = hidden_size, kernel_size
+        self.weight_ih = uniform_parameter((3 * H, input_size, k, k), H, generator)
+        self.weight_hh = uniform_parameter((3 * H, H, k, k), H, generator)
+        self.bias = uniform_parameter((3 * H,), H, generator) if bias else None
+
+    def forward(self, x, h):
+        H = self.hidden_size
+        x_r, x_z, x_n = mg.split(mg.conv2d(x, self.weight_ih, self.bias, padding="same"), 3, axis=-3)
+        h_r, h_z = mg.split(mg.conv2d(h, self.weight_hh[: 2 * H], padding="same"), 2, axis=-3)
+        r, z = mg.sigmoid(x_r + h_r), mg.sigmoid(x_z + h_z)
+        n = mg.tanh(x_n + mg.conv2d(r * h, self.weight_hh[2 * H :], padding="same"))
+        watch(r=r, z=z, n=n)
+        return (1 - z) * h + z * n
+
+    def initial_state(self, x):
+        return mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))
+
+
+class ConvGRU(Recurrent):
+    """Layers of `ConvGRUCell`: `output, h_n = convgru(x, h_0)`, x (T, B, I, rows, columns).
+
+    See `Recurrent` for lengths and masks.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, kernel_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, generator=None,
+    ):  # fmt: skip
+        super().__init__(
+            ConvGRUCell, input_size, hidden_size, kernel_size, bias=bias, num_layers=num_layers,
+            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+        )  # fmt: skip

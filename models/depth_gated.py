@@ -1,0 +1,73 @@
+"""The depth-gated LSTM (Yao et al. 2015, arXiv:1508.03790)."""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.models.recurrent import uniform_parameter, watch
+
+
+class DepthGatedLSTMCell(nn.Module):
+    """A stack of LSTMs with peepholes, whose memories a depth gate joins.
+
+    In layer L + 1, whose input x is h' of layer L: d = σ(x W_xd^T + w_cd ⊙ c^{L+1} + w_ld ⊙ c'^L + b_d);
+    c'^{L+1} = d ⊙ c'^L + f ⊙ c^{L+1} + i ⊙ g; the rest, and all of the first layer, as in `LSTMVariantCell`.
+
+    x (..., I), state ((h, c), ...), a pair for each of `depth` layers, each (..., H) -> the next; the output is the
+    last layer's h'. A layer is a `DepthGatedLayer`: 4(H(I + H) + H) + 3H numbers in the first; the same in each other,
+    where I = H, and H² + 3H for its depth gate.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, depth: int = 2, *, generator=None):
+        nn.init.require_integers(depth)
+        if depth < 1:
+            raise ValueError(f"DepthGatedLSTMCell: got depth={depth}, wanted at least 1")
+        self.input_size, self.hidden_size = input_size, hidden_size
+        sizes = [input_size] + [hidden_size] * (depth - 1)
+        self.layers = [DepthGatedLayer(size, hidden_size, k > 0, generator=generator) for k, size in enumerate(sizes)]
+
+    def forward(self, x, state):
+        new: list = []
+        for layer, (h, c) in zip(self.layers, state):
+            x, below = layer(x, h, c, new[-1][1] if new else None)
+            new.append((x, below))
+        return tuple(new)
+
+    def output(self, state):
+        return state[-1][0]
+
+    def initial_state(self, x):
+        zero = mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
+        return ((zero, zero),) * len(self.layers)
+
+
+class DepthGatedLayer(nn.Module):
+    """One layer of `DepthGatedLSTMCell`: h', c' = layer(x, h, c, c' of the layer below); the first has none below.
+
+    weight_ih (5H, I) in the order i f g o d, weight_hh (4H, H), bias (5H,), peepholes weight_ci, weight_cf, weight_co,
+    weight_cd and weight_ld (H,); the first layer has no d.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, gated: bool, *, generator=None):
+        H, n = hidden_size, 5 if gated else 4
+        self.weight_ih = uniform_parameter((n * H, input_size), H, generator)
+        self.weight_hh = uniform_parameter((4 * H, H), H, generator)
+        self.bias = uniform_parameter((n * H,), H, generator)
+        self.weight_ci, self.weight_cf, self.weight_co = [uniform_parameter((H,), H, generator) for _ in range(3)]
+        self.weight_cd, self.weight_ld = [uniform_parameter((H,), H, generator) if gated else None for _ in range(2)]
+
+    def forward(self, x, h, c, below):
+        x_i, x_f, x_g, x_o, *x_d = mg.split(x @ self.weight_ih.T + self.bias, 4 if below is None else 5, axis=-1)
+        h_i, h_f, h_g, h_o = mg.split(h @ self.weight_hh.T, 4, axis=-1)
+        i = mg.sigmoid(x_i + h_i + self.weight_ci * c)
+        f = mg.sigmoid(x_f + h_f + self.weight_cf * c)
+        g = mg.tanh(x_g + h_g)
+        watch(i=i, f=f, g=g)
+        c_new = f * c + i * g
+        if below is not None:
+            d = mg.sigmoid(x_d[0] + self.weight_cd * c + self.weight_ld * below)
+            watch(d=d)
+            c_new = d * below + c_new
+        o = mg.sigmoid(x_o + h_o + self.weight_co * c_new)
+        watch(o=o)
+        return o * mg.tanh(c_new), c_new

@@ -1,0 +1,127 @@
+"""DRAW, the deep recurrent attentive writer (Gregor et al. 2015, arXiv:1502.04623)."""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.models.latent import Bernoulli, Evidence, Gaussian, kl
+from minigrad.models.lstm import LSTMCell
+from minigrad.models.recurrent import initial_state
+from minigrad.models.seq2seq import output_of
+
+PRIOR = Gaussian(0.0, 1.0)
+
+
+class DRAW(nn.Module):
+    """An autoencoder that draws an image in T strokes, and looks at what is missing before each (eqs. 3 to 8):
+
+        x^ = x - σ(c_{t-1});  r_t = read(x, x^, h_dec_{t-1});  h_enc_t = RNN([r_t; h_dec_{t-1}], h_enc_{t-1})
+        z_t ~ q = N(μ, σ²), μ = W h_enc_t, σ = exp(W h_enc_t);  h_dec_t = RNN(z_t, h_dec_{t-1})
+        c_t = c_{t-1} + write(h_dec_t);  x ~ Bernoulli(σ(c_T)), all z_t ~ N(0, 1)
+
+    read_size, write_size: with a number N, an attention to N x N points of the image (eqs. 21 to 29, see `filterbank`);
+    with None, read is [x; x^] and write linear (eqs. 17, 18). cell: of both networks, made as cell(input_size,
+    hidden_size). What states and canvas begin with is learnt.
+
+    With P pixels, H, Z, R numbers read (2P or 2N²) and D written (P or N²): those of two cells with R + H and Z inputs
+    and of their initial states, and 2 Z(H + 1) + D(H + 1) + P, and 5(H + 1) for each attention.
+    """
+
+    def __init__(
+        self, rows: int, columns: int, latent_size: int, hidden_size: int, read_size: int | None = None,
+        write_size: int | None = None, cell=LSTMCell, *, generator=None,
+    ):  # fmt: skip
+        for name, size in [("read_size", read_size), ("write_size", write_size)]:
+            if size is not None and size < 2:
+                raise ValueError(f"DRAW: got {name}={size}, wanted at least 2 points a side, or None for no attention")
+        self.shape, self.latent_size = (rows, columns), latent_size
+        self.read_size, self.write_size = read_size, write_size
+        Z, H = latent_size, hidden_size
+        reads, writes = 2 * (read_size**2 if read_size else rows * columns), (write_size or rows, write_size or columns)
+        self.encoder, self.decoder = cell(reads + H, H, generator=generator), cell(Z, H, generator=generator)
+        self.mean, self.log_std = [nn.Linear(H, Z, generator=generator) for _ in range(2)]
+        self.patch = nn.Linear(H, writes[0] * writes[1], generator=generator)
+        self.patch_shape = writes
+        self.read_attention, self.write_attention = [
+            nn.Linear(H, 5, generator=generator) if size else None for size in (read_size, write_size)
+        ]
+        like = mg.tensor(np.zeros((1, 1, 1), np.float32))
+        states = [initial_state(cell, like) for cell in (self.encoder, self.decoder)]
+        self.first = mg.tree.map(lambda s: nn.Parameter(s[0]), (*states, np.zeros((1, rows, columns), np.float32)))
+
+    def begin(self, batch: int):
+        """(state of the encoder, state of the decoder, canvas) before the first stroke."""
+        return mg.tree.map(lambda p: mg.broadcast_to(p, (batch, *p.shape)), self.first)
+
+    def read(self, x, error, h):
+        if not self.read_size:
+            return mg.concatenate([x, error], axis=-1).reshape(len(x), -1)
+        F_y, F_x, gain = filterbank(self.read_attention(h), self.read_size, *self.shape)
+        seen = [gain * (F_y @ image @ F_x.mT) for image in (x, error)]
+        return mg.concatenate(seen, axis=-1).reshape(len(x), -1)
+
+    def write(self, h):
+        patch = self.patch(h).reshape(-1, *self.patch_shape)
+        if not self.write_size:
+            return patch
+        F_y, F_x, gain = filterbank(self.write_attention(h), self.write_size, *self.shape)
+        return F_y.mT @ patch @ F_x / gain
+
+    def forward(self, x, noise) -> Evidence:
+        """What `Evidence` says, with one term for the likelihood of the image and T for the strokes: x (B, rows,
+        columns) from 0 to 1, noise N(0, 1) of shape (T, B, Z).
+
+        Raises ValueError for shapes that do not fit.
+        """
+        if x.ndim != 3 or x.shape[1:] != self.shape:
+            raise ValueError(
+                f"DRAW: got x of shape {x.shape}, wanted (B, rows, columns) = (B, {self.shape[0]}, {self.shape[1]})"
+            )
+        if noise.ndim != 3 or noise.shape[1:] != (len(x), self.latent_size):
+            raise ValueError(
+                f"DRAW: got noise of shape {noise.shape}, wanted (T, B={len(x)}, latent_size={self.latent_size})"
+            )
+
+        def stroke(carry, noise):
+            encoder, decoder, canvas = carry
+            h_dec = output_of(self.decoder, decoder)
+            seen = self.read(x, x - mg.sigmoid(canvas), h_dec)
+            encoder = self.encoder(mg.concatenate([seen, h_dec], axis=-1), encoder)
+            h_enc = output_of(self.encoder, encoder)
+            q = Gaussian(self.mean(h_enc), mg.exp(self.log_std(h_enc)))
+            z = q.draw(noise)
+            decoder = self.decoder(z, decoder)
+            canvas = canvas + self.write(output_of(self.decoder, decoder))
+            return (encoder, decoder, canvas), (kl(q, PRIOR), PRIOR.log_prob(z) - q.log_prob(z))
+
+        (_, _, canvas), (divergence, log_ratio) = mg.scan(stroke, self.begin(len(x)), noise)
+        pixels = [image.reshape(1, len(x), -1) for image in (canvas, x)]
+        return Evidence(Bernoulli(pixels[0]).log_prob(pixels[1]), divergence, log_ratio)
+
+    def sample(self, noise):
+        """The canvas after every stroke, as chances of ink, (T, B, rows, columns), from z = noise (T, B, Z)."""
+
+        def stroke(carry, z):
+            decoder, canvas = carry
+            decoder = self.decoder(z, decoder)
+            canvas = canvas + self.write(output_of(self.decoder, decoder))
+            return (decoder, canvas), mg.sigmoid(canvas)
+
+        return mg.scan(stroke, self.begin(noise.shape[1])[1:], noise)[1]
+
+
+def filterbank(parameters, N: int, rows: int, columns: int):
+    """Where attention looks (eqs. 19 to 26): (F_y (B, N, rows), F_x (B, N, columns), intensity (B, 1, 1)), from
+    (g_x, g_y, log σ², log δ, log γ), (B, 5). Each row of F is a Gaussian of variance σ² over the pixels (numbered from
+    1), of sum 1; their centres are a grid of N by N around (g_x, g_y), of which ±1 are the edges, δ = 1 spanning the
+    image."""
+    g_x, g_y, log_variance, log_stride, log_gain = [p[..., None] for p in mg.split(parameters, 5, axis=-1)]
+    grid = (np.arange(1, N + 1) - N / 2 - 0.5)[:, None].astype(parameters.dtype)
+    stride = (max(rows, columns) - 1) / (N - 1) * mg.exp(log_stride)
+
+    def filters(g, size):
+        centres = (size + 1) / 2 * (g + 1) + grid * stride
+        pixels = np.arange(1, size + 1, dtype=parameters.dtype)
+        return mg.softmax(-((pixels - centres) ** 2) / (2 * mg.exp(log_variance)), axis=-1)
+
+    return filters(g_y, rows), filters(g_x, columns), mg.exp(log_gain)

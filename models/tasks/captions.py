@@ -1,0 +1,109 @@
+"""Captions: look at a scene of handwritten digits, and say what is where, with attention.
+
+"three top left and seven bottom right": scenes of 20x20 pixels are composed of 1 to 3 of the digits of 8x8 that
+scikit-learn carries, in different quarters and not quite in their middle; a fifth of the digits, drawn at random, is in
+the scenes of the test alone. --decoder attend is Show, Attend and Tell (Xu et al. 2015, arXiv:1502.03044), tell is Show
+and Tell (Vinyals et al. 2014, arXiv:1411.4555). attention.png shows where it looked at each word.
+"""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.cli import BadInput
+from minigrad.models import Captioner, ShowAndTell, ShowAttendTell, convolutions, doubly_stochastic
+from minigrad.models.tasks import files
+from minigrad.models.tasks.cells import CELLS, cell_named
+from minigrad.models.tasks.training import Annotated, Option, Task
+
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+PLACES = [("top", "left"), ("top", "right"), ("bottom", "left"), ("bottom", "right")]
+WORDS = ["<start>", "<end>", "and", "top", "bottom", "left", "right", *DIGITS]
+END = WORDS.index("<end>")
+LONGEST = 3 * 3 + 2 + 1  # three digits, each with its place, two "and" between them, the end
+QUARTER, DIGIT = 10, 8
+DECODERS = {"attend": ShowAttendTell, "tell": ShowAndTell}
+
+
+class Captions(Task):
+    steps, lr, batch, every = 3000, 3e-3, 32, 300
+    figure, loss_unit, unit = "exact", "nats a word", "scenes"
+    known = "0.008 for one caption told of every scene"
+
+    decoder: Annotated[str, Option(help="attend or tell.")] = "attend"
+    cell: Annotated[str, Option(help=f"Of the decoder: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
+    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
+    embedding: Annotated[int, Option(min=1, help="Size of a word's embedding.")] = 32
+    channels: Annotated[int, Option(min=1, help="Channels of the first convolution, half of the second's.")] = 16
+    penalty: Annotated[float, Option(min=0, help="On regions that get too little or too much attention.")] = 0.1
+
+    def build(self):
+        from sklearn.datasets import load_digits
+
+        if self.decoder not in DECODERS:
+            raise BadInput(f"--decoder {self.decoder}: wanted {' or '.join(DECODERS)}")
+        self.model = Captioner(
+            convolutions(1, self.channels, 2 * self.channels), (1, 2 * QUARTER, 2 * QUARTER), len(WORDS),
+            self.embedding, self.hidden, DECODERS[self.decoder], cell_named(self.cell, self.embedding, self.hidden),
+        )  # fmt: skip
+        digits = load_digits()
+        test, rest = np.split(self.test_draws.permutation(len(digits.target)), [len(digits.target) // 5])
+        self.digits = [(digits.images[part].astype(np.float32) / 16, digits.target[part]) for part in (rest, test)]
+        self.test = scenes(*self.digits[1], 1000, self.test_draws)
+        self.greedy = mg.jit(lambda images: self.model.greedy(images, max_length=LONGEST))
+
+    def draw(self, generator, count):
+        return scenes(*self.digits[0], count, generator)
+
+    def loss(self, images, captions):
+        logits, weights = self.model(images, captions)
+        words = mg.concatenate([np.ones((1, captions.shape[1]), bool), captions[:-1] != END])  # the first <end> is one
+        nats = mg.cross_entropy(logits.reshape(-1, len(WORDS)), captions.reshape(-1), reduction="none")
+        loss = mg.where(words.reshape(-1), nats, 0).sum() / words.sum()
+        return loss if weights is None else loss + self.penalty * doubly_stochastic(weights, words)
+
+    def evaluate(self):
+        images, captions = self.test
+        told, _, weights = self.greedy(images)
+        self.told = [caption_of(column) for column in told.numpy().T]
+        if weights is not None:
+            draw_attention(images[0, 0], self.told[0], weights.numpy()[:, :, 0], self.out / "attention.png")
+        exact = (told.numpy() == captions).all(axis=0).mean()
+        return {"held_out_loss": self.loss_of(images, captions).item(), "exact": float(exact)}
+
+    def shown(self, step):
+        return "\n".join(f"  {caption_of(self.test[1][:, k])} -> {self.told[k]}" for k in range(3))
+
+
+def scenes(images: np.ndarray, digits: np.ndarray, count: int, generator) -> tuple[np.ndarray, np.ndarray]:
+    """Images (count, 1, 20, 20) of 1 to 3 digits, and their captions (LONGEST, count), padded with <end>."""
+    scene = np.zeros((count, 1, 2 * QUARTER, 2 * QUARTER), np.float32)
+    captions = np.full((LONGEST, count), END)
+    for k in range(count):
+        words: list[str] = []
+        for place in sorted(generator.choice(4, generator.integers(1, 4), replace=False)):
+            chosen = generator.integers(len(digits))
+            row, column = np.array(divmod(place, 2)) * QUARTER + generator.integers(QUARTER - DIGIT + 1, size=2)
+            scene[k, 0, row : row + DIGIT, column : column + DIGIT] = images[chosen]
+            words += ["and"] * bool(words) + [DIGITS[digits[chosen]], *PLACES[place]]
+        captions[: len(words), k] = [WORDS.index(word) for word in words]
+    return scene, captions
+
+
+def caption_of(column: np.ndarray) -> str:
+    return " ".join(WORDS[word] for word in column).partition(" <end>")[0]
+
+
+def draw_attention(image: np.ndarray, caption: str, weights: np.ndarray, path) -> None:
+    """Where a model looked at each word of a caption: weights (LONGEST, regions) over the image, as a PNG."""
+    from matplotlib.figure import Figure
+
+    words = caption.split()
+    side = int(weights.shape[1] ** 0.5)
+    figure = Figure(figsize=(1.2 * len(words) + 0.2, 1.7), layout="constrained")
+    for axes, word, weight in zip(figure.subplots(1, len(words), squeeze=False)[0], words, weights):
+        axes.imshow(image, cmap="gray_r")
+        bright = np.kron(weight.reshape(side, side) / weight.max(), np.ones([n // side for n in image.shape]))
+        axes.imshow(bright, cmap="Oranges", alpha=0.6, vmin=0, vmax=1)
+        axes.set_title(word)
+        axes.axis("off")
+    files.save_figure(figure, path)

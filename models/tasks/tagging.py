@@ -1,0 +1,145 @@
+"""Tagging: tell the part of speech of each word of a sentence, with a softmax a word or a CRF over the sentence.
+
+--data is a folder with two files of a Universal Dependencies treebank, *-ud-train.conllu (or, for a small task,
+*-ud-dev.conllu) to train on and *-ud-test.conllu. A bidirectional layer reads words and their spelling; with --crf, a
+conditional random field knows which tags follow each other (Huang, Xu & Yu 2015, arXiv:1508.01991; Lample et al. 2016,
+arXiv:1603.01360). Beside its accuracy is the baseline's, that gives each word the tag that it most often has.
+"""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.models import CRF, SpelledWords, Tagger
+from minigrad.models.tasks.cells import cell_named
+from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
+
+UNKNOWN = 1  # number of a word or character that training has not seen; 0 is padding
+SPELLED = 16  # last characters of a word that are read
+STEP = 8  # sentences are padded to multiples of it, so that batches have few different shapes
+
+
+class Sentence(NamedTuple):
+    words: list[str]
+    tags: list[str]
+
+
+class Tagging(CellTask):
+    steps, lr, batch, every, hidden = 800, 5e-3, 32, 100, 64
+    figure, loss_unit, unit = "accuracy", "nats a word", "sentences"
+    known = "3 points above most_frequent_tag"
+
+    data: Annotated[Path | None, Option(help="Folder of the .conllu files.")] = None
+    crf: Annotated[bool, Option("--crf", help="A CRF over the sentence, in place of a softmax a word.")] = False
+    dropout: Annotated[float, Option(min=0, max=0.95, help="On embeddings and states.")] = 0.4
+
+    def build(self):
+        training, self.test = read(self.data, "train", "dev"), read(self.data, "test")
+        counts = Counter(word.lower() for sentence in training for word in sentence.words)
+        self.words = numbered(word for word, n in counts.items() if n > 1)  # the rest teach what an unknown word is
+        self.characters = numbered(character for sentence in training for word in sentence.words for character in word)
+        self.tags = sorted({tag for sentence in training for tag in sentence.tags})
+        self.training, self.test = [sorted(part, key=lambda s: len(s.words)) for part in (training, self.test)]
+        self.baseline = most_frequent_tag(training, self.test)
+        words = SpelledWords(len(self.words) + 2, len(self.characters) + 2, 48, 24, 24)
+        self.model = Tagger(
+            words, self.hidden, len(self.tags), CRF(len(self.tags)) if self.crf else None, self.dropout,
+            cell_named(self.cell, words.embedding_dim, self.hidden), self.layers,
+        )  # fmt: skip
+        self.decode = mg.jit(self.model.decode)
+        size, held_out = [sum(len(sentence.words) for sentence in part) for part in (training, self.test)]
+        self.about = f"{size:,} words to train on and {held_out:,} held out, {len(self.tags)} tags"
+
+    def draw(self, generator, count):
+        """Sentences that are neighbours by length, so that little is padding."""
+        first = generator.integers(max(1, len(self.training) - count + 1))
+        return self.numbers(self.training[first : first + count])
+
+    def loss(self, words, tags, lengths):
+        return self.model.loss(words, tags, lengths)
+
+    def evaluate(self):
+        loss = right = total = 0
+        for first in range(0, len(self.test), 100):
+            sentences = self.test[first : first + 100]
+            words, tags, lengths = self.numbers(sentences)
+            told = self.decode(words, lengths).numpy().T
+            loss += self.loss_of(words, tags, lengths).item() * lengths.sum()
+            total += lengths.sum()
+            right += sum(self.tags[k] == tag for s, row in zip(sentences, told) for k, tag in zip(row, s.tags))
+        figures = {"held_out_loss": loss / total, "accuracy": right / total, "most_frequent_tag": self.baseline}
+        self.told = [self.tags[k] for k in told[-1]]
+        return {name: float(figure) for name, figure in figures.items()}
+
+    def shown(self, step):
+        return "  " + " ".join(f"{word}/{tag}" for word, tag in zip(self.test[-1].words[:12], self.told))
+
+    def numbers(self, sentences: list[Sentence]):
+        """((words (T, B), spelling (T, B, SPELLED)), tags (T, B), lengths (B,)), T a multiple of STEP."""
+        lengths = np.array([len(sentence.words) for sentence in sentences])
+        T, B = -(-lengths.max() // STEP) * STEP, len(sentences)
+        words, tags = np.zeros((2, T, B), np.int64)
+        spelling = np.zeros((T, B, SPELLED), np.int64)
+        for b, sentence in enumerate(sentences):
+            for t, (word, tag) in enumerate(zip(*sentence)):
+                words[t, b] = self.words.get(word.lower(), UNKNOWN)
+                tags[t, b] = self.tags.index(tag) if tag in self.tags else 0
+                characters = word[-SPELLED:]
+                spelling[t, b, : len(characters)] = [self.characters.get(c, UNKNOWN) for c in characters]
+        return (words, spelling), tags, lengths
+
+
+def numbered(names) -> dict[str, int]:
+    """A number for each name, from 2 on."""
+    return {name: k for k, name in enumerate(sorted(set(names)), UNKNOWN + 1)}
+
+
+def read(folder: Path | str | None, *parts: str) -> list[Sentence]:
+    """The sentences of the first of the parts ("train", "dev", "test") that the folder has."""
+    if folder is None:
+        raise BadInput("--data is missing: wanted a folder with *-train.conllu or *-dev.conllu, and *-test.conllu")
+    for part in parts:
+        for path in sorted(Path(folder).glob(f"*{part}.conllu")):
+            try:
+                sentences = conllu(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise BadInput(f"--data {folder}: {path.name}: {error}") from error
+            if sentences:
+                return sentences
+    raise BadInput(f"--data {folder}: no sentence in any {' or '.join(f'*{part}.conllu' for part in parts)} there")
+
+
+def conllu(text: str) -> list[Sentence]:
+    """Words and universal tags of a text in CoNLL-U: a line a word, of ten columns, an empty line after a sentence.
+
+    Left out are comments, and lines that are no words of the sentence's tree: those numbered 1-2 or 1.1. Raises
+    ValueError for a line of other columns.
+    """
+    sentences: list[Sentence] = []
+    words: list[tuple[str, str]] = []
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        columns = line.split("\t")
+        if not line.strip():
+            if words:
+                sentences.append(Sentence(*map(list, zip(*words))))
+            words = []
+        elif not line.startswith("#") and len(columns) != 10:
+            raise ValueError(f"line {number} has {len(columns)} columns, wanted the ten of CoNLL-U")
+        elif columns[0].isdigit():
+            words.append((columns[1], columns[3]))
+    return sentences
+
+
+def most_frequent_tag(training: list[Sentence], test: list[Sentence]) -> float:
+    """Accuracy on the test of the tag that a word has most often in training; of a new word, the commonest of all."""
+    seen: defaultdict = defaultdict(Counter)
+    for sentence in training:
+        for word, tag in zip(*sentence):
+            seen[word][tag] += 1
+    (commonest, _), *_ = sum(seen.values(), Counter()).most_common()
+    told = {word: tags.most_common(1)[0][0] for word, tags in seen.items()}
+    right = [told.get(word, commonest) == tag for sentence in test for word, tag in zip(*sentence)]
+    return sum(right) / len(right)

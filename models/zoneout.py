@@ -1,0 +1,35 @@
+"""Zoneout (Krueger et al. 2016, arXiv:1606.01305), for any cell."""
+
+import minigrad as mg
+from minigrad import nn
+
+
+class Zoneout(nn.Module):
+    """A cell whose state, element by element and step by step, keeps its old value with a given probability:
+
+    s' = d ⊙ s + (1 - d) ⊙ cell(x, s), d ~ Bernoulli(rate) while training; afterwards d is its mean, the rate.
+
+        Recurrent(lambda *sizes, **options: Zoneout(LSTMCell(*sizes, **options), 0.05, 0.5), 10, 20, num_layers=2)
+
+    rates: of each tensor of the cell's state; in the paper 0.05 for h and 0.5 for c. generator: of d; default, that of
+    nn.init. Everything else is the cell's.
+    """
+
+    def __init__(self, cell: nn.Module, *rates: float, generator=None):
+        self.cell = cell
+        self.drops = [nn.Dropout(rate, generator=generator) for rate in rates]
+
+    def __getattr__(self, name: str):
+        if name == "cell":  # not there yet, as in a copy that is being made
+            raise AttributeError(name)
+        return getattr(self.cell, name)
+
+    def forward(self, x, state):
+        old, structure = mg.tree.flatten(state)
+        new, _ = mg.tree.flatten(self.cell(x, state))
+        if len(new) != len(self.drops):
+            raise ValueError(f"Zoneout: got {len(self.drops)} rates for a state of {len(new)} tensors, wanted one each")
+        # dropout divides what it keeps by 1 - rate, and in evaluation keeps all
+        return mg.tree.unflatten(
+            structure, [a + (1 - drop.p) * drop(b - a) for a, b, drop in zip(old, new, self.drops)]
+        )
