@@ -90,15 +90,13 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
     calls: int64, (n, 2). Calls from starts[k] to starts[k + 1] are one thread's, one after another. room: address of
     ROOM bytes of the thread's own.
     """
-    fields = _team
-    alone = count == 1 or len(starts) == 2 or not _leading.acquire(blocking=False)
-    if alone:
-        fields = (ctypes.c_int64 * team.FIELDS)()
+    room, alone = _room(), count == 1 or len(starts) == 2 or not _leading.acquire(blocking=False)
+    fields = _own.fields if alone else _team
     try:
         fields[team.NEXT] = 0
         fields[team.JOB : team.JOB + 4] = function, calls.ctypes.data, starts.ctypes.data, len(starts) - 1
         if alone:
-            team.function("alone", 2)(ctypes.addressof(fields), _room())
+            team.function("alone", 2)(ctypes.addressof(fields), room)
             return
         with _lock:
             _keep_workers()
@@ -107,7 +105,7 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
         team.function("summon", 3)(at, count - 1, ctypes.addressof(missing))
         for _ in range(missing.value):
             _jobs.put(WAKE)
-        team.function("lead", 4)(at, _room(), TURNS, SLEEP)
+        team.function("lead", 4)(at, room, TURNS, SLEEP)
     finally:
         if not alone:
             _leading.release()
@@ -128,6 +126,7 @@ def _room() -> int:
     """Address of this thread's own ROOM bytes."""
     if not hasattr(_own, "room"):
         _own.memory = np.empty(ROOM + 64, np.uint8)
+        _own.fields = (ctypes.c_int64 * team.FIELDS)()  # a team of this thread alone
         _own.room = _own.memory.ctypes.data + 63 & ~63
     return _own.room
 
