@@ -1,0 +1,69 @@
+"""The cells that --cell names, and the gates that --memory starts."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import cli, models, nn
+from minigrad.models.tasks import cells
+
+
+@pytest.mark.parametrize("name", cells.CELLS)
+def test_every_cell_runs_and_is_trained(name):
+    layer = models.Recurrent(cells.cell_named(name, 3, 8), 3, 8, num_layers=2)
+    output, _ = layer(mg.tensor(np.random.default_rng(0).standard_normal((4, 5, 3)).astype(np.float32)))
+    assert output.shape == (4, 5, 8)
+    output.sum().backward()
+    assert any(p.grad is not None and np.abs(p.grad.numpy()).max() > 0 for p in layer.parameters())
+
+
+def test_all_cells_of_models_have_a_name():
+    """But for those of images, and those that are parts of others."""
+    named = {getattr(cell, "func", cell).__name__ for cell in cells.CELLS.values()}
+    exported = {name for name in models.__all__ if name.endswith("Cell")}
+    assert exported - named == {"ConvLSTMCell", "ConvGRUCell"}
+
+
+def test_a_size_that_a_cell_cannot_have():
+    with pytest.raises(cli.BadInput, match="--cell clockwork: .* wanted a multiple of 4"):
+        cells.cell_named("clockwork", 3, 6)
+
+
+def test_looking_a_cell_up_draws_nothing():
+    nn.manual_seed(0)
+    cells.cell_named("lstm", 3, 4)
+    first = models.LSTMCell(3, 4)
+    nn.manual_seed(0)
+    assert (first.weight_ih.numpy() == models.LSTMCell(3, 4).weight_ih.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "name, bias, order", [("lstm", "bias_ih", "ifgo"), ("gru", "bias_ih", "rzn"), ("peephole", "bias", "ifgo"),
+                          ("nig", "bias", "fgo"), ("cifg", "bias", "igo"), ("rnn", "bias_ih", "n")],
+)  # fmt: skip
+def test_remember(name, bias, order):
+    cell = cells.CELLS[name](3, 500)
+    before = dict(zip(order, np.split(getattr(cell, bias).numpy().copy(), len(order))))
+    cells.remember(cell, 100)
+    after = dict(zip(order, np.split(getattr(cell, bias).numpy(), len(order))))
+    for gate in order:
+        if gate in "fzi":
+            steps = np.exp(after[gate] if gate in "fz" else -after[gate])  # uniform from 1 to 99
+            assert 1 <= steps.min() < 5 and 95 < steps.max() <= 99 and steps.mean() == pytest.approx(50, abs=5)
+        else:
+            assert (after[gate] == before[gate]).all()
+    if "i" in order and "f" in order:
+        assert (after["i"] == -after["f"]).all()
+    cells.remember(cell, 1)  # nothing to remember
+    assert math.isfinite(sum(array.sum() for array in cell.state_dict().values()))
+
+
+def test_the_option(tmp_path):
+    from minigrad.models.tasks.adding import Adding
+
+    cell = Adding(memory=50, length=5, hidden=8, out=tmp_path).model.recurrent.cells[0]
+    forget = cell.bias_ih.numpy()[8:16]
+    assert forget.min() >= 0 and 1 < forget.max() <= math.log(49)
+    assert Adding(memory=0, length=5, hidden=8, out=tmp_path).model.recurrent.bias_ih_l0.numpy()[8:16].min() < 0
