@@ -217,7 +217,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
         def call(*args, **kwargs):
             mode = thread.mode
             if mode is RAW:
-                return forward(*args, **kwargs)
+                return this.forward(*args, **kwargs)
             traced = mode is not ON and mode is not OFF
             if not kwargs and len(args) == arity and len(defaults) == len(options):
                 tensors, params = args, defaults
@@ -244,11 +244,11 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
             try:
                 if variadic:
                     promote(arrays, range(len(arrays)))
-                    result = forward(arrays, **params)
+                    result = this.forward(arrays, **params)
                 else:
                     if promoted:
                         promote(arrays, promoted)
-                    result = forward(*arrays, **params)
+                    result = this.forward(*arrays, **params)
             except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
                 this.complain(arrays, params, error)
             if type(result) is not list:

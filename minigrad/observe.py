@@ -1,0 +1,149 @@
+"""Watching the engine at work: an `Observer` sees every kernel that runs, every node, every step back through one.
+
+Nothing in the engine asks whether it is watched, so watching costs nothing when nobody does. While an observer is
+entered, the few attributes through which the engine calls are replaced by functions that tell the observer; when it is
+left they are put back. Profiler, anomaly detector and viewer are observers.
+"""
+
+import threading
+from contextlib import ExitStack, contextmanager
+
+from minigrad import custom
+from minigrad.compile.jit import Call
+from minigrad.compile.native import Kernel
+from minigrad.deferred import DeferredProduct
+from minigrad.kernels import threads
+from minigrad.ops.pointwise import Elementwise, _Kernels
+from minigrad.ops.table import Op, table
+from minigrad.tensor import Tensor
+
+
+@contextmanager
+def replaced(owner, name: str, wrap):
+    """Within, the attribute is wrap(attribute)."""
+    own, before = name in vars(owner), getattr(owner, name)
+    setattr(owner, name, wrap(before))
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+class Observer:
+    """Base of what watches this thread: `with MyObserver() as o:`. Each method may be overridden; one that sees `run`
+    calls it, and returns what it returned. Those that are not overridden cost nothing."""
+
+    def kernel(self, op: Op, run, arrays):
+        """A kernel of an op is about to run, run(): forward, or inside of a vjp, which is then inside of `pull`."""
+
+    def pull(self, node, run, cotangent):
+        """The way back through a node, run(): a list of cotangents of the node's inputs, arrays or None."""
+
+    def loop(self, kernel: Kernel, run, arrays):
+        """The kernel of a compiled loop is about to run, run(): a list of arrays."""
+
+    def recorded(self, tensor: Tensor):
+        """A tensor that is on the tape was made: its value and its node."""
+
+    def __enter__(self):
+        self.thread, self.replacements = threading.get_ident(), ExitStack()
+        for method, replace in REPLACEMENTS.items():
+            if getattr(type(self), method) is not getattr(Observer, method):
+                for owner, name, wrap in replace(self):
+                    self.replacements.enter_context(replaced(owner, name, wrap))
+        return self
+
+    def __exit__(self, *_):
+        self.replacements.close()
+
+    @property
+    def here(self) -> bool:
+        return threading.get_ident() == self.thread
+
+
+def kernels(o: Observer):
+    """Where kernels are called: an op's forward, an elementwise op's compiled loops, sums of products put off."""
+
+    def of_op(op):
+        return lambda forward: lambda *a, **p: o.kernel(op, lambda: forward(*a, **p), a) if o.here else forward(*a, **p)
+
+    def of_loops(get):
+        def watched(loops, dtype):
+            kernel = get(loops, dtype)
+            return Watched(o, loops.this, kernel) if o.here else kernel
+
+        return watched
+
+    def of_split(split):
+        def watched(kernel, *a, out=None):
+            if type(kernel) is Watched:
+                return kernel.observer.kernel(kernel.op, lambda: watched(kernel.kernel, *a, out=out), a)
+            return split(kernel, *a, out=out)
+
+        return watched
+
+    def of_product(value):
+        return lambda product: o.kernel(table["matmul"], lambda: value(product), ()) if o.here else value(product)
+
+    for op in table.values():
+        if not isinstance(op, Elementwise):
+            yield op, "forward", of_op(op)
+    yield _Kernels, "__getitem__", of_loops
+    yield threads, "split", of_split
+    yield DeferredProduct, "value", of_product
+
+
+class Watched:
+    """A kernel that tells an observer when it runs."""
+
+    def __init__(self, observer: Observer, op: Op, kernel):
+        self.observer, self.op, self.kernel = observer, op, kernel
+
+    def __call__(self, *a, **named):
+        return self.observer.kernel(self.op, lambda: self.kernel(*a, **named), a)
+
+
+def pulls(o: Observer):
+    """Where the tape is played back: each class of what may be on it has a `pull`, its own or its base's."""
+    visited = None
+
+    def wrap(pull):
+        def watched(op, node, g, useful=None):
+            nonlocal visited
+            if visited is node or not o.here:  # an elementwise op has asked its base
+                return pull(op, node, g, useful)
+            before, visited = visited, node
+            try:
+                return o.pull(node, lambda: pull(op, node, g, useful), g)
+            finally:
+                visited = before
+
+        return watched
+
+    for kind in (Op, Elementwise, custom._CustomCall, custom._CheckpointedCall, Call):
+        yield kind, "pull", wrap
+
+
+def loops(o: Observer):
+    def wrap(run):
+        return lambda kernel, a: o.loop(kernel, lambda: run(kernel, a), a) if o.here else run(kernel, a)
+
+    yield Kernel, "run", wrap
+
+
+def records(o: Observer):
+    def wrap(init):
+        def watched(tensor, data, node=None):
+            init(tensor, data, node)
+            if node is not None and o.here:
+                o.recorded(tensor)
+
+        return watched
+
+    yield Tensor, "__init__", wrap
+
+
+REPLACEMENTS = {"kernel": kernels, "pull": pulls, "loop": loops, "recorded": records}
