@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import pair, uniform_parameter
+from minigrad.models.recurrent_dropout import dropped
 
 
 class ClockworkCell(nn.Module):
@@ -41,7 +42,8 @@ class ClockworkCell(nn.Module):
         H = self.hidden_size
         periods = np.repeat(np.array(self.periods, h.dtype), H // len(self.periods))
         ticks = t.reshape((*t.shape, 1)) / mg.tensor(periods)  # whole at a multiple of the period
-        from_slower = [h[..., H - W.shape[1] :] @ W.T for W in self.weight_hh]
+        seen = dropped("hidden", h)
+        from_slower = [seen[..., H - W.shape[1] :] @ W.T for W in self.weight_hh]
         new = mg.tanh(x @ self.weight_ih.T + mg.concatenate(from_slower, axis=-1) + self.bias)
         return mg.where(ticks == mg.floor(ticks), new, h), t + 1
 

@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class ConvGRUCell(nn.Module):
@@ -28,12 +29,13 @@ class ConvGRUCell(nn.Module):
 
     def forward(self, x, h):
         H = self.hidden_size
+        old, h = h, dropped("hidden", h)
         x_r, x_z, x_n = mg.split(mg.conv2d(x, self.weight_ih, self.bias, padding="same"), 3, axis=-3)
         h_r, h_z = mg.split(mg.conv2d(h, self.weight_hh[: 2 * H], padding="same"), 2, axis=-3)
         r, z = mg.sigmoid(x_r + h_r), mg.sigmoid(x_z + h_z)
         n = mg.tanh(x_n + mg.conv2d(r * h, self.weight_hh[2 * H :], padding="same"))
         watch(r=r, z=z, n=n)
-        return (1 - z) * h + z * n
+        return (1 - z) * old + z * dropped("candidate", n)
 
     def initial_state(self, x):
         return mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))

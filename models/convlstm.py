@@ -7,6 +7,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class ConvLSTMCell(nn.Module):
@@ -16,7 +17,10 @@ class ConvLSTMCell(nn.Module):
     o = σ(W_xo * x + W_ho * h + w_co ⊙ c' + b); h' = o ⊙ tanh(c').
 
     x (B, I, rows, columns), state (h, c), each (B, H, rows, columns) -> (h', c'). peepholes: None, or (rows, columns),
-    which the peephole weights must know.
+    which the peephole weights must know. unit_forget_bias: True begins with biases 1 of the forget gate. hard_sigmoid:
+    True takes min(max(a / 5 + 1/2, 0), 1) for σ(a).
+    Keras' ConvLSTM2D has the same order of gates, no peepholes, a unit forget bias and, before version 3, this hard
+    sigmoid; channels come last there, and its kernels (k, k, I, 4H) are weight.transpose(2, 3, 1, 0).
     weight_ih (4H, I, k, k), weight_hh (4H, H, k, k), bias (4H,), gates in the order i f g o, and weight_ci, weight_cf,
     weight_co (H, rows, columns); all U(±1/√H). 4H(k²(I + H) + 1) numbers, and 3H · rows · columns for peepholes.
     """
@@ -25,30 +29,38 @@ class ConvLSTMCell(nn.Module):
 
     def __init__(
         self, input_size: int, hidden_size: int, kernel_size: int, bias: bool = True,
-        peepholes: tuple[int, int] | None = None, *, generator=None,
+        peepholes: tuple[int, int] | None = None, *, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
+        generator=None,
     ):  # fmt: skip
         self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
-        self.peepholes = peepholes
+        self.peepholes, self.hard_sigmoid = peepholes, hard_sigmoid
         H, k = hidden_size, kernel_size
         self.weight_ih = uniform_parameter((4 * H, input_size, k, k), H, generator)
         self.weight_hh = uniform_parameter((4 * H, H, k, k), H, generator)
         self.bias = uniform_parameter((4 * H,), H, generator) if bias else None
+        if unit_forget_bias and self.bias is not None:
+            with mg.no_grad():
+                self.bias[H : 2 * H] = 1.0
         self.weight_ci, self.weight_cf, self.weight_co = [
             uniform_parameter((H, *peepholes), H, generator) if peepholes else None for _ in range(3)
         ]
 
     def forward(self, x, state):
         h, c = pair(state)
+        h = dropped("hidden", h)
         a = mg.conv2d(x, self.weight_ih, self.bias, padding="same") + mg.conv2d(h, self.weight_hh, padding="same")
         i, f, g, o = mg.split(a, 4, axis=-3)
         if self.peepholes:
             i, f = i + self.weight_ci * c, f + self.weight_cf * c
-        i, f, g = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g)
-        c = f * c + i * g
-        o = mg.sigmoid(o + self.weight_co * c if self.peepholes else o)
+        i, f, g = self.sigmoid(i), self.sigmoid(f), mg.tanh(g)
+        c = f * c + i * dropped("candidate", g)
+        o = self.sigmoid(o + self.weight_co * c if self.peepholes else o)
         h = o * mg.tanh(c)
         watch(i=i, f=f, g=g, o=o)
         return h, c
+
+    def sigmoid(self, a):
+        return mg.clip(a / 5 + 0.5, 0, 1) if self.hard_sigmoid else mg.sigmoid(a)
 
     def initial_state(self, x):
         zero = mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))
@@ -64,10 +76,12 @@ class ConvLSTM(Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int, kernel_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
-        peepholes: tuple[int, int] | None = None, generator=None,
+        peepholes: tuple[int, int] | None = None, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
+        generator=None,
     ):  # fmt: skip
         super().__init__(
-            ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes, num_layers=num_layers,
+            ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes,
+            unit_forget_bias=unit_forget_bias, hard_sigmoid=hard_sigmoid, num_layers=num_layers,
             batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class DepthGatedLSTMCell(nn.Module):
@@ -58,12 +59,12 @@ class DepthGatedLayer(nn.Module):
 
     def forward(self, x, h, c, below):
         x_i, x_f, x_g, x_o, *x_d = mg.split(x @ self.weight_ih.T + self.bias, 4 if below is None else 5, axis=-1)
-        h_i, h_f, h_g, h_o = mg.split(h @ self.weight_hh.T, 4, axis=-1)
+        h_i, h_f, h_g, h_o = mg.split(dropped("hidden", h) @ self.weight_hh.T, 4, axis=-1)
         i = mg.sigmoid(x_i + h_i + self.weight_ci * c)
         f = mg.sigmoid(x_f + h_f + self.weight_cf * c)
         g = mg.tanh(x_g + h_g)
         watch(i=i, f=f, g=g)
-        c_new = f * c + i * g
+        c_new = f * c + i * dropped("candidate", g)
         if below is not None:
             d = mg.sigmoid(x_d[0] + self.weight_cd * c + self.weight_ld * below)
             watch(d=d)

@@ -6,8 +6,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.models.latent import Bernoulli, Evidence, Gaussian, kl
 from minigrad.models.lstm import LSTMCell
-from minigrad.models.recurrent import initial_state
-from minigrad.models.seq2seq import output_of
+from minigrad.models.recurrent import initial_state, output_of
 
 PRIOR = Gaussian(0.0, 1.0)
 

@@ -3,6 +3,7 @@
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class MGUCell(nn.Module):
@@ -24,10 +25,11 @@ class MGUCell(nn.Module):
     def forward(self, x, h):
         x_f, x_n = mg.split(x @ self.weight_ih.T + self.bias, 2, axis=-1)
         U_f, U_n = mg.split(self.weight_hh, 2)
+        old, h = h, dropped("hidden", h)
         f = mg.sigmoid(x_f + h @ U_f.T)
         n = mg.tanh(x_n + (f * h) @ U_n.T)
         watch(f=f, n=n)
-        return (1 - f) * h + f * n
+        return (1 - f) * old + f * dropped("candidate", n)
 
 
 class MUT1Cell(nn.Module):
@@ -53,12 +55,13 @@ class MUT1Cell(nn.Module):
         x_z, x_r = mg.split(x @ self.weight_ih.T, 2, axis=-1)
         x = x if self.weight_x is None else x @ self.weight_x.T
         W_hr, W_hh = mg.split(self.weight_hh, 2)
+        old, h = h, dropped("hidden", h)
         b_z, b_r, b_h = mg.split(self.bias, 3)
         z = mg.sigmoid(x_z + b_z)
         r = mg.sigmoid(x_r + h @ W_hr.T + b_r)
         n = mg.tanh((r * h) @ W_hh.T + mg.tanh(x) + b_h)
         watch(r=r, z=z, n=n)
-        return n * z + h * (1 - z)
+        return dropped("candidate", n) * z + old * (1 - z)
 
 
 class MUT2Cell(nn.Module):
@@ -84,12 +87,13 @@ class MUT2Cell(nn.Module):
         x_z, x_h = mg.split(x @ self.weight_ih.T, 2, axis=-1)
         x = x if self.weight_x is None else x @ self.weight_x.T
         W_hz, W_hr, W_hh = mg.split(self.weight_hh, 3)
+        old, h = h, dropped("hidden", h)
         b_z, b_r, b_h = mg.split(self.bias, 3)
         z = mg.sigmoid(x_z + h @ W_hz.T + b_z)
         r = mg.sigmoid(x + h @ W_hr.T + b_r)
         n = mg.tanh((r * h) @ W_hh.T + x_h + b_h)
         watch(r=r, z=z, n=n)
-        return n * z + h * (1 - z)
+        return dropped("candidate", n) * z + old * (1 - z)
 
 
 class MUT3Cell(nn.Module):
@@ -112,11 +116,12 @@ class MUT3Cell(nn.Module):
     def forward(self, x, h):
         x_z, x_r, x_h = mg.split(x @ self.weight_ih.T + self.bias, 3, axis=-1)
         W_hz, W_hr, W_hh = mg.split(self.weight_hh, 3)
+        old, h = h, dropped("hidden", h)
         z = mg.sigmoid(x_z + mg.tanh(h) @ W_hz.T)
         r = mg.sigmoid(x_r + h @ W_hr.T)
         n = mg.tanh((r * h) @ W_hh.T + x_h)
         watch(r=r, z=z, n=n)
-        return n * z + h * (1 - z)
+        return dropped("candidate", n) * z + old * (1 - z)
 
 
 class MinGRUCell(nn.Module):
@@ -137,7 +142,7 @@ class MinGRUCell(nn.Module):
         z, n = mg.split(x @ self.weight_ih.T + self.bias, 2, axis=-1)
         z = mg.sigmoid(z)
         watch(z=z, n=n)
-        return (1 - z) * h + z * n
+        return (1 - z) * h + z * dropped("candidate", n)
 
 
 class MinLSTMCell(nn.Module):
@@ -158,4 +163,4 @@ class MinLSTMCell(nn.Module):
         i, f, n = mg.split(x @ self.weight_ih.T + self.bias, 3, axis=-1)
         i, f = mg.sigmoid(i), mg.sigmoid(f)
         watch(i=i / (f + i), f=f / (f + i), n=n)
-        return (f * h + i * n) / (f + i)
+        return (f * h + i * dropped("candidate", n)) / (f + i)

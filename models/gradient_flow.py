@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad.models.recurrent import initial_state
-from minigrad.models.seq2seq import output_of
+from minigrad.models.recurrent import first_step, initial_state, output_of
 
 
 class Flow(NamedTuple):
@@ -48,9 +47,11 @@ def gradient_flow(cell, x, loss, state=None) -> Flow:
     # Zeros that are added to each state: the loss has the same derivatives with respect to them.
     zeros = mg.tree.map(lambda s: mg.tensor(np.zeros((len(x) + 1, *s.shape), s.dtype), requires_grad=True), state)
 
+    shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
+
     def step(state, inputs):
         x, zero = inputs
-        state = mg.tree.map(mg.add, cell(x, state), zero)
+        state = mg.tree.map(mg.add, cell(x, state, *shared), zero)
         return state, output_of(cell, state)
 
     first, later = [mg.tree.map(lambda z: z[part], zeros) for part in (0, slice(1, None))]
@@ -93,6 +94,6 @@ def draw_flow(flows: dict[str, Flow], path, max_norm: float | None = None) -> No
                 axes.plot(norms, f"C{k}", linestyle="--" if part else "-", label=label)
         axes.set(title=title, yscale="log", xlabel="steps back in time")
         axes.grid(alpha=0.3)
-    all_axes[0].set_ylabel("‖∂L/∂h‖")
+    all_axes[0].set_ylabel("‖∂L/∂state‖")
     all_axes[0].legend()
     figure.savefig(Path(path), format="png", dpi=120)

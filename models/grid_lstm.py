@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class GridLSTMBlock(nn.Module):
@@ -32,7 +33,7 @@ class GridLSTMBlock(nn.Module):
             i, f, g, o = mg.split(a_k, 4, axis=-1)
             i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)
             watch(i=i, f=f, g=g, o=o)
-            m = f * m + i * g
+            m = f * m + i * dropped("candidate", g)
             memory.append(m)
             hidden.append(mg.tanh(o * m) if self.output_inside else o * mg.tanh(m))
         return hidden, memory
@@ -87,7 +88,7 @@ class GridLSTMCell(nn.Module):
         h, m = mg.split(self.project(x), 2, axis=-1)
         new = []
         for block, (h_time, m_time) in zip(self.blocks, layers):
-            (h_time, h), (m_time, m) = block((h_time, h), (m_time, m))
+            (h_time, h), (m_time, m) = block((dropped("hidden", h_time), h), (m_time, m))
             new.append((h_time, m_time))
         return h, tuple(new)
 

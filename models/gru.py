@@ -3,6 +3,7 @@
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class GRUCell(nn.Module):
@@ -11,15 +12,20 @@ class GRUCell(nn.Module):
     reset_after=True, after the product, as PyTorch, Keras and cuDNN: n = tanh(x W_in^T + b_in + r ⊙ (h W_hn^T + b_hn)).
     reset_after=False, before it, as Cho et al.: n = tanh(x W_in^T + b_in + (r ⊙ h) W_hn^T), and there is no bias_hh.
 
+    z_keeps: False lets z change places with 1 - z, h' = (1 - z) ⊙ h + z ⊙ n, as in Chung et al. 2014 (arXiv:1412.3555)
+    and Olah 2015, "Understanding LSTM networks".
+
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), weight_hh (3H, H), bias_ih and bias_hh (3H,), gates in the
     order r z n: names, shapes and initial distribution are those of torch.nn.GRUCell. 3(H(I + H) + 2H) numbers, with
     one bias 3(H(I + H) + H).
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, *, generator=None
-    ):
-        self.input_size, self.hidden_size, self.reset_after = input_size, hidden_size, reset_after
+        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, *, z_keeps: bool = True,
+        generator=None,
+    ):  # fmt: skip
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.reset_after, self.z_keeps = reset_after, z_keeps
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)
         self.weight_hh = uniform_parameter((3 * H, H), H, generator)
@@ -28,6 +34,7 @@ class GRUCell(nn.Module):
 
     def forward(self, x, h):
         x_r, x_z, x_n = mg.split(x @ self.weight_ih.T + self.bias_ih, 3, axis=-1)
+        old, h = h, dropped("hidden", h)
         if self.reset_after:
             h_r, h_z, h_n = mg.split(h @ self.weight_hh.T + self.bias_hh, 3, axis=-1)
             r, z = mg.sigmoid(x_r + h_r), mg.sigmoid(x_z + h_z)
@@ -37,7 +44,8 @@ class GRUCell(nn.Module):
             r, z = mg.sigmoid(x_r + h @ W_hr.T), mg.sigmoid(x_z + h @ W_hz.T)
             n = mg.tanh(x_n + (r * h) @ W_hn.T)
         watch(r=r, z=z, n=n)
-        return (1 - z) * n + z * h
+        n = dropped("candidate", n)
+        return (1 - z) * n + z * old if self.z_keeps else (1 - z) * old + z * n
 
 
 class GRU(Recurrent):
@@ -48,9 +56,11 @@ class GRU(Recurrent):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, generator=None,
+        dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, z_keeps: bool = True,
+        generator=None,
     ):  # fmt: skip
         super().__init__(
-            GRUCell, input_size, hidden_size, bias=bias, reset_after=reset_after, num_layers=num_layers,
-            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+            GRUCell, input_size, hidden_size, bias=bias, reset_after=reset_after, z_keeps=z_keeps,
+            num_layers=num_layers, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional,
+            generator=generator,
         )  # fmt: skip

@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import pair, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class LayerNormLSTMCell(nn.Module):
@@ -28,11 +29,11 @@ class LayerNormLSTMCell(nn.Module):
 
     def forward(self, x, state):
         h, c = pair(state)
-        a = self.norm_x(x @ self.weight_ih.T) + self.norm_h(h @ self.weight_hh.T)
+        a = self.norm_x(x @ self.weight_ih.T) + self.norm_h(dropped("hidden", h) @ self.weight_hh.T)
         i, f, g, o = mg.split(a, 4, axis=-1)
         i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)
         watch(i=i, f=f, g=g, o=o)
-        c = f * c + i * g
+        c = f * c + i * dropped("candidate", g)
         normed = self.norm_c(c)
         return o * mg.tanh(normed), normed if self.normalize_memory else c
 

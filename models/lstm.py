@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 
 class LSTMCell(nn.Module):
@@ -15,23 +16,34 @@ class LSTMCell(nn.Module):
     x (..., I), state (h, c), each (..., H) -> (h', c'). weight_ih (4H, I), weight_hh (4H, H), bias_ih and bias_hh
     (4H,), gates in the order i f g o: names, shapes and initial distribution are those of torch.nn.LSTMCell.
     4(H(I + H) + 2H) numbers.
+
+    two_biases: False, as in Keras, leaves out bias_hh, 4H numbers. unit_forget_bias: True, as in Keras, begins with
+    biases of the forget gate that add up to 1, by which it remembers (Jozefowicz, Zaremba & Sutskever 2015, ICML).
     """
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, generator=None):
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, two_biases: bool = True,
+        unit_forget_bias: bool = False, generator=None,
+    ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((4 * H, input_size), H, generator)
         self.weight_hh = uniform_parameter((4 * H, H), H, generator)
         self.bias_ih = uniform_parameter((4 * H,), H, generator) if bias else 0
-        self.bias_hh = uniform_parameter((4 * H,), H, generator) if bias else 0
+        self.bias_hh = uniform_parameter((4 * H,), H, generator) if bias and two_biases else 0
+        if unit_forget_bias:
+            with mg.no_grad():
+                for b, start in ((self.bias_ih, 1.0), (self.bias_hh, 0.0)):
+                    if isinstance(b, nn.Parameter):
+                        b[H : 2 * H] = start
 
     def forward(self, x, state):
         h, c = pair(state)
-        a = x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
+        a = x @ self.weight_ih.T + self.bias_ih + dropped("hidden", h) @ self.weight_hh.T + self.bias_hh
         i, f, g, o = mg.split(a, 4, axis=-1)
         i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)
         watch(i=i, f=f, g=g, o=o)
-        c = f * c + i * g
+        c = f * c + i * dropped("candidate", g)
         h = o * mg.tanh(c)
         return h, c
 
@@ -49,9 +61,11 @@ class LSTM(Recurrent):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, generator=None,
+        dropout: float = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
+        unit_forget_bias: bool = False, generator=None,
     ):  # fmt: skip
         super().__init__(
-            LSTMCell, input_size, hidden_size, bias=bias, num_layers=num_layers, batch_first=batch_first,
-            dropout=dropout, bidirectional=bidirectional, generator=generator,
+            LSTMCell, input_size, hidden_size, bias=bias, two_biases=two_biases, unit_forget_bias=unit_forget_bias,
+            num_layers=num_layers, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional,
+            generator=generator,
         )  # fmt: skip

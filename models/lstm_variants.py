@@ -10,6 +10,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import pair, uniform_parameter, watch
+from minigrad.models.recurrent_dropout import dropped
 
 # What each variant changes. NIG to FGR are the names of Greff et al.; they can be combined.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -69,7 +70,7 @@ class LSTMVariantCell(nn.Module):
 
     def forward(self, x, state):
         h, c, *before = pair(state)
-        a = x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias
+        a = x @ self.weight_ih.T + dropped("hidden", h) @ self.weight_hh.T + self.bias
         sums = dict(zip(self.blocks, mg.split(a, len(self.blocks), axis=-1)))
         if self.full_gate_recurrence:
             fed_back = mg.split(before[0] @ self.weight_gates.T, len(self.gates), axis=-1)
@@ -83,7 +84,7 @@ class LSTMVariantCell(nn.Module):
         i = gate("i", self.weight_ci, c)
         f = 1 - i if self.coupled else gate("f", self.weight_cf, c)
         g = mg.tanh(sums["g"]) if self.input_activation else sums["g"]
-        c_new = f * c + i * g
+        c_new = f * c + i * dropped("candidate", g)
         o = gate("o", self.weight_co, c if self.output_sees_old else c_new)
         h = o * (mg.tanh(c_new) if self.output_activation else c_new)
         gates = {name: value for name, value in zip("ifo", (i, f, o)) if name in self.gates}

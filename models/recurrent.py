@@ -23,6 +23,8 @@ The state is a tensor or a nested tuple of tensors; its first tensor is the step
     initial_state(x)    the state before the first step, from a step's input (its batch axes, its dtype);
                         without it, zeros of shape (*batch, hidden_size)
     output(state)       the step's output, if it is not the state's first tensor
+    shared(x)           what all steps of a call share, from a step's input, as masks of dropout: each step is then
+                        cell(x, state, shared)
     feature_ndim        how many axes of x are not batch axes, 1 if it does not say; of several (images), the first is
                         the channels
 """
@@ -188,11 +190,12 @@ class Recurrent(nn.Module):
                 x = self.drop(x)
             outputs = []
             for k in range(directions * layer, directions * (layer + 1)):
-                initial = initial_state(self.cells[k], x) if states is None else states[k]
+                cell = self.cells[k]
+                initial = initial_state(cell, x) if states is None else states[k]
+                shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
                 backward = self.reverse or k % directions == 1
-                final, (y, *steps) = mg.scan(
-                    partial(masked_step, self.cells[k], return_states), initial, (x, valid), reverse=backward
-                )
+                step = partial(masked_step, cell, shared, return_states)
+                final, (y, *steps) = mg.scan(step, initial, (x, valid), reverse=backward)
                 outputs.append(y)
                 finals.append(final)
                 history.append(Steps(*steps))
@@ -269,16 +272,16 @@ class Recurrent(nn.Module):
         return [mg.tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
 
 
-def masked_step(cell, record: bool, state, inputs):
+def masked_step(cell, shared, record: bool, state, inputs):
     """One step of the scan: (next state, (output, next state, gates)); what is not recorded is None."""
     x, valid = inputs
     gates: dict | None = {} if record else None
     outer, watching.gates = watching.gates, gates
     try:
-        new = cell(x, state)
+        new = cell(x, state, *shared)
     finally:
         watching.gates = outer
-    y = cell.output(new) if hasattr(cell, "output") else mg.tree.flatten(new)[0][0]
+    y = output_of(cell, new)
     if valid is not None:
         new = mg.tree.map(partial(keep, valid), new, state)
         y = keep(valid, y, 0)
@@ -291,6 +294,11 @@ def keep(valid, new, old):
     return mg.where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
 
 
+def output_of(cell, state):
+    """What a cell shows of its state."""
+    return cell.output(state) if hasattr(cell, "output") else mg.tree.flatten(state)[0][0]
+
+
 def pair(state):
     """The state (h, c) of a cell that has two: a tensor alone would come apart along its batch."""
     if not isinstance(state, (tuple, list)):
@@ -298,9 +306,14 @@ def pair(state):
     return state
 
 
+def first_step(x):
+    """Of x (T, B, ...); zeros, if there is none."""
+    return x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
+
+
 def initial_state(cell, x):
     """A cell's state before the first step of x (T, B, ...)."""
-    first = x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
+    first = first_step(x)
     if hasattr(cell, "initial_state"):
         return cell.initial_state(first)
     batch = first.shape[: first.ndim - getattr(cell, "feature_ndim", 1)]

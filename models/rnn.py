@@ -5,18 +5,21 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.recurrent import Recurrent, uniform_parameter
+from minigrad.models.recurrent_dropout import dropped
 
 
 class RNNCell(nn.Module):
     """h' = φ(x W_ih^T + b_ih + h W_hh^T + b_hh) (Elman 1990), φ = tanh or relu.
 
     x (..., I), h (..., H) -> (..., H). weight_ih (H, I), weight_hh (H, H), bias_ih and bias_hh (H,): names, shapes and
-    initial distribution are those of torch.nn.RNNCell. H(I + H) + 2H numbers.
+    initial distribution are those of torch.nn.RNNCell. H(I + H) + 2H numbers; with two_biases=False, as in Keras, there
+    is no bias_hh, and H fewer.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, generator=None
-    ):
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *,
+        two_biases: bool = True, generator=None,
+    ):  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"RNNCell: got nonlinearity {nonlinearity!r}, wanted 'tanh' or 'relu'")
         self.input_size, self.hidden_size, self.nonlinearity = input_size, hidden_size, nonlinearity
@@ -24,10 +27,10 @@ class RNNCell(nn.Module):
         self.weight_ih = uniform_parameter((H, input_size), H, generator)
         self.weight_hh = uniform_parameter((H, H), H, generator)
         self.bias_ih = uniform_parameter((H,), H, generator) if bias else 0
-        self.bias_hh = uniform_parameter((H,), H, generator) if bias else 0
+        self.bias_hh = uniform_parameter((H,), H, generator) if bias and two_biases else 0
 
     def forward(self, x, h):
-        a = x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
+        a = x @ self.weight_ih.T + self.bias_ih + dropped("hidden", h) @ self.weight_hh.T + self.bias_hh
         return mg.tanh(a) if self.nonlinearity == "tanh" else mg.relu(a)
 
 
@@ -51,9 +54,11 @@ class RNN(Recurrent):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, generator=None,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
+        generator=None,
     ):  # fmt: skip
         super().__init__(
-            RNNCell, input_size, hidden_size, bias=bias, nonlinearity=nonlinearity, num_layers=num_layers,
-            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+            RNNCell, input_size, hidden_size, bias=bias, nonlinearity=nonlinearity, two_biases=two_biases,
+            num_layers=num_layers, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional,
+            generator=generator,
         )  # fmt: skip

@@ -14,11 +14,7 @@ from minigrad import nn, tree
 from minigrad.models.attention import BahdanauAttention, LuongAttention
 from minigrad.models.gru import GRUCell
 from minigrad.models.lengths import valid_steps
-from minigrad.models.recurrent import Recurrent
-
-
-def output_of(cell, state):
-    return cell.output(state) if hasattr(cell, "output") else tree.flatten(state)[0][0]
+from minigrad.models.recurrent import Recurrent, output_of
 
 
 class Decoder(nn.Module):

@@ -2,9 +2,10 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.models.recurrent_dropout import Wrapper
 
 
-class Zoneout(nn.Module):
+class Zoneout(Wrapper):
     """A cell whose state, element by element and step by step, keeps its old value with a given probability:
 
     s' = d ⊙ s + (1 - d) ⊙ cell(x, s), d ~ Bernoulli(rate) while training; afterwards d is its mean, the rate.
@@ -16,17 +17,12 @@ class Zoneout(nn.Module):
     """
 
     def __init__(self, cell: nn.Module, *rates: float, generator=None):
-        self.cell = cell
+        super().__init__(cell)
         self.drops = [nn.Dropout(rate, generator=generator) for rate in rates]
 
-    def __getattr__(self, name: str):
-        if name == "cell":  # not there yet, as in a copy that is being made
-            raise AttributeError(name)
-        return getattr(self.cell, name)
-
-    def forward(self, x, state):
+    def forward(self, x, state, *shared):
         old, structure = mg.tree.flatten(state)
-        new, _ = mg.tree.flatten(self.cell(x, state))
+        new, _ = mg.tree.flatten(self.cell(x, state, *shared))
         if len(new) != len(self.drops):
             raise ValueError(f"Zoneout: got {len(self.drops)} rates for a state of {len(new)} tensors, wanted one each")
         # dropout divides what it keeps by 1 - rate, and in evaluation keeps all

@@ -14,7 +14,7 @@ from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader
 class Adding(CellTask):
     steps, lr, batch, every, memory = 1000, 0.02, 64, 100, 200
     figure, loss_unit = "held_out_loss", "squared error"
-    known = "constant guess 0.167; LSTM under 0.01 (Hochreiter & Schmidhuber 1997)"
+    known = "constant guess 0.167; LSTM under 0.01 (Le, Jaitly & Hinton 2015, arXiv:1504.00941)"
 
     length: Annotated[int, Option(min=2, help="Steps of a sequence, T.")] = 200
 

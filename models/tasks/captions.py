@@ -9,11 +9,12 @@ and Tell (Vinyals et al. 2014, arXiv:1411.4555). attention.png shows where it lo
 import numpy as np
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.cli import BadInput
 from minigrad.models import Captioner, ShowAndTell, ShowAttendTell, convolutions, doubly_stochastic
 from minigrad.models.tasks import files
-from minigrad.models.tasks.cells import CELLS, cell_named
-from minigrad.models.tasks.training import Annotated, Option, Task
+from minigrad.models.tasks.cells import OF_VECTORS, vector_cell_named
+from minigrad.models.tasks.training import Annotated, Option, SymbolTask
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PLACES = [("top", "left"), ("top", "right"), ("bottom", "left"), ("bottom", "right")]
@@ -24,15 +25,13 @@ QUARTER, DIGIT = 10, 8
 DECODERS = {"attend": ShowAttendTell, "tell": ShowAndTell}
 
 
-class Captions(Task):
+class Captions(SymbolTask):
     steps, lr, batch, every = 3000, 3e-3, 32, 300
     figure, loss_unit, unit = "exact", "nats a word", "scenes"
     known = "0.008 for one caption told of every scene"
 
     decoder: Annotated[str, Option(help="attend or tell.")] = "attend"
-    cell: Annotated[str, Option(help=f"Of the decoder: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
-    embedding: Annotated[int, Option(min=1, help="Size of a word's embedding.")] = 32
+    cell: Annotated[str, Option(help=f"Of the decoder: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "lstm"
     channels: Annotated[int, Option(min=1, help="Channels of the first convolution, half of the second's.")] = 16
     penalty: Annotated[float, Option(min=0, help="On regions that get too little or too much attention.")] = 0.1
 
@@ -41,13 +40,15 @@ class Captions(Task):
 
         if self.decoder not in DECODERS:
             raise BadInput(f"--decoder {self.decoder}: wanted {' or '.join(DECODERS)}")
+        channels = self.channels, 2 * self.channels
+        wider = nn.Conv2d(channels[1], channels[1], 3, padding=1)  # so that a region sees a digit whole
         self.model = Captioner(
-            convolutions(1, self.channels, 2 * self.channels), (1, 2 * QUARTER, 2 * QUARTER), len(WORDS),
-            self.embedding, self.hidden, DECODERS[self.decoder], cell_named(self.cell, self.embedding, self.hidden),
+            nn.Sequential(located, convolutions(3, *channels), wider, mg.relu), (1, 2 * QUARTER, 2 * QUARTER), len(WORDS), self.embedding, self.hidden, DECODERS[self.decoder],
+            vector_cell_named(self.cell, self.embedding, self.hidden),
         )  # fmt: skip
         digits = load_digits()
         test, rest = np.split(self.test_draws.permutation(len(digits.target)), [len(digits.target) // 5])
-        self.digits = [(digits.images[part].astype(np.float32) / 16, digits.target[part]) for part in (rest, test)]
+        self.digits = [(digits.images[part].astype(np.float32) / 4, digits.target[part]) for part in (rest, test)]
         self.test = scenes(*self.digits[1], 1000, self.test_draws)
         self.greedy = mg.jit(lambda images: self.model.greedy(images, max_length=LONGEST))
 
@@ -72,6 +73,13 @@ class Captions(Task):
 
     def shown(self, step):
         return "\n".join(f"  {caption_of(self.test[1][:, k])} -> {self.told[k]}" for k in range(3))
+
+
+def located(images):
+    """Images (B, 1, rows, columns) with two channels more: each pixel's row and column, from -1 to 1."""
+    B, _, *sides = images.shape
+    places = np.stack(np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in sides], indexing="ij"))
+    return mg.concatenate([images, mg.broadcast_to(places, (B, *places.shape))], axis=1)
 
 
 def scenes(images: np.ndarray, digits: np.ndarray, count: int, generator) -> tuple[np.ndarray, np.ndarray]:

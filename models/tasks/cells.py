@@ -1,4 +1,4 @@
-"""Cells by name: all that take (input_size, hidden_size), and those of the user's files."""
+"""Cells by name: all that are made by (input_size, hidden_size), and those of the user's files."""
 
 import importlib.util
 import inspect
@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import models, nn
 from minigrad.cli import BadInput
 
-CELLS: dict[str, Callable] = {
+OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
     "irnn": models.IRNNCell,
     "lstm": models.LSTMCell,
@@ -31,7 +31,14 @@ CELLS: dict[str, Callable] = {
     "mingru": models.MinGRUCell,
     "minlstm": models.MinLSTMCell,
     "clockwork": models.ClockworkCell,
+    "gatedrnn": models.GatedRNNCell,
 }
+OF_IMAGES: dict[str, Callable] = {
+    "convlstm": partial(models.ConvLSTMCell, kernel_size=3),
+    "convgru": partial(models.ConvGRUCell, kernel_size=3),
+}
+CELLS = OF_VECTORS | OF_IMAGES
+IMAGE = (4, 5)  # rows and columns of the examples
 
 
 def remember(cell, steps: int) -> None:
@@ -47,10 +54,41 @@ def remember(cell, steps: int) -> None:
         blocks = "ifgo" if isinstance(cell, models.LSTMCell) else "rzn" if isinstance(cell, models.GRUCell) else ""
     memory = np.log(nn.default_generator.uniform(1, max(steps - 1, 1), getattr(cell, "hidden_size", 0)))
     with mg.no_grad():
-        for gate, start in (("f", memory), ("z", memory), ("i", -memory)):
+        for gate, start in (
+            ("f", memory),
+            ("z", memory if getattr(cell, "z_keeps", True) else -memory),
+            ("i", -memory),
+        ):
             if gate in blocks:
                 k = blocks.index(gate) * len(memory)
                 bias[k : k + len(memory)] = start
+
+
+def example_input(cell, steps: int, batch: int, generator, input_size: int | None = None) -> np.ndarray:
+    """x (steps, batch, features...) from N(0, 1) in float32, such as a cell takes: vectors (input_size,), or images
+    (input_size, 4, 5). input_size: of a cell that does not tell its own."""
+    size = getattr(cell, "input_size", input_size)
+    features = (size, *IMAGE)[: getattr(cell, "feature_ndim", 1)]
+    return generator.standard_normal((steps, batch, *features)).astype(np.float32)
+
+
+def forward_backward(layer, x):
+    """Run a layer of `Recurrent` on x and go back from the mean square of its outputs, which it returns."""
+    output, _ = layer(x)
+    loss = (output * output).mean()
+    loss.backward()
+    return loss
+
+
+def vector_cell_named(name: str, input_size: int, hidden_size: int):
+    """`cell_named` for a task, which feeds vectors: images are refused."""
+    try:
+        make = cell_named(name, input_size, hidden_size)
+    except BadInput as error:
+        raise BadInput(f"--cell {error}") from error
+    if getattr(getattr(make, "func", make), "feature_ndim", 1) != 1:
+        raise BadInput(f"--cell {name}: a cell of images, and this task has vectors; wanted {', '.join(OF_VECTORS)}")
+    return make
 
 
 def cell_named(name: str, input_size: int, hidden_size: int):
@@ -62,42 +100,49 @@ def cell_named(name: str, input_size: int, hidden_size: int):
         try:
             CELLS[name](input_size, hidden_size, generator=np.random.default_rng(0))
         except ValueError as error:
-            raise BadInput(f"--cell {name}: {error}") from error
+            raise BadInput(f"{name}: {error}") from error
         return CELLS[name]
     path, colon, class_name = name.rpartition(":")
     if not colon:
-        raise BadInput(f"--cell {name}: wanted one of {', '.join(CELLS)}, or path/to/file.py:Class")
+        raise BadInput(f"{name}: wanted one of {', '.join(CELLS)}, or path/to/file.py:Class")
     if not Path(path).is_file():
-        raise BadInput(f"--cell {name}: there is no file {path}")
+        raise BadInput(f"{name}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"cells_of_{Path(path).stem}", path)
     if spec is None or spec.loader is None:
-        raise BadInput(f"--cell {name}: {path} is not a Python file")
+        raise BadInput(f"{name}: {path} is not a Python file")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     sys.path.append(str(Path(path).parent))  # the file may import its neighbours
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise BadInput(f"--cell {name}: running {path} raised {told(error, path)}") from error
-    cell = getattr(module, class_name, None)
-    if cell is None:
+        raise BadInput(f"{name}: running {path} raised {told(error, path)}") from error
+    make = getattr(module, class_name, None)
+    if make is None:
         classes = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
-        raise BadInput(f"--cell {name}: {path} defines no {class_name}; it has {', '.join(classes) or 'no class'}")
+        raise BadInput(f"{name}: {path} defines no {class_name}; it has {', '.join(classes) or 'no class'}")
+    drawn = nn.default_generator.bit_generator.state
     try:
-        output, _ = models.Recurrent(cell, input_size, hidden_size)(mg.tensor(np.zeros((2, 3, input_size), np.float32)))
-        if output.shape != (2, 3, hidden_size):
-            raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size) = (3, {hidden_size})")
+        cell = make(input_size, hidden_size)
+        x = example_input(cell, 2, 3, np.random.default_rng(0), input_size)
+        output, _ = models.Recurrent(lambda: cell)(mg.tensor(x))
+        wanted = (2, 3, hidden_size, *x.shape[3:])
+        if output.shape != wanted:
+            raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size, ...) = {wanted[1:]}")
         output.sum().backward()
     except Exception as error:
         raise BadInput(
-            f"--cell {name}: {class_name} is not a cell, a Module made by {class_name}(input_size, hidden_size) and "
+            f"{name}: {class_name} is not a cell, a Module made by {class_name}(input_size, hidden_size) and "
             f"called as cell(x, state), giving the next state: {told(error, path)}"
         ) from error
-    return cell
+    finally:
+        nn.default_generator.bit_generator.state = drawn  # a trial changes nothing
+    return make
 
 
 def told(error: BaseException, path: str) -> str:
     """An exception in a line, with the last line of the file at `path` that had to do with it."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).absolute() == Path(path).absolute()]
     return f"{type(error).__name__}: {error}" + (f" ({Path(path).name}, line {lines[-1]})" if lines else "")
 
 

@@ -10,7 +10,7 @@ import math
 import sysconfig
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn, tree
 from minigrad.models import Recurrent
-from minigrad.models.tasks.cells import cell_named
+from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.files import load_weights, read_weights
 from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
 
@@ -30,17 +30,20 @@ HELD_OUT = 200_000  # at most so many characters are told at an evaluation
 class CharacterModel(nn.Module):
     """Characters to embeddings, through recurrent layers, to logits of the next character.
 
-    Takes integers (T, B) and a state, returns logits (T, B, vocabulary) and the next state.
+    Takes integers (T, B) and a state, returns logits (T, B, vocabulary) and the next state. dropout: of what goes into
+    and out of every layer, not of what a layer carries through time (Zaremba, Sutskever & Vinyals 2014,
+    arXiv:1409.2329, equation 4).
     """
 
     def __init__(self, cell: type, vocabulary: int, embedding: int, hidden: int, layers: int, dropout: float):
         self.embedding = nn.Embedding(vocabulary, embedding)
         self.recurrent = Recurrent(cell, embedding, hidden, num_layers=layers, dropout=dropout)
+        self.drop = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, vocabulary)
 
     def forward(self, characters, state=None):
-        hidden, state = self.recurrent(self.embedding(characters), state)
-        return self.output(hidden), state
+        hidden, state = self.recurrent(self.drop(self.embedding(characters)), state)
+        return self.output(self.drop(hidden)), state
 
 
 class CharacterTask(CellTask):
@@ -51,25 +54,36 @@ class CharacterTask(CellTask):
 
     text: Annotated[Path | None, Option(help="UTF-8 text.  [default: Python's standard library]")] = None
     embedding: Annotated[int, Option(min=1, help="Size of a character's embedding.")] = 64
-    dropout: Annotated[float, Option(min=0, max=0.95, help="Dropout between layers, if several.")] = 0.0
+    dropout: Annotated[float, Option(min=0, max=0.95, help="Dropout below, between and above layers.")] = 0.0
     length: Annotated[int, Option(min=1, help="Characters a step.")] = 64
 
     def build(self):
-        options, characters = self.settings, read_text(self.text)
-        digest = hashlib.sha256(characters.encode()).hexdigest()
+        options, text = self.settings, self.read()
+        digest = hashlib.sha256(text.encode()).hexdigest()
         if options.setdefault("sha256", digest) != digest:
             raise BadInput(f"{self.text or 'the default text'} is not the text that {self.out} was trained on")
-        self.vocabulary = options.setdefault("vocabulary", vocabulary_of(characters))
-        numbers = encode(characters, self.vocabulary)
-        split = len(numbers) * 9 // 10
+        symbols = self.symbols(text)
+        split = len(symbols) * 9 // 10
+        self.vocabulary = options.setdefault("vocabulary", self.vocabulary_of(symbols, split))
+        numbers = encode(symbols, self.vocabulary)
         self.training = side_by_side(numbers[:split], self.batch, self.length)
         rest = numbers[split:][:HELD_OUT]
         self.held_out = side_by_side(rest, min(16, max(1, len(rest) // (self.length + 1))), self.length)
         self.model, self.state = model_of(options), None
         self.about = (
-            f"{len(self.vocabulary)} different characters, {self.training.size:,} to train on and "
+            f"{len(self.vocabulary):,} different {self.unit}, {self.training.size:,} to train on and "
             f"{self.held_out.size:,} held out"
         )
+
+    def read(self) -> str:
+        return read_text(self.text)
+
+    def symbols(self, text: str) -> Sequence[str]:
+        """What the text is a sequence of; `vocabulary_of` the first `split` of them is trained on."""
+        return text
+
+    def vocabulary_of(self, symbols, split: int) -> Sequence[str]:
+        return vocabulary_of(symbols)
 
     @property
     def size(self):
@@ -124,7 +138,9 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
     yield from generate(model, vocabulary, prompt, length, temperature, np.random.default_rng(seed))
 
 
-def generate(model, vocabulary: str, prompt: str, length: int, temperature: float, generator) -> Iterator[str]:
+def generate(
+    model, vocabulary: Sequence[str], prompt: str, length: int, temperature: float, generator
+) -> Iterator[str]:
     """`length` characters, each drawn from softmax(logits / temperature), or the likeliest at temperature 0."""
     state, given = None, encode(prompt or "\n", vocabulary)[:, None]
     for _ in range(length):
@@ -155,16 +171,21 @@ def held_out_loss(model, held_out: np.ndarray, length: int, vocabulary: int) -> 
 
 
 def model_of(options: dict) -> CharacterModel:
-    cell = cell_named(options["cell"], options["embedding"], options["hidden"])
+    cell = vector_cell_named(options["cell"], options["embedding"], options["hidden"])
     sizes = [options[name] for name in ("embedding", "hidden", "layers", "dropout")]
     return CharacterModel(cell, len(options["vocabulary"]), *sizes)
 
 
-def read_text(path: str | None) -> str:
-    """The text of a file, or by default as much of the Python standard library's source as makes two million."""
+def standard_library() -> str:
+    """As much of the source of Python's standard library as makes two million characters."""
+    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)[:STANDARD_LIBRARY]
+
+
+def read_text(path: str | None, default: Callable[[], str] = standard_library) -> str:
+    """The text of a file, or by default another."""
     if path is None:
-        files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-        return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)[:STANDARD_LIBRARY]
+        return default()
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -187,7 +208,7 @@ def vocabulary_of(text: str) -> str:
     return "".join(sorted(common | {UNKNOWN}))
 
 
-def encode(text: str, vocabulary: str) -> np.ndarray:
+def encode(text: Sequence[str], vocabulary: Sequence[str]) -> np.ndarray:
     number = {c: k for k, c in enumerate(vocabulary)}
     unknown = number.get(UNKNOWN, 0)
     return np.array([number.get(c, unknown) for c in text], dtype=np.int64)

@@ -13,8 +13,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.models import Seq2Seq
 from minigrad.models.tasks import files
-from minigrad.models.tasks.cells import CELLS, cell_named
-from minigrad.models.tasks.training import Annotated, Option, Task
+from minigrad.models.tasks.cells import OF_VECTORS, vector_cell_named
+from minigrad.models.tasks.training import Annotated, Option, SymbolTask
 
 FIRST, DAYS = date(1970, 1, 1), 36_525
 MONTHS = [
@@ -39,19 +39,17 @@ START, END = "<", ">"
 READ, WRITTEN = " ,./-" + digits + ascii_letters, START + END + "-" + digits
 
 
-class Dates(Task):
-    steps, lr, batch, every = 600, 5e-3, 64, 100
+class Dates(SymbolTask):
+    steps, lr, batch, every, embedding = 600, 5e-3, 64, 100, 16
     figure, loss_unit, unit = "exact", "nats a character", "dates"
     known = "0.99 exact"
 
-    cell: Annotated[str, Option(help=f"Of both: {', '.join(CELLS)} or path/to/file.py:Class.")] = "gru"
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
-    embedding: Annotated[int, Option(min=1, help="Size of a character's embedding.")] = 16
+    cell: Annotated[str, Option(help=f"Of both: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "gru"
 
     def build(self):
         self.model = Seq2Seq(
             len(READ) + 1, len(WRITTEN), self.embedding, self.hidden, start=0, end=1,
-            cell=cell_named(self.cell, self.embedding, self.hidden),
+            cell=vector_cell_named(self.cell, self.embedding, self.hidden),
         )  # fmt: skip
         days = self.test_draws.permutation(DAYS)
         self.held_out, self.days = np.split(days, [DAYS // 10])

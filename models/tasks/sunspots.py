@@ -1,10 +1,10 @@
 """Sunspots: tell next year's number from all years before.
 
 The yearly numbers since 1700 that statsmodels carries: training to 1920, one-step forecasts of 1921 to 1955 and of
-1956 to 1979, each from the true past. The figure is the mean squared error over the variance of the whole record,
-1535, as in Weigend, Huberman & Rumelhart 1990, International Journal of Neural Systems 1(3). Beside it are two
-forecasts without a model: the same as this year (persistence), and as a period ago (seasonal), the one that does best
-to 1920.
+1956 to 1979, each from the true past; the decay was chosen on 1881 to 1920, after training to 1880. The figure is the
+mean squared error over the variance of the whole record, 1535, as in Weigend, Huberman & Rumelhart 1990, International
+Journal of Neural Systems 1(3). Beside it are two forecasts without a model: the same as this year (persistence), and as
+a period ago (seasonal), the one that does best to 1920.
 """
 
 import numpy as np

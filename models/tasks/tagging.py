@@ -7,6 +7,7 @@ arXiv:1603.01360). Beside its accuracy is the baseline's, that gives each word t
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.models import CRF, SpelledWords, Tagger
-from minigrad.models.tasks.cells import cell_named
+from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
 
 UNKNOWN = 1  # number of a word or character that training has not seen; 0 is padding
@@ -33,21 +34,22 @@ class Tagging(CellTask):
     known = "3 points above most_frequent_tag"
 
     data: Annotated[Path | None, Option(help="Folder of the .conllu files.")] = None
-    crf: Annotated[bool, Option("--crf", help="A CRF over the sentence, in place of a softmax a word.")] = False
+    crf: Annotated[bool, Option("--crf/--softmax", help="A CRF over the sentence, or a softmax a word.")] = False
     dropout: Annotated[float, Option(min=0, max=0.95, help="On embeddings and states.")] = 0.4
 
     def build(self):
-        training, self.test = read(self.data, "train", "dev"), read(self.data, "test")
+        training, self.test = self.sentences("train", "dev"), self.sentences("test")
         counts = Counter(word.lower() for sentence in training for word in sentence.words)
         self.words = numbered(word for word, n in counts.items() if n > 1)  # the rest teach what an unknown word is
         self.characters = numbered(character for sentence in training for word in sentence.words for character in word)
         self.tags = sorted({tag for sentence in training for tag in sentence.tags})
         self.training, self.test = [sorted(part, key=lambda s: len(s.words)) for part in (training, self.test)]
-        self.baseline = most_frequent_tag(training, self.test)
+        self.baseline = self.figures_of(most_frequent_tags(training, self.test))[self.figure]
         words = SpelledWords(len(self.words) + 2, len(self.characters) + 2, 48, 24, 24)
+        crf = CRF(len(self.tags), self.forbidden()) if self.crf else None
         self.model = Tagger(
-            words, self.hidden, len(self.tags), CRF(len(self.tags)) if self.crf else None, self.dropout,
-            cell_named(self.cell, words.embedding_dim, self.hidden), self.layers,
+            words, self.hidden, len(self.tags), crf, self.dropout,
+            vector_cell_named(self.cell, words.embedding_dim, self.hidden), self.layers,
         )  # fmt: skip
         self.decode = mg.jit(self.model.decode)
         size, held_out = [sum(len(sentence.words) for sentence in part) for part in (training, self.test)]
@@ -61,21 +63,30 @@ class Tagging(CellTask):
     def loss(self, words, tags, lengths):
         return self.model.loss(words, tags, lengths)
 
+    def sentences(self, *parts: str) -> list[Sentence]:
+        """Those of the first of the parts that --data has."""
+        return read(self.data, *parts)
+
+    def forbidden(self) -> Iterable[tuple[int | None, int | None]]:
+        """Pairs of tags that the CRF may not decode."""
+        return ()
+
+    def figures_of(self, told: list[list[str]]) -> dict[str, float]:
+        """What is measured of the tags that the test's sentences are told to have."""
+        return {"accuracy": accuracy(told, self.test)}
+
     def evaluate(self):
-        loss = right = total = 0
+        loss, total, self.told = 0.0, 0, []
         for first in range(0, len(self.test), 100):
-            sentences = self.test[first : first + 100]
-            words, tags, lengths = self.numbers(sentences)
-            told = self.decode(words, lengths).numpy().T
+            words, tags, lengths = self.numbers(self.test[first : first + 100])
             loss += self.loss_of(words, tags, lengths).item() * lengths.sum()
             total += lengths.sum()
-            right += sum(self.tags[k] == tag for s, row in zip(sentences, told) for k, tag in zip(row, s.tags))
-        figures = {"held_out_loss": loss / total, "accuracy": right / total, "most_frequent_tag": self.baseline}
-        self.told = [self.tags[k] for k in told[-1]]
-        return {name: float(figure) for name, figure in figures.items()}
+            rows = self.decode(words, lengths).numpy().T
+            self.told += [[self.tags[k] for k in row[:length]] for row, length in zip(rows, lengths)]
+        return {"held_out_loss": float(loss / total), **self.figures_of(self.told), "most_frequent_tag": self.baseline}
 
     def shown(self, step):
-        return "  " + " ".join(f"{word}/{tag}" for word, tag in zip(self.test[-1].words[:12], self.told))
+        return "  " + " ".join(f"{word}/{tag}" for word, tag in zip(self.test[-1].words[:12], self.told[-1]))
 
     def numbers(self, sentences: list[Sentence]):
         """((words (T, B), spelling (T, B, SPELLED)), tags (T, B), lengths (B,)), T a multiple of STEP."""
@@ -133,13 +144,17 @@ def conllu(text: str) -> list[Sentence]:
     return sentences
 
 
-def most_frequent_tag(training: list[Sentence], test: list[Sentence]) -> float:
-    """Accuracy on the test of the tag that a word has most often in training; of a new word, the commonest of all."""
+def most_frequent_tags(training: list[Sentence], test: list[Sentence]) -> list[list[str]]:
+    """Of each word of the test, the tag that it has most often in training; of a new word, the commonest of all."""
     seen: defaultdict = defaultdict(Counter)
     for sentence in training:
         for word, tag in zip(*sentence):
             seen[word][tag] += 1
     (commonest, _), *_ = sum(seen.values(), Counter()).most_common()
     told = {word: tags.most_common(1)[0][0] for word, tags in seen.items()}
-    right = [told.get(word, commonest) == tag for sentence in test for word, tag in zip(*sentence)]
+    return [[told.get(word, commonest) for word in sentence.words] for sentence in test]
+
+
+def accuracy(told: list[list[str]], test: list[Sentence]) -> float:
+    right = [a == b for tags, sentence in zip(told, test) for a, b in zip(tags, sentence.tags)]
     return sum(right) / len(right)

@@ -52,9 +52,9 @@ from minigrad import io, nn, optim
 from minigrad.cli import BadInput
 from minigrad.models import Recurrent
 from minigrad.models.tasks import files
-from minigrad.models.tasks.cells import CELLS, cell_named, cell_path, remember
+from minigrad.models.tasks.cells import OF_VECTORS, cell_path, remember, vector_cell_named
 
-__all__ = ["Annotated", "BadInput", "CellTask", "Option", "Reader", "Task"]
+__all__ = ["Annotated", "BadInput", "CellTask", "LabelTask", "Option", "Reader", "SymbolTask", "Task"]
 
 
 class Task:
@@ -274,7 +274,7 @@ class Task:
 class CellTask(Task):
     """A task for any cell."""
 
-    cell: Annotated[str, Option(help=f"{', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
+    cell: Annotated[str, Option(help=f"{', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "lstm"
     hidden: Annotated[int, Option(min=1, help="Hidden units a layer.")] = 64
     layers: Annotated[int, Option(min=1, help="Layers.")] = 1
     memory: Annotated[int, Option(min=0, help="Steps that gates of LSTM and GRU remember at first; 0: PyTorch's.")] = 0
@@ -287,8 +287,29 @@ class CellTask(Task):
 
     def recurrent(self, input_size: int, **options) -> Recurrent:
         """Layers of the cell that the options name."""
-        cell = cell_named(self.cell, input_size, self.hidden)
+        cell = vector_cell_named(self.cell, input_size, self.hidden)
         return Recurrent(cell, input_size, self.hidden, num_layers=self.layers, **options)
+
+
+class LabelTask(CellTask):
+    """A task of one label a sequence, told at its end: self.model is a Reader, self.test and batches (x, labels)."""
+
+    figure, loss_unit = "wrong", "nats"
+
+    def loss(self, x, label):
+        return mg.cross_entropy(self.model(x, last=1)[0], label)
+
+    def evaluate(self):
+        x, label = self.test
+        told = self.model(mg.tensor(x), last=1).numpy()[0].argmax(axis=-1)
+        return {"held_out_loss": self.loss_of(x, label).item(), "wrong": float((told != label).mean())}
+
+
+class SymbolTask(Task):
+    """A task whose symbols are embedded."""
+
+    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
+    embedding: Annotated[int, Option(min=1, help="Size of a symbol's embedding.")] = 32
 
 
 class Reader(nn.Module):

@@ -143,6 +143,31 @@ def test_classifier_is_that_of_the_equations(append, A, lengths, rng):
         assert not weights.numpy()[length:, b].any()
 
 
+@without_layer
+@both
+@pytest.mark.parametrize("append", [True, False])
+def test_classifier_padding_changes_neither_values_nor_gradients(call, append):
+    model = AspectClassifier(7, 3, 4, 2, 3, append=append, generator=np.random.default_rng(4)).astype("float64")
+    fast = call(model)
+
+    @given(lengths=st.lists(st.integers(1, 3), min_size=1, max_size=3), more=st.integers(0, 2), rng=seeds())
+    def check(lengths, more, rng):
+        B = len(lengths)
+        words, aspect, weight = rng.integers(0, 7, (3, B)), rng.integers(0, 3, B), rng.normal(size=(B, 4))
+        results = []
+        for T in (3, 3 + more):
+            padded = rng.integers(0, 7, (T, B))
+            padded[:3] = np.where(np.arange(3)[:, None] < lengths, words, padded[:3])
+            model.zero_grad()
+            logits, weights = fast(mg.tensor(padded), mg.tensor(aspect), mg.tensor(lengths))
+            (logits * weight).sum().backward()
+            results.append([logits.numpy(), weights.numpy()[:3], *[p.grad.numpy() for p in model.parameters()]])
+        for a, b in zip(*results):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+
+    check()
+
+
 def test_only_appended_does_the_aspect_change_where_it_looks():
     rng = np.random.default_rng(2)
     words = mg.tensor(rng.integers(0, 7, (5, 1)))

@@ -62,14 +62,6 @@ def test_bidirectional_stack_joins_channels():
     assert unbatched.shape == (4, 6, 5, 6) and h.shape == (4, 3, 5, 6)
 
 
-@pytest.mark.parametrize("I, H, k", [(1, 1, 1), (16, 8, 5), (2, 3, 3)])
-def test_parameter_count(I, H, k):
-    assert sum(p.size for p in ConvLSTMCell(I, H, k).parameters()) == 4 * H * (k * k * (I + H) + 1)
-    with_peepholes = ConvLSTMCell(I, H, k, peepholes=(6, 7))
-    assert sum(p.size for p in with_peepholes.parameters()) == 4 * H * (k * k * (I + H) + 1) + 3 * H * 6 * 7
-    assert sum(p.size for p in ConvLSTMCell(I, H, k, bias=False).parameters()) == 4 * H * k * k * (I + H)
-
-
 def test_errors():
     with pytest.raises(
         ValueError, match=r"ConvLSTM: got x of shape \(5, 2, 3\), wanted \(T, B, input_size=3, rows, columns\)"
@@ -110,11 +102,3 @@ def test_forecaster_gradients():
             return self.model(x, 2)
 
     assert gradcheck(TwoFrames(), rng.normal(size=(2, 1, 1, 1, 2)))
-
-
-def test_forecaster_parameter_count():
-    """The paper's: 128, 64 and 64 channels, kernels of 5x5, patches of 4x4; the forecaster sees one empty channel."""
-    model = EncoderForecaster(16, (128, 64, 64), 5)
-    above = 4 * 64 * (25 * (128 + 64) + 1) + 4 * 64 * (25 * (64 + 64) + 1)
-    lowest = [4 * 128 * (25 * (channels + 128) + 1) for channels in (16, 1)]
-    assert sum(p.size for p in model.parameters()) == sum(lowest) + 2 * above + 16 * (128 + 64 + 64 + 1)

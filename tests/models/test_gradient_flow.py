@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.models import GRUCell, LSTMCell, RNNCell, draw_flow, gradient_flow
+from minigrad.models import GRUCell, LSTMCell, Recurrent, RNNCell, draw_flow, gradient_flow
+from minigrad.models.tasks import cells
 from minigrad.testing import seeds
 
 pytestmark = pytest.mark.eager_only("no Recurrent is called here")
@@ -61,6 +62,22 @@ def test_it_is_the_gradient_of_what_is_left_to_run(name, wrap):
         for got, gradient in zip(mg.tree.flatten(flow.norms)[0], gradients, strict=True):
             assert got.shape == (T + 1,)
             np.testing.assert_allclose(got[t], np.linalg.norm(gradient.numpy()), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", cells.CELLS)
+def test_any_cell(name):
+    """One norm for each part of the state at each step; and the parameters' gradient is that of the layer."""
+    rng = np.random.default_rng(4)
+    cell = cells.CELLS[name](2, 4, generator=rng).astype("float64")
+    x = rng.normal(size=(5, 3, 2, *((2, 3) if hasattr(cell, "feature_ndim") else ())))
+    flow = gradient_flow(cell, x, lambda outputs: outputs.square().sum())
+    output, state = Recurrent(cell)(mg.tensor(x))
+    output.square().sum().backward()
+    total = np.sqrt(sum(np.square(p.grad.numpy()).sum() for p in cell.parameters()))
+    assert flow.total == pytest.approx(total, rel=1e-10)
+    parts, structure = mg.tree.flatten(flow.norms)
+    assert structure == mg.tree.flatten(state)[1]
+    assert all(part.shape == (6,) and np.isfinite(part).all() for part in parts) and np.sum(parts, axis=0).all()
 
 
 class ShowsMemory(LSTMCell):

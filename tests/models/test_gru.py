@@ -45,8 +45,21 @@ def test_the_two_resets_agree_where_the_reset_gate_is_open():
     np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
-@pytest.mark.parametrize("I, H", [(1, 1), (80, 12), (5, 7)])
-def test_parameter_count(I, H):
-    assert sum(p.size for p in GRUCell(I, H).parameters()) == 3 * (H * (I + H) + 2 * H)
-    assert sum(p.size for p in GRUCell(I, H, reset_after=False).parameters()) == 3 * (H * (I + H) + H)
-    assert sum(p.size for p in GRUCell(I, H, bias=False).parameters()) == 3 * H * (I + H)
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_z_and_1_minus_z_change_places(reset_after):
+    """1 - σ(a) = σ(-a): Chung's z is the other's with its weights negated, in values and gradients."""
+    rng = np.random.default_rng(3)
+    ours, chung = [GRU(3, 4, reset_after=reset_after, z_keeps=z).astype("float64") for z in (True, False)]
+    sign = np.repeat([1.0, -1.0, 1.0], 4)
+    values = {name: rng.normal(size=p.shape) for name, p in ours.named_parameters()}
+    ours.load_state_dict(values)
+    chung.load_state_dict({name: (sign * v.T).T for name, v in values.items()})
+    x = rng.normal(size=(5, 2, 3))
+    outputs = []
+    for layer in (ours, chung):
+        output, _ = layer(mg.tensor(x))
+        output.square().sum().backward()
+        outputs.append(output.detach().numpy())
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-12)
+    for p, q in zip(ours.parameters(), chung.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), (sign * q.grad.numpy().T).T, rtol=1e-10, atol=1e-12)

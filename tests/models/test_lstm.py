@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from bptt import assert_layer_agrees, lstm, sigmoid
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,16 +47,3 @@ def test_open_forget_gate_carries_the_gradient_unchanged():
         h, c = cell(mg.tensor(np.ones((1, 1))), (h, c))
     c.sum().backward()
     np.testing.assert_array_equal(c0.grad.numpy(), np.ones((1, 3)))
-
-
-@pytest.mark.parametrize("I, H", [(1, 1), (80, 12), (5, 7)])
-def test_parameter_count(I, H):
-    assert sum(p.size for p in LSTMCell(I, H).parameters()) == 4 * (H * (I + H) + 2 * H)
-    assert sum(p.size for p in LSTMCell(I, H, bias=False).parameters()) == 4 * H * (I + H)
-
-
-def test_layers_parameter_count():
-    I, H = 5, 7
-    two_layers_both_ways = LSTM(I, H, num_layers=2, bidirectional=True)
-    count = 2 * 4 * (H * (I + H) + 2 * H) + 2 * 4 * (H * (2 * H + H) + 2 * H)
-    assert sum(p.size for p in two_layers_both_ways.parameters()) == count

@@ -212,12 +212,6 @@ def test_forest(trees, rng):
             assert sorted(made.position[level][present][above == node]) == list(range((above == node).sum()))
 
 
-@pytest.mark.parametrize("I, H, N", [(1, 1, 1), (5, 7, 2), (3, 4, 5)])
-def test_parameter_count(I, H, N):
-    assert sum(p.size for p in ChildSumTreeLSTM(I, H).parameters()) == 4 * (H * (I + H) + H)
-    assert sum(p.size for p in NaryTreeLSTM(I, H, N).parameters()) == 4 * (H * I + H) + (3 + N) * N * H * H
-
-
 @pytest.mark.parametrize(
     "trees, positions, words",
     [
