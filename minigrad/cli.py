@@ -16,6 +16,9 @@ TASKS = "minigrad.models.tasks"
 HELP = """Train recurrent networks, and see what they have learnt.
 
 \b
+  minigrad new my_cell                       a cell of your own, to start from, and its test
+  minigrad check my_cell.py:MyCell           prove it
+  minigrad profile my_cell.py:MyCell         find where its time goes
   minigrad train charlm                      an LSTM learns to write Python
   minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
   minigrad sample runs/book --prompt "Once"
@@ -91,6 +94,89 @@ def application():
         for piece in module.sample(run, prompt, length, temperature, seed):
             print(piece, end="", flush=True)
         print()
+
+    @app.command("new")
+    def new_cell(name: Annotated[str, typer.Argument(metavar="NAME", help="Of the file, and so of the class.")]):
+        """Write NAME.py, a cell that works, with the places to change marked, and its test, test_NAME.py."""
+        from minigrad.new import new
+
+        try:
+            print(new(name, Path()))
+        except (ValueError, FileExistsError) as error:
+            raise BadInput(error) from error
+
+    @app.command("check")
+    def check(
+        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
+        input: Annotated[int | None, typer.Option(min=1, help="Features of the input; default: drawn.")] = None,
+        hidden: Annotated[int | None, typer.Option(min=1, help="Units of the cell; default: drawn.")] = None,
+        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    ):
+        """Prove what should hold for every cell, or show the smallest counterexample. Exit code 1 if one fails."""
+        from minigrad.testing.cells import results
+
+        make = importlib.import_module(f"{TASKS}.cells").cell_named(cell, input or 3, hidden or 4)
+        failed = 0
+        for result in results(make, seed, input, hidden):
+            print(result, flush=True)
+            failed += not result.ok
+        if failed:
+            raise typer.Exit(1)
+
+    @app.command("profile")
+    def profile_cell(
+        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
+        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 32,
+        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 64,
+        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 100,
+        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 16,
+        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        jit: Annotated[bool, typer.Option("--jit/--eager", help="Compile the layer, or run op by op.")] = True,
+        out: Annotated[Path | None, typer.Option(help="Folder for a trace, a roofline, and the kernels' code.")] = None,
+        kernel: Annotated[
+            str | None, typer.Option(help="Show a kernel instead: is it vectorised? if not, why?")
+        ] = None,
+    ):
+        """Find where a cell's time goes: by op, fused kernel and line, against the peaks of this machine."""
+        run = importlib.import_module("minigrad.profiling.cell").run
+        run(cell, input, hidden, steps, batch, seed, jit, out, kernel)
+
+    @app.command("compare")
+    def compare_cells(
+        cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells' names, or path/to/file.py:Class.")],
+        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 32,
+        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 64,
+        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 100,
+        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 16,
+        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        task: Annotated[str | None, typer.Option(help="A task to learn, for curves; see `minigrad tasks`.")] = None,
+        task_steps: Annotated[int | None, typer.Option(min=1, help="Training steps; default, the task's.")] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="Training runs of each cell, from seed 0 on.")] = 3,
+        out: Annotated[Path | None, typer.Option(help="Folder for a picture, and for the runs.")] = None,
+    ):
+        """Set cells side by side: parameters, flops, speed, memory, gradient flow, learning curves."""
+        known = tasks()
+        if task is not None and task not in known:
+            raise BadInput(f"--task {task}: wanted one of {', '.join(known)}")
+        learning = known[task][1] if task is not None else None
+        compare = importlib.import_module("minigrad.models.compare").compare
+        compare(cells, input, hidden, steps, batch, seed, learning, task_steps, seeds, out)
+
+    @app.command("show")
+    def show_cell(
+        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
+        out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, or a figure (.svg).")] = Path(
+            "page.html"
+        ),
+        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 8,
+        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 32,
+        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 40,
+        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 4,
+        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    ):
+        """See inside a cell: a page with its tape, forward and backward, its gates and its gradient over time."""
+        run = importlib.import_module("minigrad.viz.command").run
+        run(cell, input, hidden, steps, batch, seed, out)
 
     cache = typer.Typer(**plain, help="The cache of compiled kernels on disk: what it holds, and how to empty it.")
     app.add_typer(cache, name="cache")

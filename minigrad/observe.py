@@ -5,10 +5,12 @@ entered, the few attributes through which the engine calls are replaced by funct
 left they are put back. Profiler, anomaly detector and viewer are observers.
 """
 
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 
 from minigrad import custom
+from minigrad.compile import execute
 from minigrad.compile.jit import Call
 from minigrad.compile.native import Kernel
 from minigrad.deferred import DeferredProduct
@@ -17,19 +19,36 @@ from minigrad.ops.pointwise import Elementwise, _Kernels
 from minigrad.ops.table import Op, table
 from minigrad.tensor import Tensor
 
+_replacements: dict = {}  # (owner, name) -> [whether it is the owner's own, the attribute, wraps]
+_lock = threading.Lock()
+
 
 @contextmanager
 def replaced(owner, name: str, wrap):
-    """Within, the attribute is wrap(attribute)."""
-    own, before = name in vars(owner), getattr(owner, name)
-    setattr(owner, name, wrap(before))
+    """Within, the attribute is wrap(attribute). Threads may enter and leave theirs in any order."""
+    with _lock:
+        if (owner, name) not in _replacements:
+            _replacements[owner, name] = [name in vars(owner), getattr(owner, name), []]
+        _replacements[owner, name][2].append(wrap)
+        _replace(owner, name)
     try:
         yield
     finally:
-        if own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
+        with _lock:
+            _replacements[owner, name][2].remove(wrap)
+            _replace(owner, name)
+
+
+def _replace(owner, name: str) -> None:
+    own, attribute, wraps = _replacements[owner, name]
+    for wrap in wraps:
+        attribute = wrap(attribute)
+    if own or wraps:
+        setattr(owner, name, attribute)
+    else:
+        delattr(owner, name)
+    if not wraps:
+        del _replacements[owner, name]
 
 
 class Observer:
@@ -47,6 +66,9 @@ class Observer:
 
     def recorded(self, tensor: Tensor):
         """A tensor that is on the tape was made: its value and its node."""
+
+    def step(self, f, t: int, run):
+        """Step t of an eager `scan` of f is about to run, run(): (carry, y)."""
 
     def __enter__(self):
         self.thread, self.replacements = threading.get_ident(), ExitStack()
@@ -88,12 +110,16 @@ def kernels(o: Observer):
     def of_product(value):
         return lambda product: o.kernel(table["matmul"], lambda: value(product), ()) if o.here else value(product)
 
+    def of_compiled_product(product):
+        return lambda *a: o.kernel(table["matmul"], lambda: product(*a), a) if o.here else product(*a)
+
     for op in table.values():
         if not isinstance(op, Elementwise):
             yield op, "forward", of_op(op)
     yield _Kernels, "__getitem__", of_loops
     yield threads, "split", of_split
     yield DeferredProduct, "value", of_product
+    yield execute, "product", of_compiled_product
 
 
 class Watched:
@@ -146,4 +172,11 @@ def records(o: Observer):
     yield Tensor, "__init__", wrap
 
 
-REPLACEMENTS = {"kernel": kernels, "pull": pulls, "loop": loops, "recorded": records}
+def steps(o: Observer):
+    def wrap(take):
+        return lambda f, c, x, t=0: o.step(f, t, lambda: take(f, c, x, t)) if o.here else take(f, c, x, t)
+
+    yield sys.modules["minigrad.scan"], "take_step", wrap
+
+
+REPLACEMENTS = {"kernel": kernels, "pull": pulls, "loop": loops, "recorded": records, "step": steps}

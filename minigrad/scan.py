@@ -39,7 +39,7 @@ def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False
     y_structure = ys = None
     for t in reversed(range(length)) if reverse else range(length):
         x = tree.unflatten(xs_structure, [stream[t] for stream in slices])
-        carry, y = take_step(f, tree.unflatten(carry_structure, carries), x)
+        carry, y = take_step(f, tree.unflatten(carry_structure, carries), x, t)
         carries = unchanged(f, t, "the carry", carry_structure, carries, carry)
         if ys is None:
             ys, y_structure = tree.flatten(y)
@@ -66,7 +66,8 @@ def _length(streams, places, length: int | None) -> int:
     return next(iter(lengths.values()))
 
 
-def take_step(f, carry, x):
+def take_step(f, carry, x, t=0):
+    """Step t of a loop; an Observer that has `step` sees it."""
     result = f(carry, x)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"scan: wanted (carry, y) from {line_of(f)}, got {tree.describe(result)}")

@@ -41,6 +41,7 @@ class _Mode(threading.local):
     mode = ON
     program: Any = None
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
+    pulled: Any = None  # site of the node that is pulled back while tracing: what is traced then belongs to its line
 
 
 thread = _Mode()
@@ -81,12 +82,7 @@ class Node:
     @property
     def line(self) -> str:
         """File and line that recorded this node, with its text."""
-        import linecache
-
-        code, instruction = self.site
-        number = next(itertools.islice(code.co_positions(), instruction // 2, None), (0,))[0] or code.co_firstlineno
-        text = linecache.getline(code.co_filename, number).strip()
-        return f'{code.co_filename}:{number}: "{text}"' if text else f"{code.co_filename}:{number}"
+        return line_of_site(self.site)
 
     def __repr__(self):
         return f"<{self.op.name if self.op else 'leaf'} {self.dtype}{list(self.shape)} #{self.seq}>"
@@ -141,7 +137,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
         pending[root] = g if root not in pending else pending[root] + g
     ours: set = set()  # nodes whose pending cotangent is an array that we made here, and may add to in place
     results = {}
-    caller = thread.mode
+    caller, outer = thread.mode, thread.pulled
     if tracing():
         thread.mode = TRACED if differentiable else TRACED_OFF
     else:
@@ -177,6 +173,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             else:
                 if node.seq < mutations.latest:
                     mutations.refuse(node)
+                thread.pulled = node.site
                 for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
                     if pulled is not None and parent is not None:
                         accumulate(pending, ours, parent, pulled)
@@ -184,7 +181,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 node.saved = node.hooks = None
                 node.inputs = ()
     finally:
-        thread.mode = caller
+        thread.mode, thread.pulled = caller, outer
     return results
 
 
@@ -339,6 +336,34 @@ class _Engine(dict):
 
 _engine = _Engine()
 of_the_engine = _engine.__getitem__
+
+
+def line_number(site) -> int:
+    """The line of a call site, (code, instruction)."""
+    code, instruction = site
+    return next(itertools.islice(code.co_positions(), instruction // 2, None), (0,))[0] or code.co_firstlineno
+
+
+def line_of_site(site) -> str:
+    """File, line and text of a call site."""
+    import linecache
+
+    code, number = site[0], line_number(site)
+    text = linecache.getline(code.co_filename, number).strip()
+    return f'{code.co_filename}:{number}: "{text}"' if text else f"{code.co_filename}:{number}"
+
+
+def where() -> str:
+    """The innermost line outside the engine, a cell's say, and up to two of the user's that led there."""
+    sites: list = []
+    frame = sys._getframe(1)
+    while frame.f_back is not None and len(sites) < 3:
+        ours = frame.f_globals.get("__name__", "").partition(".")[0] == "minigrad"
+        if not _engine[frame.f_code.co_filename] and not (sites and ours):
+            sites.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    sites = sites or [(frame.f_code, frame.f_lasti)]
+    return "at " + "\nfrom ".join(map(line_of_site, sites))
 
 
 def call_site():

@@ -202,6 +202,11 @@ class Tensor:
             origin = ", requires_grad=True" if self.is_leaf else f", op={self._node.op.name}"
         return f"tensor({values}, dtype={self.dtype}{origin})"
 
+    def _repr_html_(self):
+        from minigrad.viz import html
+
+        return html.of_tensor(self)
+
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)
 
@@ -292,7 +297,9 @@ def restated(error: Exception, text: str) -> Exception:
     """An error of the same kind with another text, or of its builtin kind: NumPy has some that want other arguments."""
     for kind in (type(error), *type(error).__mro__):
         if kind.__module__ in ("builtins", "numpy.linalg") and kind is not AttributeError:
-            return kind(text)
+            again = kind(text)
+            again.add_note(tape.where())  # Python prints it last, below the library's frames
+            return again
     raise error
 
 

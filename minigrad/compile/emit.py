@@ -19,6 +19,7 @@ SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 class Emitter:
     """text: of the kernel `loop(p, n, _)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the
     steps and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds.
+    texts: what each task has become, its functions and its lines of the loop.
     """
 
     def __init__(self, schedule: Schedule):
@@ -27,7 +28,13 @@ class Emitter:
         self.names: dict[tuple, str] = {}
         self.functions: list[str] = []
         self.item = schedule.dtype.itemsize
-        body = [line for task in schedule.tasks for line in self.task(task)]
+        self.texts: dict[object, str] = {}
+        body: list[str] = []
+        for task in schedule.tasks:
+            before = len(self.functions)
+            lines = self.task(task)
+            body += lines
+            self.texts[task] = "\n\n".join([*self.functions[before:], "\n".join(lines)])
         used = set(re.findall(r"input\d+", " ".join(body)))  # not those of which only a packed copy is read
         self.buffers = [b for b in schedule.buffers if b.kind != "input" or b.name in used]
         self.text = self.whole(body)

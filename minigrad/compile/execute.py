@@ -41,7 +41,7 @@ class Sequence:
         lines.append(f"    return [{', '.join(names[v] for v in self.outputs)}]")
         self.text = "\n".join(lines)
         self.functions |= {"inf": np.inf, "nan": np.nan}
-        exec(self.text, self.functions)
+        exec(compile(self.text, f"{__file__}, a program", "exec"), self.functions)
 
     def __call__(self, arrays: list) -> list:
         caller, thread.mode = thread.mode, RAW
@@ -68,7 +68,7 @@ def call_of(value: Value):
     if op.name == "matmul" and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
         a, b = value.inputs
         if a.ndim >= 2 and b.ndim == 2:
-            return product
+            return lambda a, b: product(a, b)  # looked up when it is called: an observer may be there
 
     def call(*arrays):
         result = op.forward(*arrays, **params)

@@ -77,11 +77,13 @@ class Workspace:
 class Kernel:
     """A compiled loop: arrays of its inputs to arrays of its outputs. Raises Unsupported if it cannot be one."""
 
+    emitter_class = Emitter
+
     def __init__(self, loop: Loop):
         self.loop = loop
         self.schedule = schedule(loop)
         with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
-            self.emitter = Emitter(self.schedule)
+            self.emitter = self.emitter_class(self.schedule)
             self.source = self.emitter.source
         self.function = build.address(self.source, "loop", "intp, intp, intp")
         self.matmul = matmul.addresses(self.schedule.dtype)

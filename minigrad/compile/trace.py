@@ -31,7 +31,8 @@ class Value(Node):
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
 
     def __init__(self, program, op, inputs, params, shape, dtype, recompute=False):
-        super().__init__(op, inputs, params, None, shape, dtype, call_site() if op is not None else None)
+        site = (thread.pulled or call_site()) if op is not None else None
+        super().__init__(op, inputs, params, None, shape, dtype, site)
         self.program = program
         self.recompute = recompute
 

@@ -61,7 +61,18 @@ def compile_object(source: str, function: str, argument_types: str, entry: str) 
     """Object file whose one visible symbol, `entry`, is a C function around Numba's code for `function`."""
     from minigrad.kernels import frontend
 
-    bitcode, inner = frontend.llvm_code(source, function, argument_types)
+    module = linked(*frontend.llvm_code(source, function, argument_types), entry)
+    machine = target_machine()
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(module, passes)
+    for f in module.functions:
+        if f.is_declaration and re.match("NRT_|numba_", f.name):
+            raise ValueError(f"kernel {function} needs Numba's runtime ({f.name}): it allocates or raises; it may not")
+    return machine.emit_object(module)
+
+
+def linked(bitcode: bytes, inner: str, entry: str):
+    """The LLVM module of Numba's code for a function, `inner`, and of `entry`, which is all that can be seen of it."""
     module = llvm.parse_bitcode(bitcode)
     # Numba's calling convention puts a place for the result and one for an exception in front; kernels use neither.
     kinds = [str(argument.type) for argument in module.get_function(inner).arguments][2:]
@@ -81,13 +92,7 @@ define void @{entry}({", ".join(names)}) {{
             f.linkage = "internal"
             if "apart_" in f.name:  # what it promises about its pointers holds within it alone
                 f.add_function_attribute("noinline")
-    machine = target_machine()
-    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
-    passes.getModulePassManager().run(module, passes)
-    for f in module.functions:
-        if f.is_declaration and re.match("NRT_|numba_", f.name):
-            raise ValueError(f"kernel {function} needs Numba's runtime ({f.name}): it allocates or raises; it may not")
-    return machine.emit_object(module)
+    return module
 
 
 def target_machine():

@@ -21,6 +21,7 @@ from minigrad.kernels import build
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 BLOCK = 512
+ARGUMENTS = "CPointer(intp), CPointer(intp), CPointer(intp), voidptr"  # of the C function that NumPy calls
 
 HEADER = """
 from numba import njit, types
@@ -95,8 +96,7 @@ def elementwise(name: str, inputs: Sequence[str], outputs: Sequence[str], dtype:
         return interpreted(inputs, outputs, dtype)
     kinds = ["bool_" if x in booleans else dtype for x in inputs] + [dtype] * len(outputs)
     source = loop_source(inputs, outputs, kinds, dtype)
-    arguments = "CPointer(intp), CPointer(intp), CPointer(intp), voidptr"
-    return as_ufunc(build.address(source, "loop", arguments), name, kinds, len(inputs))
+    return as_ufunc(build.address(source, "loop", ARGUMENTS), name, kinds, len(inputs))
 
 
 def loop_source(inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[str], dtype: str) -> str:

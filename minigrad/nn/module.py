@@ -154,6 +154,11 @@ class Module:
                 lines += f"{name}: {part!r}".split("\n")
         return "\n  ".join(lines)
 
+    def _repr_html_(self):
+        from minigrad.viz import html
+
+        return html.of_module(self)
+
 
 def _parts(attributes: Mapping, prefix: str) -> Iterator[tuple[str, Any]]:
     """The parameters and modules in a dict, and in dicts, lists and tuples in it, with their names."""

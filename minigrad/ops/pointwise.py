@@ -36,7 +36,8 @@ class Elementwise(Op):
         vjps, self.vjp_kernels = {}, {}
         for x, derivative in derivatives.items():
             names = [n for n in ("y", *inputs) if re.search(rf"\b{n}\b", derivative)]
-            vjps[x] = eval(f"lambda g, {', '.join(names)}: {derivative}", self.namespace)
+            text = f"lambda g, {', '.join(names)}: {derivative}"
+            vjps[x] = eval(compile(text, f"{__file__}, {name}", "eval"), self.namespace)
             self.vjp_kernels[x] = _Kernels(self, ["g", *names], derivative, None)
         super().__init__(name, inputs, self.forward_any, self.shape_rule, vjps, None, doc)
         self.raw_plans = [

@@ -13,21 +13,32 @@ from minigrad.models.tasks import cells
 @pytest.mark.parametrize("name", cells.CELLS)
 def test_every_cell_runs_and_is_trained(name):
     layer = models.Recurrent(cells.cell_named(name, 3, 8), 3, 8, num_layers=2)
-    output, _ = layer(mg.tensor(np.random.default_rng(0).standard_normal((4, 5, 3)).astype(np.float32)))
-    assert output.shape == (4, 5, 8)
+    x = cells.example_input(layer.cells[0], 4, 5, np.random.default_rng(0))
+    output, _ = layer(mg.tensor(x))
+    assert output.shape == (4, 5, 8, *x.shape[3:])
     output.sum().backward()
     assert any(p.grad is not None and np.abs(p.grad.numpy()).max() > 0 for p in layer.parameters())
 
 
 def test_all_cells_of_models_have_a_name():
-    """But for those of images, and those that are parts of others."""
     named = {getattr(cell, "func", cell).__name__ for cell in cells.CELLS.values()}
-    exported = {name for name in models.__all__ if name.endswith("Cell")}
-    assert exported - named == {"ConvLSTMCell", "ConvGRUCell"}
+    assert named == {name for name in models.__all__ if name.endswith("Cell")}
+
+
+@pytest.mark.parametrize("name", cells.OF_IMAGES)
+def test_tasks_refuse_cells_of_images(name, tmp_path):
+    from minigrad.models.tasks.adding import Adding
+
+    with pytest.raises(cli.BadInput, match=f"--cell {name}: a cell of images, and this task has vectors"):
+        Adding(cell=name, out=tmp_path / "run")
+    mine = tmp_path / "mine.py"
+    mine.write_text("from minigrad.models import LSTMCell\nclass Mine(LSTMCell):\n    feature_ndim = 3\n")
+    with pytest.raises(cli.BadInput, match="--cell"):
+        Adding(cell=f"{mine}:Mine", out=tmp_path / "run")
 
 
 def test_a_size_that_a_cell_cannot_have():
-    with pytest.raises(cli.BadInput, match="--cell clockwork: .* wanted a multiple of 4"):
+    with pytest.raises(cli.BadInput, match="clockwork: .* wanted a multiple of 4"):
         cells.cell_named("clockwork", 3, 6)
 
 
@@ -37,6 +48,13 @@ def test_looking_a_cell_up_draws_nothing():
     first = models.LSTMCell(3, 4)
     nn.manual_seed(0)
     assert (first.weight_ih.numpy() == models.LSTMCell(3, 4).weight_ih.numpy()).all()
+
+
+def test_an_example_of_a_cell_that_does_not_tell_its_size():
+    class Bare(nn.Module):
+        pass
+
+    assert cells.example_input(Bare(), 2, 3, np.random.default_rng(0), 4).shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize(

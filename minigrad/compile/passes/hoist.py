@@ -65,6 +65,8 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
                 given = [stack_of(x) if s else invariant.get(x, x) for x, s in zip(v.inputs, on)]
                 if all(not s or g is not None for g, s in zip(given, on)):
                     stacks[v] = over_time(program, v, tuple(given), on, loop.length)
+                    if isinstance(stacks[v], Value):
+                        stacks[v].site = v.site
         return stacks[v]
 
     became: dict = {}

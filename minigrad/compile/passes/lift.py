@@ -55,7 +55,9 @@ def lift_within(program, roots: list) -> list:
                 sections = [spec.shape[axis] for spec in split.shape]
                 x = apply(program, "split", x, sections=sections, axis=along)[k]
             operands.append(x)
-        return Value(program, whole.op, tuple(operands), {}, value.shape, value.dtype, value.recompute)
+        part = whole.of(operands, program, shape=value.shape)
+        part.recompute = value.recompute
+        return part
 
     became = rewrite(roots, rule)
     return clean(program, [became[r] if isinstance(r, Value) else r for r in roots])

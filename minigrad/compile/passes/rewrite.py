@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.compile.trace import Pick, Value
 from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Spec, table
+from minigrad.tape import call_site
 
 # Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
 SMALL, ROWS = 4096, 128
@@ -37,9 +38,12 @@ def rewrite(roots, rule: Callable, order=order_of, became: dict | None = None) -
     """Rebuild what the roots depend on: rule(value, its new inputs) is what takes its place, None for the same op on
     the new inputs. Returns what has become of every value, in `became` if the rule wants to look at it."""
     became = {} if became is None else became
+    here = call_site()
     for value in order(roots):
         inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
         new = rule(value, inputs)
+        if isinstance(new, Value) and new.site == here:  # made by the rule: it stands for the same line
+            new.site = value.site
         became[value] = same(value, inputs) if new is None else new
     return became
 

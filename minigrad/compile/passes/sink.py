@@ -102,9 +102,14 @@ class _Sinking:
             a, b = v.inputs
             if a.ndim == 2 == b.ndim and is_op(a, "swapaxes") and a.inputs[0].ndim == 2:
                 left, right = self.stack_of(a.inputs[0]), self.stack_of(b)
-                return lambda *given: apply(
-                    program, "matmul", swapped(program, self.lined(left(*given))), self.lined(right(*given))
-                )
+
+                def product(*given):
+                    lefts, rights = self.lined(left(*given)), self.lined(right(*given))
+                    made = apply(program, "matmul", swapped(program, lefts), rights)
+                    made.site = v.site
+                    return made
+
+                return product
         if is_op(v, "add") and all(isinstance(x, Value) and x.shape == v.shape for x in v.inputs):
             plans = [self.sum_of(x) for x in v.inputs]
             return lambda *given: apply(program, "add", *[p(*given) for p in plans])

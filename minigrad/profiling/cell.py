@@ -1,0 +1,74 @@
+"""`minigrad profile CELL`: a layer of a cell, forward and backward, profiled; kernels inspected."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+
+from minigrad import nn
+from minigrad.cli import BadInput
+from minigrad.compile.jit import jit
+from minigrad.profiling import profile
+from minigrad.profiling.report import ms
+from minigrad.tensor import Tensor
+
+PASSES = 3
+INSPECTED = 4  # kernels that are written to a folder unasked: each takes seconds to compile anew
+
+
+def run(
+    name: str, input_size: int, hidden: int, steps: int, batch: int, seed: int, compiled: bool, out: Path | None,
+    kernel: str | None,
+) -> None:  # fmt: skip
+    """Print the table of a few passes, or the report on one kernel. Into `out`: table.txt, trace.json.gz, profile.png,
+    kernels/. Raises BadInput where the cell or the kernel is none, OSError where the folder cannot be written."""
+    if out is not None:
+        (out / "kernels").mkdir(parents=True, exist_ok=True)
+    cells = importlib.import_module("minigrad.models.tasks.cells")
+    make = cells.cell_named(name, input_size, hidden)
+    nn.manual_seed(seed)
+    cell = make(input_size, hidden)
+    layer = importlib.import_module("minigrad.models").Recurrent(lambda: cell)
+    call = jit(layer) if compiled else layer
+    x = Tensor(cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size))
+
+    def once():
+        layer.zero_grad()
+        cells.forward_backward(call, x)
+
+    with profile() as first:
+        once()
+    with profile(tasks=compiled) as warm:  # compiles the loops with a clock
+        once()
+    with profile(tasks=compiled) as p:
+        p.take_loops(warm)
+        for _ in range(PASSES):
+            once()
+    with profile(memory=True) as of_memory:
+        once()
+    p.peak_memory = of_memory.peak_memory
+    if kernel is not None:
+        if kernel not in p.kernels:
+            raise BadInput(f"--kernel {kernel}: wanted one of {', '.join(p.kernels)}")
+        inspected = p.inspect(kernel)
+        print(inspected.functions(), inspected, sep="\n\n")
+        if out is not None:
+            inspected.save(out / "kernels")
+            print(f"{out}/kernels: its whole source, LLVM IR and assembly")
+        return
+    count = sum(parameter.size for parameter in layer.parameters())
+    title = (
+        f"{name}, {'jit' if compiled else 'eager'}: x {list(x.shape)} (steps, batch, ...), {count:,} parameters; "
+        f"{PASSES} passes forward and backward\n"
+        f"The first call took {ms(first.seconds['whole'])}, {ms(first.seconds['compile'])} of it compilation"
+        f"{' (kernels that were in the cache are only loaded)' if first.seconds['compile'] else ''}.\n"
+    )
+    text = f"{title}\n{p}"
+    print(text)
+    if out is not None:
+        (out / "table.txt").write_text(text + "\n")
+        p.save_trace(out / "trace.json.gz")
+        p.save_picture(out / "profile.png")
+        for each in p.kernels[:INSPECTED]:
+            p.inspect(each).save(out / "kernels")
+        print(f"\n{out}: table.txt, profile.png, trace.json.gz (open it in https://ui.perfetto.dev), kernels/")

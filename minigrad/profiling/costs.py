@@ -1,0 +1,98 @@
+"""What a kernel does: flops and bytes, from shapes; and what this machine can do."""
+
+import functools
+import math
+import time
+from itertools import pairwise
+
+import numpy as np
+
+from minigrad.compile.explain import peak
+from minigrad.kernels import threads
+from minigrad.ops.table import table
+from minigrad.tape import memory_of
+
+__all__ = ["bandwidth", "peak", "spec", "work"]
+
+MOVES = {"minigrad.ops.shape", "minigrad.ops.index"}  # families of ops that move numbers and compute nothing
+MOVED = {name for name, op in table.items() if op.forward.__module__ in MOVES} | {"stop_gradient"}
+
+
+def spec(x):
+    """An operand as what its cost depends on: (shape, bytes that are read of it); those of a sequence."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        if 0 not in x.strides:
+            return x.shape, x.nbytes
+        return x.shape, x.itemsize * math.prod(n for n, s in zip(x.shape, x.strides) if s)  # broadcast: read once
+    return tuple(map(spec, x)) if isinstance(x, (list, tuple)) else None
+
+
+def work(name: str, arrays, result) -> tuple[float, int, int]:
+    """Flops, bytes read and written, bytes allocated of a call of an op.
+
+    An elementwise op counts as one flop an element of its result, a reduction as one an element of its input, a product
+    or convolution as two a multiplication; what copies counts as none, a view moves nothing.
+    """
+    if type(result) is not np.ndarray or result.base is not None:
+        return worked_out(name, arrays, result)
+    operands = [(a.shape, a.strides, a.itemsize) if type(a) is np.ndarray else spec(a) for a in arrays]
+    key = (name, result.shape, result.itemsize, *operands)
+    if key not in known:
+        if len(known) > 4096:
+            known.clear()
+        known[key] = worked_out(name, arrays, result)
+    return known[key]
+
+
+known: dict[tuple, tuple[float, int, int]] = {}
+
+
+def worked_out(name: str, arrays, result) -> tuple[float, int, int]:
+    results = result if isinstance(result, list) else [result]
+    made = 0
+    for r in results:
+        if getattr(r, "base", None) is None or not is_part(r, arrays):
+            made += getattr(r, "nbytes", 0)
+    if not made:
+        return 0.0, 0, 0
+    return (*counted(name, list(map(spec, arrays)), list(map(spec, results))), made)
+
+
+def is_part(result: np.ndarray, arrays) -> bool:
+    """Whether it is a view of an operand."""
+    memory = memory_of(result)
+    flat = (a for x in arrays for a in (x if isinstance(x, (list, tuple)) else [x]))
+    return any(memory_of(a) is memory for a in flat if isinstance(a, np.ndarray))
+
+
+def counted(name: str, inputs, results) -> tuple[float, int]:
+    flat = [x for each in inputs if each for x in ([each] if isinstance(each[-1], int) else each) if x]
+    moved = sum(size for _, size in [*flat, *results])
+    sizes = [math.prod(shape) for shape, _ in flat]
+    out = sum(math.prod(shape) for shape, _ in results)
+    if name in MOVED:
+        return 0.0, moved
+    if name == "matmul":
+        return 2.0 * out * flat[0][0][-1], moved
+    if name == "conv2d":
+        return 2.0 * out * sizes[1] / max(1, flat[1][0][0]), moved
+    if name == "conv_transpose2d":
+        return 2.0 * sizes[0] * sizes[1] / max(1, flat[1][0][0]), moved
+    if name == "conv2d_weight":  # of each element of g a product with as many of x as the result has a channel
+        return 2.0 * sizes[1] * out / max(1, results[0][0][0]), moved
+    return float(max([out, *sizes])), moved
+
+
+@functools.cache
+def bandwidth() -> float:
+    """Bytes a second, read and written, of the copy of a large array by all threads: the best of a few."""
+    source = np.ones(1 << 24, np.float32)  # 64 MB
+    to = np.empty_like(source)
+    edges = [len(source) * k // threads.count for k in range(threads.count + 1)]
+    tasks = [functools.partial(np.copyto, to[a:b], source[a:b]) for a, b in pairwise(edges)]
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        threads.run(tasks)
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.nbytes / best

@@ -1,0 +1,120 @@
+"""Hypothesis strategies that draw the inputs of ops and cells. Hypothesis is imported when one is called."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minigrad.tensor import Tensor
+
+
+def spread(rng, shape, low=-2.0, high=2.0, away: Sequence[float] = (0.0,), used: set | None = None) -> np.ndarray:
+    """Different float64 values from [low, high], at least 2^-8 apart (less if there is no room) and 0.05 from `away`.
+
+    They lie on odd multiples of 2^-9, so that float32 holds them exactly and none is an integer. `used`: values that
+    are not to be drawn; those that are drawn join it.
+    """
+    size, used = int(np.prod(shape)), set() if used is None else used
+    step = 2.0**-8
+    while True:
+        values = (np.arange(np.floor(low / step), np.ceil(high / step)) + 0.5) * step
+        values = values[(values > low) & (values < high)]
+        for point in away:
+            values = values[abs(values - point) > min(0.05, (high - low) / 20)]
+        values = np.array([x for x in values if x not in used])
+        if len(values) >= size:
+            break
+        step /= 2
+    drawn = rng.choice(values, size, replace=False) if size else values[:0]
+    used.update(drawn.tolist())
+    return drawn.reshape(shape)
+
+
+def seeds():
+    """Random generators of NumPy."""
+    import hypothesis.strategies as st
+
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4):
+    """Shapes of arrays."""
+    from hypothesis.extra.numpy import array_shapes
+
+    return array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+
+
+def broadcastable_shapes(count: int, min_side: int = 1, max_side: int = 4, max_dims: int = 3):
+    """Tuples of `count` shapes that broadcast with one another."""
+    from hypothesis.extra.numpy import mutually_broadcastable_shapes
+
+    strategy = mutually_broadcastable_shapes(
+        num_shapes=count, min_side=min_side, max_side=max_side, min_dims=0, max_dims=max_dims
+    )
+    return strategy.map(lambda drawn: drawn.input_shapes)
+
+
+def arrays(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, away: Sequence[float] = (0.0,)):
+    """Arrays of well separated values (see `spread`). shape: a shape or a strategy; any small one by default."""
+    import hypothesis.strategies as st
+
+    shape = shapes() if shape is None else st.just(shape) if isinstance(shape, tuple) else shape
+    return st.builds(lambda rng, shape: spread(rng, shape, low, high, away).astype(dtype), seeds(), shape)
+
+
+def tensors(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, away: Sequence[float] = (0.0,)):
+    """Tensors that require a gradient, with the values of `arrays`."""
+    return arrays(shape, dtype, low, high, away).map(lambda array: Tensor(array).requires_grad_())
+
+
+class Draw:
+    """What an op's sample is drawn with, in a Hypothesis test: `Draw(data)` of `data` from `st.data()`.
+
+    All arrays of one Draw have different values, so that no two operands tie.
+    """
+
+    def __init__(self, data):
+        import hypothesis.strategies as st
+
+        self.draw, self.st = data.draw, st
+        self.used: set = set()
+
+    def array(self, shape, low=-2.0, high=2.0, away: Sequence[float] = (0.0,)) -> np.ndarray:
+        return spread(self.draw(seeds()), shape, low, high, away, self.used)
+
+    def shape(self, min_dims=0, max_dims=3, max_side=4) -> tuple[int, ...]:
+        return self.draw(shapes(min_dims, max_dims, 1, max_side))
+
+    def axis(self, ndim: int) -> int:
+        return self.integer(-ndim, ndim - 1)
+
+    def axes(self, ndim: int):
+        """None, an axis, or a tuple of different axes."""
+        several = self.st.permutations(range(ndim)).flatmap(
+            lambda order: self.st.integers(min(1, ndim), ndim).map(lambda count: tuple(order[:count]))
+        )
+        one = [self.st.integers(-ndim, ndim - 1)] if ndim else []
+        return self.draw(self.st.one_of(self.st.none(), *one, several))
+
+    def boolean(self) -> bool:
+        return self.draw(self.st.booleans())
+
+    def choice(self, options: Sequence):
+        return self.draw(self.st.sampled_from(options))
+
+    def integer(self, low: int, high: int) -> int:
+        return self.draw(self.st.integers(low, high))
+
+    def permutation(self, n: int) -> tuple[int, ...]:
+        return tuple(self.draw(self.st.permutations(range(n))))
+
+    def indices(self, shape, n: int) -> np.ndarray:
+        """Integers in [0, n), with repetitions."""
+        return self.draw(seeds()).integers(0, n, shape)
+
+    def mask(self, shape) -> np.ndarray:
+        return self.draw(seeds()).random(shape) < 0.5
+
+    def positive_definite(self, n: int) -> np.ndarray:
+        """A symmetric matrix with eigenvalues of at least n."""
+        a = self.array((n, n))
+        return np.round(a @ a.T * 64) / 64 + n * np.eye(n)

@@ -1,0 +1,9 @@
+"""See inside: `show(cell, x)` makes a page of a run, `trace(cell, x).svg()` a figure; `Tape(y)` is a tensor's tape.
+
+The command `minigrad show CELL` does the first two.
+"""
+
+from minigrad.viz.show import show, trace
+from minigrad.viz.tape import Tape
+
+__all__ = ["Tape", "show", "trace"]

@@ -1,0 +1,26 @@
+"""`minigrad show CELL`: a page about one run of a cell."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+
+from minigrad import nn
+from minigrad.cli import BadInput
+from minigrad.viz.show import show, trace
+
+
+def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: int, out: Path) -> None:
+    """Write the page to `out`, or, if it is called .svg, a figure of the tape. Raises
+    BadInput where the cell is none, OSError where the file cannot be written."""
+    cells = importlib.import_module("minigrad.models.tasks.cells")
+    make = cells.cell_named(name, input_size, hidden)
+    nn.manual_seed(seed)
+    cell = make(input_size, hidden)
+    x = cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size)
+    try:
+        text = trace(cell, x).svg() if out.suffix == ".svg" else show(cell, x)
+    except Exception as error:
+        raise BadInput(f"{name}: {cells.told(error, name.rpartition(':')[0])}") from error
+    out.write_text(text, encoding="utf-8")
+    print(f"{out}: {len(text) / 1e6:.2f} MB; open it in a browser")

@@ -1,0 +1,132 @@
+"""`show`: run a cell or a function once, forward and backward, and make a page of all that happened."""
+
+import importlib
+import inspect
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import tree
+from minigrad.nn import Module
+from minigrad.tensor import Tensor, as_tensor
+from minigrad.viz.kernels import kernels_of
+from minigrad.viz.page import page, state_names
+from minigrad.viz.record import leaves_of, record
+from minigrad.viz.tape import Tape
+
+
+def show(f, *args) -> str:
+    """A page about one run of f, as the text of an HTML file: `Path("page.html").write_text(show(LSTMCell(3, 4), x))`.
+
+    f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state; a
+    `minigrad.models.Recurrent`; or any function or Module of tensors and arrays. What the gradient is taken of is the
+    sum of the squares of the last step's output, or of all that a function returns, or a scalar that it returns. The
+    page has the tape, with statistics of every value and cotangent, the source of each node, of its vjp and of the
+    kernel that it is a part of under `mg.jit`; of a cell also its states and the gates that it watches, over time.
+
+    f runs twice, random draws included; no parameter and no gradient is changed. Raises ValueError where there is
+    nothing to go back through.
+    """
+    run = Run(f, args)
+    shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in tree.flatten(list(run.args))[0] if isinstance(x, Tensor))
+    subtitle = f"one run{' on ' * bool(shapes)}{shapes}: {len(run.tape):,} nodes"
+    return page(run.name, subtitle, run.tape, kernels_of(run.objective, run.args), run.maps)
+
+
+def trace(f, *args) -> Tape:
+    """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates."""
+    return Run(f, args).tape
+
+
+class Run:
+    """One run of f. tape: of it. maps: (name, (T, units...) of the batch's first sequence) of states and gates."""
+
+    def __init__(self, f, args):
+        self.f, self.args = f, tuple(tree.map(to_leaf, list(args)))
+        self.layer = layer = layer_of(f, self.args)
+        self.name = getattr(f, "__name__", type(f).__name__)
+        if layer is not None:
+            self.name = type(layer.cells[0]).__name__ if layer is not f or type(f) is type(layer) else self.name
+            self.batched = self.args[0].ndim == getattr(layer.cells[0], "feature_ndim", 1) + 2
+            self.time = int(layer.batch_first and self.batched)  # the axis of the steps
+        record_, history = record(self.run, self.args, leaves_of(**named(f, layer, self.args)))
+        self.maps = [] if layer is None else self.maps_of(record_, history)
+        self.tape = Tape(record=record_)
+
+    def run(self, *args):
+        """(what the gradient is taken of, what was recorded of the cells)."""
+        if self.layer is None:
+            return scalar(self.f(*args)), None
+        output, _, history = self.layer(*args, return_states=True)
+        return self.last(output), history
+
+    def objective(self, *args):
+        return scalar(self.f(*args)) if self.layer is None else self.last(self.layer(*args)[0])
+
+    def last(self, output):
+        return scalar(output[:, -1] if self.time else output[-1])
+
+    def maps_of(self, record_, history) -> list[tuple[str, np.ndarray]]:
+        maps: list[tuple[str, np.ndarray]] = []
+        for k, steps in enumerate(history):
+            of = f", cell {k}" if len(history) > 1 else ""
+            states = tree.flatten(steps.state)[0]
+            for name, x in [*zip(state_names(len(states)), states), *steps.gates.items()]:
+                record_.name(x, name)
+                maps.append((name + of, x.numpy().take(0, axis=1 - self.time) if self.batched else x.numpy()))
+        return maps
+
+
+def to_leaf(x):
+    """Float arrays and tensors as leaves of their own, so that what reaches them is seen too."""
+    if isinstance(x, (Tensor, np.ndarray)):
+        x = as_tensor(x)
+        return mg.tensor(x.numpy().copy(), requires_grad=True) if x.dtype.kind == "f" else x
+    return x
+
+
+def layer_of(f, args):
+    """The `Recurrent` that f is, or that runs the cell f; None if it is neither."""
+    if not isinstance(f, Module) or len(args) != 1:
+        return None
+    models = importlib.import_module("minigrad.models")
+    if isinstance(f, models.Recurrent):
+        return f
+    try:
+        inspect.signature(f.forward).bind(*args)
+    except TypeError:  # it wants a state as well
+        return models.Recurrent(f)
+    return None
+
+
+def named(f, layer, args) -> dict:
+    """What may require a gradient, by name: arguments, and the modules and tensors that f is or closes over."""
+    found: dict = {}
+    if layer is not None:
+        return {"x": args[0], "cell": layer.cells[0] if len(layer.cells) == 1 else layer}
+    try:
+        names = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters)
+    except (TypeError, ValueError):
+        names = []
+    for k, x in enumerate(args):
+        found[names[k] if k < len(names) else f"argument {k}"] = x
+    if isinstance(f, Module):
+        return found | {"module": f}
+    try:
+        closed = inspect.getclosurevars(inspect.unwrap(f))
+    except TypeError:
+        return found
+    return found | {k: v for k, v in {**closed.globals, **closed.nonlocals}.items() if isinstance(v, (Tensor, Module))}
+
+
+def scalar(result) -> Tensor:
+    """What the gradient is taken of: the result if it is a scalar, else the sum of the squares of all in it."""
+    tensors = [x for x in tree.flatten(result)[0] if isinstance(x, Tensor) and x.dtype.kind == "f"]
+    if not tensors:
+        raise ValueError(f"show: the function returns no float tensor but {tree.describe(result)}")
+    if len(tensors) == 1 and tensors[0].size == 1:
+        return tensors[0].reshape(())
+    total = tensors[0].square().sum()
+    for x in tensors[1:]:
+        total = total + x.square().sum()
+    return total

@@ -1,0 +1,289 @@
+"""The page in a real browser, headless: Debian's packages chromium and chromium-driver."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from pages import cell_and_input, data_of, parents
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+import minigrad as mg
+from minigrad.viz import Tape, show
+from minigrad.viz.kernels import Kernels
+from minigrad.viz.page import page as page_of
+from minigrad.viz.record import leaves_of, record
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver (apt-get install chromium chromium-driver)"
+)
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1600,1000",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    try:
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    except WebDriverException as error:
+        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
+    yield driver
+    driver.quit()
+
+
+class Opened:
+    """A page in the browser, and what the reader does with it."""
+
+    def __init__(self, browser, path, page):
+        path.write_text(page, encoding="utf-8")
+        browser.get_log("performance")
+        browser.get(path.as_uri())
+        self.browser, self.path, self.data = browser, path, data_of(page)
+        self.graph = browser.find_element("id", "graph")
+
+    def state(self, name):
+        """Of the graph as it was painted last."""
+        self.browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+        return self.graph.get_attribute(f"data-{name}")
+
+    def key(self, *keys):
+        self.graph.send_keys(*keys)
+
+    def text(self, name):
+        return self.browser.find_element("id", name).get_attribute("textContent")
+
+    def slide(self, name, value):
+        self.browser.execute_script(
+            "const s = document.getElementById(arguments[0]);"
+            "s.value = arguments[1]; s.dispatchEvent(new Event('input'))",
+            name, value,
+        )  # fmt: skip
+
+    def click(self, x, y):
+        box = self.graph.rect
+        offset = int(x - box["width"] / 2), int(y - box["height"] / 2)
+        ActionChains(self.browser).move_to_element_with_offset(self.graph, *offset).click().perform()
+
+    def node(self, op, step=1):
+        """The first node of an op in a step."""
+        d = self.data
+        return next(k for k in range(d["count"]) if d["ops"][d["op"][k]]["name"] == op and d["step"][k] == step)
+
+    def choose(self, n):
+        self.key(Keys.HOME)
+        self.key(*[Keys.ARROW_RIGHT] * n)
+        assert self.state("selected") == str(n)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return show(*cell_and_input("lstm", steps=6, hidden=8))
+
+
+@pytest.fixture
+def page(browser, tmp_path, text):
+    opened = Opened(browser, tmp_path / "page.html", text)
+    yield opened
+    assert browser.get_log("browser") == []  # neither errors nor what the policy refused
+
+
+def test_it_opens_from_a_file_and_asks_for_nothing_else(page):
+    assert page.state("selected") == "-1" and page.state("folded") == "false"
+    assert page.state("lit") == str(len(page.data["order"]))
+    assert page.browser.title == "LSTMCell · minigrad"
+    messages = [json.loads(entry["message"])["message"] for entry in page.browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    here = page.path.as_uri()  # a browser that has just begun loads a page of its own, too
+    assert [one["request"]["url"] for one in sent if one["documentURL"] == here] == [here]
+    assert page.browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_the_policy_lets_nothing_out(page):
+    refused = page.browser.execute_async_script(
+        "fetch('https://example.org').then(() => arguments[0]('went'), () => arguments[0]('refused'))"
+    )
+    assert refused == "refused"
+    assert "Content Security Policy" in page.browser.get_log("browser")[0]["message"]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_click_shows_line_vjp_kernel_and_statistics(page, back):
+    n = page.node("tanh")
+    page.choose(n)
+    if back:
+        page.key("b")
+    page.key("0")
+    x, y = map(int, page.state("at").split(","))
+    page.key(Keys.ARROW_RIGHT)
+    assert page.state("selected") == str(n + 1)
+    page.click(x, y)
+    d = page.data
+    assert (page.state("selected"), page.state("side")) == (str(n), "backward" if back else "forward")
+    site = d["sites"][d["site"][n]]
+    details = page.text("details")
+    assert page.text("source-line") == f"{site['file']}:{site['line']}"
+    assert page.browser.find_element("css selector", "#details pre .here").text.endswith(site["text"])
+    assert page.text("vjp") == "∂ xg * (1 - y * y)"
+    assert d["parts"][site["forward"][0]]["text"].splitlines()[1] in details
+    assert f"{d['v_max'][n]:.4g}" in details and "saturated" in details
+
+
+def test_everything_works_from_the_keyboard(page):
+    page.browser.execute_script("document.body.focus()")
+    body = page.browser.find_element("css selector", "body")
+    reached = []
+    for _ in range(9):
+        body.send_keys(Keys.TAB)
+        body = page.browser.switch_to.active_element
+        reached.append(body.get_attribute("id"))
+        outline = page.browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", reached  # the focus can be seen
+        if reached[-1] == "graph":
+            break
+    assert reached[-1] == "graph" and {"unrolled", "folded", "step"} <= set(reached)
+    page.key(Keys.ARROW_RIGHT)
+    assert page.state("selected") == "0"
+    n = page.node("tanh", step=2)
+    page.choose(n)
+    page.key(Keys.ARROW_UP)
+    assert page.state("selected") == str(parents(page.data, n)[0])
+    page.key(Keys.ARROW_DOWN)
+    assert parents(page.data, n)[0] in parents(page.data, int(page.state("selected")))
+    page.choose(n)
+    page.key(Keys.SHIFT, Keys.ARROW_RIGHT, Keys.NULL)
+    twin = int(page.state("selected"))
+    assert page.data["key"][twin] == page.data["key"][n] and page.data["step"][twin] == 3
+    assert "tanh, step 3, forward" in page.text("live")
+    page.key("b")
+    assert page.state("side") == "backward" and "backward" in page.text("live")
+    page.key(Keys.END)
+    assert page.state("selected") == str(page.data["count"] - 1)
+    page.key(Keys.ENTER)
+    assert page.browser.switch_to.active_element.get_attribute("id") == "details"
+    page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert page.browser.switch_to.active_element.get_attribute("id") == "graph"
+
+
+def test_the_slider_plays_backward_in_the_order_of_pull_back(page):
+    order = page.data["order"].tolist()
+    for k in (1, 2, len(order) // 2, len(order)):
+        page.slide("slider", k)
+        assert (page.state("lit"), page.state("selected")) == (str(k), str(order[k - 1]))
+        assert page.state("side") == "backward"
+        assert f"{k} of {len(order)}" in page.text("now")
+    n = page.node("tanh")
+    page.slide("slider", order.index(n))  # all before it
+    page.choose(n)
+    assert f"Not visited yet: it is number {order.index(n) + 1}" in page.text("details")
+    row = "tr:nth-child(4) td:last-child"  # the norm of the cotangent
+    assert page.browser.find_element("css selector", f"#details table {row}").text == "–"
+    page.browser.find_element("id", "forth").click()
+    assert float(page.browser.find_element("css selector", f"#details table {row}").text) == pytest.approx(
+        page.data["g_norm"][n], rel=1e-3
+    )
+
+
+def pixels(page):
+    """The canvas as an array (rows, columns, 3), from 0 to 255."""
+    return 255 * imread(io.BytesIO(page.graph.screenshot_as_png))[..., :3]
+
+
+def test_nodes_light_up_as_backward_comes_to_them(page):
+    def orange():  # the hue of cotangents; that of carries is purple
+        red, green, blue = np.moveaxis(pixels(page), -1, 0)
+        return int(((red > green + 12) & (green > blue + 8)).sum())
+
+    counts = []
+    for k in (0, len(page.data["order"]) // 3, len(page.data["order"])):
+        page.slide("slider", k)
+        page.state("lit")
+        counts.append(orange())
+    assert 10 * counts[0] < counts[1] < 0.8 * counts[2]
+
+
+def test_play_goes_on_by_itself_and_stops_at_the_end(page):
+    last = len(page.data["order"])
+    page.slide("slider", last - 2)
+    page.browser.find_element("id", "play").click()
+    page.browser.execute_async_script(
+        "const look = () => document.getElementById('play').ariaPressed === 'false' ? done() : setTimeout(look, 20);"
+        "const done = arguments[0]; look();"
+    )
+    assert page.state("lit") == str(last)
+
+
+def test_folded_and_unrolled(page):
+    d = page.data
+    page.choose(page.node("tanh", step=4))
+    assert int(page.state("drawn")) > 20
+    page.key("f")
+    assert page.state("folded") == "true"
+    of_step = sum(block != 1 or step == 4 for block, step in zip(d["block"], d["step"]))
+    assert page.state("drawn") == str(of_step)
+    page.slide("step", 2)
+    chosen = int(page.state("selected"))
+    assert d["step"][chosen] == 2 and d["key"][chosen] == d["key"][page.node("tanh", step=4)]
+    assert page.browser.find_element("id", "folded").get_attribute("aria-pressed") == "true"
+    page.browser.find_element("id", "unrolled").click()
+    assert page.state("folded") == "false" and page.state("selected") == str(chosen)
+
+
+def test_a_click_on_a_heat_map_chooses_the_step(page):
+    page.choose(page.node("tanh", step=0))
+    canvas = page.browser.find_elements("css selector", "#maps canvas")[2]
+    assert canvas.get_attribute("aria-label").startswith("i, 8 units over 6 steps")
+    page.browser.execute_script("arguments[0].scrollIntoView()", canvas)
+    ActionChains(page.browser).move_to_element_with_offset(
+        canvas, int(canvas.rect["width"] * 0.25), 0
+    ).click().perform()
+    assert page.data["step"][int(page.state("selected"))] == 4
+    assert "∂L/∂h" in page.text("flow") and "∂L/∂c" in page.text("flow")
+
+
+def test_light_and_dark(page):
+    def paper(scheme):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        page.state("frame")
+        return pixels(page).mean()
+
+    light, dark = paper("light"), paper("dark")
+    paper("")
+    assert dark < 90 < 180 < light
+
+
+def test_twenty_thousand_nodes(browser, tmp_path):
+    def f(x, w):
+        for _ in range(6700):
+            x = mg.tanh(x * w) + w
+        return x.sum(), None
+
+    x, w = [mg.tensor(np.full(2, 0.5), requires_grad=True) for _ in "xw"]
+    tape = Tape(record=record(f, (x, w), leaves_of(x=x, w=w))[0])
+    opened = Opened(browser, tmp_path / "large.html", page_of("large", "", tape, Kernels(), []))
+    count = opened.data["count"]
+    assert count > 20_000 and int(opened.state("drawn")) == count
+    opened.key(Keys.END, *"+" * 14)
+    assert int(opened.state("drawn")) < 400  # only what is in view
+    opened.key(Keys.ARROW_UP, Keys.ARROW_UP, Keys.ARROW_UP)
+    x, y = map(int, opened.state("at").split(","))
+    n = opened.state("selected")
+    opened.key(Keys.END)
+    opened.click(x, y)
+    assert opened.state("selected") == n and opened.text("vjp")
+    opened.slide("slider", 12_345)
+    assert opened.state("selected") == str(opened.data["order"][12_344])
+    assert browser.get_log("browser") == []
