@@ -1,0 +1,69 @@
+"""The site: `pip install -e '.[docs]' && sphinx-build -W docs build/site`. Its code cells run while it is built."""
+
+import inspect
+import sys
+from pathlib import Path
+
+import minigrad as mg
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import composites, table
+
+project = "minigrad"
+html_title = "minigrad"
+html_theme = "furo"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+nb_execution_mode = "auto"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+autodoc_member_order = "bysource"
+exclude_patterns = ["generated/*.txt"]
+suppress_warnings = ["docutils", "ref.python"]  # docstrings here are plain text, not reStructuredText
+
+GENERATED = Path(__file__).parent / "generated"
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def code(text: str) -> str:
+    return f"`{cell(text)}`" if text else ""
+
+
+def op_table() -> str:
+    """Every op, as it is declared: what a page of the site shows."""
+    lines = ["| op | value | derivatives (as the vjp, with cotangent g) |", "|---|---|---|"]
+    for name, op in sorted(table.items()):
+        if not getattr(op, "public", True):
+            continue
+        call = f"{name}({', '.join(op.inputs)})"
+        if isinstance(op, Elementwise):
+            vjps = "; ".join(f"{x}: {code(d)}" for x, d in op.derivatives.items())
+            lines.append(f"| {code(call)} | {code(op.expression)} {cell(op.doc.strip().splitlines()[0])} | {vjps} |")
+        else:
+            doc = (op.doc or "").strip().split("\n\n")[0]
+            lines.append(f"| {code(call)} | {cell(doc)} | {', '.join(op.vjps) or 'none'} |")
+    lines += ["", "Built of these, with all derivatives that follow:", "", "| function | |", "|---|---|"]
+    lines += [f"| {code(name)} | {cell((f.__doc__ or '').strip().splitlines()[0])} |" for name, f in composites.items()]
+    return "\n".join(lines) + "\n"
+
+
+def interface() -> str:
+    """The public names, a section a module."""
+    lines = []
+    for module in (mg.nn, mg.optim, mg.testing, mg.tree, mg.io):
+        lines += [f"## {module.__name__}", "", cell((module.__doc__ or "").strip().splitlines()[0]), ""]
+        for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
+            value = getattr(module, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                kind = "autoclass" if inspect.isclass(value) else "autofunction"
+                lines += ["```{eval-rst}", f".. {kind}:: {module.__name__}.{name}", "```", ""]
+    return "\n".join(lines)
+
+
+if "sphinx" in sys.modules:
+    GENERATED.mkdir(exist_ok=True)
+    (GENERATED / "ops.txt").write_text(op_table())
+    (GENERATED / "interface.txt").write_text(interface())
