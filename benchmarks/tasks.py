@@ -3,24 +3,27 @@
     python benchmarks/tasks.py [--out FOLDER] [--seed 0] [all] [RUN ...]
 
 A RUN is what follows `minigrad train`: adding, or "adding --cell rnn", or "music --data jsb-chorales-quarter.json".
-`all`, or no RUN: every task that no RUN names. Without --cell, a task of CELLS is run for each cell there. A run is in
-a process of its own, in one thread unless OMP_NUM_THREADS and its like say otherwise; minutes are of the clock,
-compiling and evaluating included. FOLDER gets the runs' folders and the table, table.md, which grows as they end.
+`all`, or no RUN: every task that no RUN names. A run that names none of the options that VARIANTS has for its task is
+made once for each. A run is in a process of its own, in one thread unless OMP_NUM_THREADS and its like say otherwise;
+minutes are those of the processor, compiling and evaluating included. FOLDER gets the runs' folders and the table,
+table.md, which grows as they end; a run made again takes the place of its folder and of its row.
 """
 
 import argparse
 import csv
 import os
+import resource
 import shlex
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from minigrad import cli
 
-CELLS = {"adding": ["lstm", "gru", "rnn"], "copy": ["lstm", "gru", "rnn"], "music": ["rnn", "gru", "lstm"]}
-HEAD = "| run | figure | known | ours | beside | minutes |\n|---|---|---|---|---|---|\n"
+CELLS = ["--cell lstm", "--cell gru", "--cell rnn"]
+VARIANTS = {"adding": CELLS, "copy": CELLS, "music": CELLS, "nextframe": ["", "--patch 24 --kernel 1 --hidden 27"]}
+HEAD = "| run | figure | known (source) | ours | beside | minutes |\n|---|---|---|---|---|---|\n"
 OF_THE_RUN = ("step", "seconds", "loss", "held_out_loss")
 
 
@@ -29,8 +32,18 @@ def runs_of(wanted: list[str], names) -> list[list[str]]:
     runs = [shlex.split(run) for run in wanted if run != "all"]
     if "all" in wanted or not wanted:
         runs += [[name] for name in sorted(names - {run[0] for run in runs})]
-    cells = {run[0]: [["--cell", cell] for cell in CELLS.get(run[0], [])] for run in runs}
-    return [[*run, *cell] for run in runs for cell in ([[]] if "--cell" in run else cells[run[0]] or [[]])]
+    return [[*run, *more] for run in runs for more in variants(run)]
+
+
+def variants(run: list[str]) -> list[list[str]]:
+    """What is to be added to a run, once for each."""
+    found = [options.split() for options in VARIANTS.get(run[0], [""])]
+    return [[]] if any(word.startswith("--") and word in run for words in found for word in words) else found
+
+
+def told(run: list[str]) -> str:
+    """A run as the table has it: files without their folders."""
+    return shlex.join([Path(word).name for word in run])
 
 
 def row_of(run: list[str], task, folder: Path, minutes: float) -> str:
@@ -42,8 +55,13 @@ def row_of(run: list[str], task, folder: Path, minutes: float) -> str:
         if name not in (*OF_THE_RUN, task.figure) and not name.endswith("_per_second")
     ]
     ours = f"{float(figures[task.figure]):.4g}"
-    cells = [shlex.join(run), task.figure.replace("_", " "), task.known, ours, "; ".join(beside), f"{minutes:.1f}"]
+    cells = [told(run), task.figure.replace("_", " "), task.known, ours, "; ".join(beside), f"{minutes:.1f}"]
     return f"| {' | '.join(cells)} |\n"
+
+
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -64,17 +82,18 @@ def main() -> None:
     print(HEAD, end="")
     for run in runs:
         name, *words = run
-        folder = options.out / "-".join(word.strip("-").replace("/", "_") for word in run)
+        folder = options.out / "-".join(Path(word).name.strip("-") for word in run)
+        shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, "-m", "minigrad", "train", name, "--seed", options.seed, "--out", folder, *words]
-        start = time.perf_counter()
+        before = cpu_seconds()
         done = subprocess.run(command, env=threads | os.environ, capture_output=True, text=True)
-        minutes = (time.perf_counter() - start) / 60
+        minutes = (cpu_seconds() - before) / 60
         if done.returncode:
-            row = f"| {shlex.join(run)} | {done.stderr.strip().splitlines()[-1]} | | | | |\n"
+            row = f"| {told(run)} | {done.stderr.strip().splitlines()[-1]} | | | | |\n"
         else:
             row = row_of(run, tasks[name][1], folder, minutes)
-        with table.open("a") as file:
-            file.write(row)
+        others = [line for line in table.open() if not line.startswith(f"| {told(run)} |")]
+        table.write_text("".join([*others, row]))
         print(row, end="", flush=True)
 
 

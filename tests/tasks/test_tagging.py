@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigrad.models.tasks import tagging
-from minigrad.models.tasks.tagging import Sentence, conllu, most_frequent_tag
+from minigrad.models.tasks.tagging import Sentence, accuracy, conllu, most_frequent_tags
 
 TEXT = """# sent_id = 1
 # text = He isn't here
@@ -52,10 +52,12 @@ def test_conllu():
         conllu(line(1, "a", "X") + "\n2\tb\tY\n")
 
 
-def test_most_frequent_tag():
+def test_most_frequent_tags():
     training = [Sentence(["a", "a", "a", "b", "c"], ["X", "X", "Y", "Y", "Y"])]
     test = [Sentence(["a", "b", "new"], ["X", "X", "Y"]), Sentence(["a"], ["Y"])]
-    assert most_frequent_tag(training, test) == 0.5  # right: the first and the new word, of the commonest tag Y
+    told = most_frequent_tags(training, test)
+    assert told == [["X", "Y", "Y"], ["X"]]  # Y is the commonest
+    assert accuracy(told, test) == 0.5
 
 
 def test_numbers(folder, tmp_path):

@@ -1,0 +1,94 @@
+"""Scenes of digits, and captions of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import minigrad as mg
+from minigrad.models import doubly_stochastic
+from minigrad.models.tasks import captions
+from minigrad.models.tasks.captions import DIGITS, WORDS, caption_of, located, scenes
+from minigrad.testing import seeds
+
+SIZES = {"hidden": 4, "embedding": 3, "channels": 2, "batch": 2}
+
+
+@pytest.mark.parametrize("decoder", captions.DECODERS)
+def test_a_few_steps(few_steps, decoder):
+    sizes = [word for name, size in SIZES.items() for word in (f"--{name}", size)]
+    figures, folder = few_steps("captions", *sizes, "--decoder", decoder)
+    assert 0 <= figures["exact"] <= 1
+    assert (folder / "attention.png").exists() == (decoder == "attend")
+
+
+def test_bad_decoder(minigrad, tmp_path):
+    code, _, err = minigrad("train", "captions", "--out", tmp_path / "run", "--decoder", "see")
+    assert code == 2 and "--decoder see: wanted attend or tell" in err and err.count("\n") == 1
+
+
+@given(rng=seeds())
+def test_captions_say_what_is_where(rng):
+    images = rng.uniform(0.5, 1, (30, 8, 8)).astype(np.float32)
+    labels = rng.integers(10, size=30)
+    scene, told = scenes(images, labels, 20, rng)
+    assert scene.shape == (20, 1, 20, 20) and scene.dtype == np.float32 and told.shape == (12, 20)
+    for (image,), column in zip(scene, told.T):
+        words = [WORDS[k] for k in column]
+        end = words.index("<end>")
+        assert set(words[end:]) == {"<end>"}
+        said = {}
+        for phrase in " ".join(words[:end]).split(" and "):
+            digit, row, side = phrase.split()
+            said[row, side] = DIGITS.index(digit)
+        assert 1 <= len(said) <= 3 and list(said) == sorted(said, key=lambda p: (p[0] != "top", p[1] != "left"))
+        for row, half in (("top", image[:10]), ("bottom", image[10:])):
+            for side, quarter in (("left", half[:, :10]), ("right", half[:, 10:])):
+                if (row, side) not in said:
+                    assert not quarter.any()
+                    continue
+                top, left = np.argwhere(quarter).min(axis=0)
+                seen = quarter[top : top + 8, left : left + 8]
+                (which,) = [k for k, whole in enumerate(images) if np.array_equal(whole, seen)]
+                assert labels[which] == said[row, side] and np.count_nonzero(quarter) == 64
+
+
+def test_scenes_vary():
+    ones = np.ones((10, 8, 8), np.float32)
+    scene, told = scenes(ones, np.arange(10), 400, np.random.default_rng(0))
+    texts = [caption_of(column) for column in told.T]
+    assert {text.count(" and ") for text in texts} == {0, 1, 2}
+    assert {word for text in texts for word in text.split()} == {*WORDS} - {"<start>", "<end>"}
+    corners = {tuple(np.argwhere(image[0]).min(axis=0)) for image, text in zip(scene, texts) if " and " not in text}
+    assert corners == {(r, c) for r in (0, 1, 2, 10, 11, 12) for c in (0, 1, 2, 10, 11, 12)}
+
+
+def test_held_out_digits_are_not_trained_on(tmp_path):
+    task = captions.Captions(out=tmp_path / "run", **SIZES)
+    rest, test = [{image.tobytes() for image in images} for images, _ in task.digits]
+    assert len(rest) == 1438 and len(test) == 359 and not rest & test
+    for images, whose in ((task.test[0][:20], test), (task.draw(task.draws, 20)[0], rest)):
+        for (image,) in images:
+            windows = np.lib.stride_tricks.sliding_window_view(image, (8, 8)).reshape(-1, 8, 8)
+            assert any(np.ascontiguousarray(window).tobytes() in whose for window in windows)
+
+
+def test_located():
+    images = np.random.default_rng(0).random((2, 1, 3, 5)).astype(np.float32)
+    out = located(mg.tensor(images)).numpy()
+    assert out.shape == (2, 3, 3, 5) and out.dtype == np.float32
+    np.testing.assert_array_equal(out[:, :1], images)
+    assert out[1, 1].tolist() == [[-1] * 5, [0] * 5, [1] * 5] and out[0, 2].tolist() == [[-1, -0.5, 0, 0.5, 1]] * 3
+
+
+@pytest.mark.parametrize("decoder", captions.DECODERS)
+def test_loss_is_of_the_words_and_the_end(tmp_path, decoder):
+    task = captions.Captions(out=tmp_path / "run", decoder=decoder, penalty=0.5, **SIZES)
+    images, told = task.draw(task.draws, 5)
+    logits, weights = task.model(mg.tensor(images), mg.tensor(told))
+    logits = logits.numpy().astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    lengths = [column.tolist().index(WORDS.index("<end>")) + 1 for column in told.T]
+    wanted = -np.mean([log_p[t, b, told[t, b]] for b in range(5) for t in range(lengths[b])])
+    if decoder == "attend":
+        wanted += 0.5 * doubly_stochastic(weights, np.arange(12)[:, None] < np.array(lengths)).item()
+    assert task.loss_of(images, told).item() == pytest.approx(wanted, rel=1e-5)
