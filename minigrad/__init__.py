@@ -1,6 +1,7 @@
 """minigrad: tape-based automatic differentiation on NumPy and Numba."""
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from minigrad.tape import enable_grad, no_grad, tracing
 from minigrad.tensor import Tensor, tensor
@@ -8,13 +9,23 @@ from minigrad.ops import *  # every op of the table is public
 from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from minigrad import debug, io, nn, optim, testing, tree, viz
+from minigrad import io, nn, optim, tree
 from minigrad.compile.jit import disable_jit, jit
-from minigrad.debug import detect_anomaly
-from minigrad.kernels.inspection import inspect_kernel
 from minigrad.kernels.threads import set_num_threads
-from minigrad.profiling import profile
 
-if TYPE_CHECKING:
+WORKBENCH = {
+    "debug": "debug", "detect_anomaly": "debug", "inspect_kernel": "kernels.inspection", "profile": "profiling",
+    "testing": "testing", "viz": "viz",
+}  # fmt: skip
 
-    def __getattr__(name: str) -> Any: ...  # the ops
+
+def __getattr__(name: str) -> Any:  # the workbench is imported when it is asked for; (for type checkers) the ops, too
+    if name not in WORKBENCH:
+        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    module = import_module(f"minigrad.{WORKBENCH[name]}")
+    globals()[name] = value = getattr(module, name, module)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *WORKBENCH})

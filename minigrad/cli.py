@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from minigrad.badinput import BadInput
+
 TASKS = "minigrad.models.tasks"
 HELP = """Train recurrent networks, and see what they have learnt.
 
@@ -23,10 +25,6 @@ HELP = """Train recurrent networks, and see what they have learnt.
   minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
   minigrad sample runs/book --prompt "Once"
 """
-
-
-class BadInput(Exception):
-    """What the user gave cannot be used; the message is one line that says what, and what would do."""
 
 
 def tasks() -> dict:
@@ -64,6 +62,12 @@ def command(task):
 def application():
     import typer
 
+    Cell = Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")]
+    Input = Annotated[int, typer.Option(min=1, help="Features of the input.")]
+    Hidden = Annotated[int, typer.Option(min=1, help="Units of the cell.")]
+    Steps = Annotated[int, typer.Option(min=1, help="Steps of the sequence.")]
+    Batch = Annotated[int, typer.Option(min=1, help="Sequences at a time.")]
+    Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
     # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
     app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
@@ -107,10 +111,10 @@ def application():
 
     @app.command("check")
     def check(
-        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
+        cell: Cell,
         input: Annotated[int | None, typer.Option(min=1, help="Features of the input; default: drawn.")] = None,
         hidden: Annotated[int | None, typer.Option(min=1, help="Units of the cell; default: drawn.")] = None,
-        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        seed: Seed = 0,
     ):
         """Prove what should hold for every cell, or show the smallest counterexample. Exit code 1 if one fails."""
         from minigrad.testing.cells import results
@@ -125,12 +129,12 @@ def application():
 
     @app.command("profile")
     def profile_cell(
-        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
-        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 32,
-        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 64,
-        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 100,
-        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 16,
-        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        cell: Cell,
+        input: Input = 32,
+        hidden: Hidden = 64,
+        steps: Steps = 100,
+        batch: Batch = 16,
+        seed: Seed = 0,
         jit: Annotated[bool, typer.Option("--jit/--eager", help="Compile the layer, or run op by op.")] = True,
         out: Annotated[Path | None, typer.Option(help="Folder for a trace, a roofline, and the kernels' code.")] = None,
         kernel: Annotated[
@@ -144,11 +148,11 @@ def application():
     @app.command("compare")
     def compare_cells(
         cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells' names, or path/to/file.py:Class.")],
-        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 32,
-        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 64,
-        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 100,
-        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 16,
-        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        input: Input = 32,
+        hidden: Hidden = 64,
+        steps: Steps = 100,
+        batch: Batch = 16,
+        seed: Seed = 0,
         task: Annotated[str | None, typer.Option(help="A task to learn, for curves; see `minigrad tasks`.")] = None,
         task_steps: Annotated[int | None, typer.Option(min=1, help="Training steps; default, the task's.")] = None,
         seeds: Annotated[int, typer.Option(min=1, help="Training runs of each cell, from seed 0 on.")] = 3,
@@ -164,15 +168,15 @@ def application():
 
     @app.command("show")
     def show_cell(
-        cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")],
+        cell: Cell,
         out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, or a figure (.svg).")] = Path(
             "page.html"
         ),
-        input: Annotated[int, typer.Option(min=1, help="Features of the input.")] = 8,
-        hidden: Annotated[int, typer.Option(min=1, help="Units of the cell.")] = 32,
-        steps: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 40,
-        batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 4,
-        seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+        input: Input = 8,
+        hidden: Hidden = 32,
+        steps: Steps = 40,
+        batch: Batch = 4,
+        seed: Seed = 0,
     ):
         """See inside a cell: a page with its tape, forward and backward, its gates and its gradient over time."""
         run = importlib.import_module("minigrad.viz.command").run

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 from minigrad.models.gradient_flow import gradient_flow
 from minigrad.models.recurrent import Recurrent
 from minigrad.models.tasks.cells import cell_named, example_input, forward_backward
@@ -102,7 +102,7 @@ def learnt(name: str, task, seeds: int, steps: int | None, out: Path) -> list[tu
 def compare(names, input_size, hidden, steps, batch, seed, task=None, task_steps=None, seeds=3, out=None) -> list:
     """What `minigrad compare` does: prints a table, with `out` writes compare.png there. Returns a list of `Compared`.
 
-    names: of cells, as `cell_named` takes them. task: a class of models/tasks for learning curves, of `seeds` runs each.
+    names: of cells, as `cell_named` takes them. task: a class of models/tasks, for learning curves of `seeds` runs.
     Raises BadInput for what is no cell or no task for one.
     """
     makes = [cell_named(name, input_size, hidden) for name in names]
@@ -142,7 +142,7 @@ def table(cells: list[Compared], task=None) -> str:
 
 
 def draw(cells: list[Compared], task, path: Path) -> None:
-    """Speed, gradient flow and, with a task, learning curves: a line a cell, the band from the worst seed to the best."""
+    """Speed, gradient flow and, with a task, learning curves: a line a cell, the band from worst seed to best."""
     from matplotlib.figure import Figure
 
     panels = 2 + (task is not None)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 from minigrad.models import LSTMCell, Recurrent
 from minigrad.models.tasks.cells import CELLS, example_input, forward_backward
 from minigrad.ops.table import table

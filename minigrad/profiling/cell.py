@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from minigrad import nn
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 from minigrad.compile.jit import jit
 from minigrad.profiling import profile
 from minigrad.profiling.report import ms

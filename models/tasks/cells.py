@@ -12,7 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import models, nn
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 
 OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from minigrad import io, nn
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 
 CHECKPOINT, WEIGHTS, LOG, CURVES = "checkpoint.safetensors", "weights.safetensors", "log.csv", "curves.png"
 

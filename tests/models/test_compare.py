@@ -3,7 +3,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 from minigrad.models import LSTMCell
 from minigrad.models.compare import compare, measured
 from minigrad.models.tasks.cells import CELLS
