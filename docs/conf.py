@@ -11,6 +11,7 @@ from minigrad.ops.table import composites, table
 project = "minigrad"
 html_title = "minigrad"
 html_theme = "furo"
+html_static_path, html_css_files = ["static"], ["wide.css"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3

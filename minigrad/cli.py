@@ -47,7 +47,9 @@ def command(task):
     def train(context: typer.Context, **options):
         sources = {name: context.get_parameter_source(name) for name in options}
         given = {name: options[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
-        task(**given).run()
+        made = task(**given)
+        with importlib.import_module(f"{TASKS}.cells").running(getattr(made, "cell", "")):
+            made.run()
 
     own = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     arguments = [
@@ -160,6 +162,8 @@ def application():
     ):
         """Set cells side by side: parameters, flops, speed, memory, gradient flow, learning curves."""
         known = tasks()
+        if task is None and task_steps is not None:
+            raise BadInput("--task-steps wants --task NAME")
         if task is not None and task not in known:
             raise BadInput(f"--task {task}: wanted one of {', '.join(known)}")
         learning = known[task][1] if task is not None else None

@@ -18,7 +18,7 @@ import minigrad as mg
 from minigrad.badinput import BadInput
 from minigrad.models.gradient_flow import gradient_flow
 from minigrad.models.recurrent import Recurrent
-from minigrad.models.tasks.cells import cell_named, example_input, forward_backward
+from minigrad.models.tasks.cells import cell_named, example_input, forward_backward, running
 from minigrad.models.tasks.files import LOG, save_figure
 
 PYTORCHS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -57,7 +57,7 @@ def measured(name: str, make: Callable, input_size: int, hidden: int, steps: int
     mg.nn.manual_seed(seed)
     layer = Recurrent(make, input_size, hidden)
     (cell,) = layer.cells
-    x = mg.tensor(example_input(cell, steps, batch, generator))
+    x = mg.tensor(example_input(cell, steps, batch, generator, input_size))
     fast = mg.jit(layer)
     eager, jitted = [seconds_of(partial(forward_backward, each, x)) for each in (layer, fast)]
     tracemalloc.start()
@@ -112,7 +112,10 @@ def compare(names, input_size, hidden, steps, batch, seed, task=None, task_steps
         raise BadInput("--task wants --out FOLDER for its runs")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    cells = [measured(name, make, input_size, hidden, steps, batch, seed) for name, make in zip(names, makes)]
+    cells = []
+    for name, make in zip(names, makes):
+        with running(name):
+            cells.append(measured(name, make, input_size, hidden, steps, batch, seed))
     if task is not None:
         for cell in cells:
             cell.curves = learnt(cell.name, task, seeds, task_steps, out)
@@ -151,10 +154,11 @@ def draw(cells: list[Compared], task, path: Path) -> None:
     places = np.arange(len(cells))
     for k, (label, way) in enumerate([("eager", "eager"), ("jit", "jitted"), ("PyTorch", "pytorch")]):
         seconds = [getattr(c, way) for c in cells]
-        speed.barh(places + 0.27 * (k - 1), [1e3 * s if s else np.nan for s in seconds], 0.25, label=label)
+        if any(seconds):
+            speed.barh(places + 0.27 * (k - 1), [1e3 * s if s else np.nan for s in seconds], 0.25, label=label)
     speed.set(xscale="log", xlabel="ms a training step", yticks=places, yticklabels=[Path(c.name).name for c in cells])
     speed.invert_yaxis()
-    speed.legend()
+    speed.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     for k, c in enumerate(cells):
         flow.plot(np.where(c.norms > 0, c.norms, np.nan)[::-1], f"C{k}", label=Path(c.name).name)
         for axes in rest:

@@ -34,7 +34,8 @@ def run(
 
     def once():
         layer.zero_grad()
-        cells.forward_backward(call, x)
+        with cells.running(name):
+            cells.forward_backward(call, x)
 
     with profile() as first:
         once()

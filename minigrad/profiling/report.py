@@ -184,10 +184,10 @@ def table(p) -> str:
         both = [parts[f"{what} {phase}"] for phase in ("forward", "backward")]
         lines.append(f"{name:26}{ms(both[0]):>11}{ms(both[1]):>11}{sum(both) / run:>7.0%}")
     lines += [
-        f"{'run':26}{ms(run):>11}   of which to take {watched:,} times: about {ms(own * watched)}, of Python's",
+        f"{'run':26}{ms(run):>11}   about {ms(own * watched)} of Python's is the profiler's own: {watched:,} events",
         f"{'compilation':26}{ms(parts['compile']):>11}   {', '.join(compiled) or 'nothing was compiled'}",
         f"peaks of this machine     {costs.peak() / 1e9:.0f} GFLOP/s (a large float32 product), "
-        f"{costs.bandwidth() / 1e9:.1f} GB/s (a large copy)",
+        f"{costs.bandwidth() / 1e9:.1f} GB/s (a large copy; what stays in a cache can be faster)",
     ]
     for title, rows in (("op", p.by_op), ("fused task (all steps)", p.by_task), ("line", p.by_line)):
         lines += section(title, rows) if rows else []

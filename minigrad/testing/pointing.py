@@ -66,7 +66,7 @@ def only_row(row: int, batch: int):
     """Allows changes that are confined to one row of an axis that may be the batch."""
 
     def allowed(changed, step):
-        places = np.nonzero(changed)
+        places = np.nonzero(np.atleast_1d(changed))
         return any(n == batch and (place == row).all() for n, place in zip(changed.shape, places))
 
     return allowed

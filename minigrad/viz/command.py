@@ -13,6 +13,8 @@ from minigrad.viz.show import show, trace
 def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: int, out: Path) -> None:
     """Write the page to `out`, or, if it is called .svg, a figure of the tape. Raises
     BadInput where the cell is none, OSError where the file cannot be written."""
+    if out.suffix not in (".html", ".htm", ".svg"):
+        raise BadInput(f"--out {out}: wanted a name that ends in .html, or .svg for a figure")
     cells = importlib.import_module("minigrad.models.tasks.cells")
     make = cells.cell_named(name, input_size, hidden)
     nn.manual_seed(seed)

@@ -16,7 +16,7 @@ from minigrad.ops.table import Spec
 from minigrad.tape import line_number
 from minigrad.viz.declared import function_text, line_text, vjp_text
 from minigrad.viz.kernels import Kernels
-from minigrad.viz.record import NAMES
+from minigrad.viz.record import NAMES, state_names
 from minigrad.viz.tape import Tape
 
 UNITS = 96  # rows of a heat map; of more units, as many at even distances
@@ -47,7 +47,8 @@ def sha256(text: str) -> str:
 
 
 def column(values, dtype) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
+    with np.errstate(over="ignore"):  # a norm may be more than a float32 holds
+        return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
 
 
 class Strings:
@@ -187,8 +188,3 @@ def flow_of(tape: Tape) -> list[dict[str, Any]]:
         {"name": name[part] + (f", loop {loop}" if loops > 1 else ""), "norms": line}
         for (loop, part), line in sorted(norms.items())
     ]
-
-
-def state_names(count: int) -> list[str]:
-    """What the parts of a state are called: the first is the output."""
-    return {1: ["h"], 2: ["h", "c"]}.get(count, [f"part {k}" for k in range(count)])

@@ -169,3 +169,8 @@ def leaves_of(**named) -> dict[Node, tuple[str, Tensor]]:
             if isinstance(tensor, Tensor) and type(tensor._node) is Leaf:
                 found.setdefault(tensor._node, (label, tensor))
     return found
+
+
+def state_names(count: int) -> list[str]:
+    """What the parts of a state are called: the first is the output."""
+    return {1: ["h"], 2: ["h", "c"]}.get(count, [f"part {k}" for k in range(count)])

@@ -9,9 +9,7 @@ import minigrad as mg
 from minigrad import tree
 from minigrad.nn import Module
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.viz.kernels import kernels_of
-from minigrad.viz.page import page, state_names
-from minigrad.viz.record import leaves_of, record
+from minigrad.viz.record import leaves_of, record, state_names
 from minigrad.viz.tape import Tape
 
 
@@ -27,6 +25,9 @@ def show(f, *args) -> str:
     f runs twice, random draws included; no parameter and no gradient is changed. Raises ValueError where there is
     nothing to go back through.
     """
+    from minigrad.viz.kernels import kernels_of  # late: they take time to import
+    from minigrad.viz.page import page
+
     run = Run(f, args)
     shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in tree.flatten(list(run.args))[0] if isinstance(x, Tensor))
     subtitle = f"one run{' on ' * bool(shapes)}{shapes}: {len(run.tape):,} nodes"

@@ -5,6 +5,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import models, nn
 from minigrad.badinput import BadInput
+from minigrad.models.recurrent import initial_state, written
 
 OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
@@ -103,7 +105,7 @@ def cell_named(name: str, input_size: int, hidden_size: int):
             raise BadInput(f"{name}: {error}") from error
         return CELLS[name]
     path, colon, class_name = name.rpartition(":")
-    if not colon:
+    if not (colon and class_name):
         raise BadInput(f"{name}: wanted one of {', '.join(CELLS)}, or path/to/file.py:Class")
     if not Path(path).is_file():
         raise BadInput(f"{name}: there is no file {path}")
@@ -123,8 +125,14 @@ def cell_named(name: str, input_size: int, hidden_size: int):
     drawn = nn.default_generator.bit_generator.state
     try:
         cell = make(input_size, hidden_size)
-        x = example_input(cell, 2, 3, np.random.default_rng(0), input_size)
-        output, _ = models.Recurrent(lambda: cell)(mg.tensor(x))
+        layer = models.Recurrent(lambda: cell)
+        x = mg.tensor(example_input(cell, 2, 3, np.random.default_rng(0), input_size))
+        state = initial_state(cell, x)
+        given = [cell.shared(x[0])] if hasattr(cell, "shared") else []
+        before, after = [written(mg.tree.map(described, s)) for s in (state, cell(x[0], state, *given))]
+        if before != after:
+            raise ValueError(f"a step makes {after} of a state {before}; wanted the same tuples, shapes and dtypes")
+        output, _ = layer(x)
         wanted = (2, 3, hidden_size, *x.shape[3:])
         if output.shape != wanted:
             raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size, ...) = {wanted[1:]}")
@@ -139,11 +147,32 @@ def cell_named(name: str, input_size: int, hidden_size: int):
     return make
 
 
+def described(part) -> str:
+    return f"{part.dtype}{list(part.shape)}" if hasattr(part, "dtype") else type(part).__name__
+
+
 def told(error: BaseException, path: str) -> str:
     """An exception in a line, with the last line of the file at `path` that had to do with it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).absolute() == Path(path).absolute()]
+    lines = lines_of(error, path)
     return f"{type(error).__name__}: {error}" + (f" ({Path(path).name}, line {lines[-1]})" if lines else "")
+
+
+def lines_of(error: BaseException, path: str) -> list:
+    """The lines of the file at `path` that an exception came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame.lineno for frame in frames if Path(frame.filename).absolute() == Path(path).absolute()]
+
+
+@contextmanager
+def running(name: str):
+    """While a cell runs that `cell_named` found: what its own file raises, at other sizes or traced, is BadInput."""
+    path = name.rpartition(":")[0]
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, BadInput) or not (path and lines_of(error, path)):
+            raise
+        raise BadInput(f"{name}: {told(error, path)}") from error
 
 
 def cell_path(cell: str) -> str:

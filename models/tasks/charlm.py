@@ -160,6 +160,7 @@ def generate(
 
 def held_out_loss(model, held_out: np.ndarray, length: int, vocabulary: int) -> float:
     """Nats a character, the state carried through."""
+    model = mg.jit(model)
     total, count, state = 0.0, 0, None
     with mg.no_grad():
         for start in range(0, len(held_out) - 1, length):

@@ -85,3 +85,15 @@ def test_the_option(tmp_path):
     forget = cell.bias_ih.numpy()[8:16]
     assert forget.min() >= 0 and 1 < forget.max() <= math.log(49)
     assert Adding(memory=0, length=5, hidden=8, out=tmp_path).model.recurrent.bias_ih_l0.numpy()[8:16].min() < 0
+
+
+@pytest.mark.parametrize("command", ["profile", "compare", "train adding --out run --cell"])
+def test_a_cell_that_cannot_be_traced_is_one_line_and_exit_code_2(command, minigrad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from minigrad import nn\nclass Mine(nn.Module):\n"
+        "    def __init__(self, I, H): self.hidden_size, self.l = H, nn.Linear(I, H)\n"
+        "    def forward(self, x, h):\n        return self.l(x) if h.sum() > 0 else -self.l(x)\n"
+    )
+    code, _, err = minigrad(*command.split(), "mine.py:Mine")
+    assert code == 2 and err.count("\n") == 1 and "mine.py, line 5" in err and "mg.where" in err

@@ -14,6 +14,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 import minigrad as mg
+from minigrad.models import Recurrent
+from minigrad.models.tasks.cells import CELLS
 from minigrad.viz import Tape, show
 from minigrad.viz.kernels import Kernels
 from minigrad.viz.page import page as page_of
@@ -286,4 +288,33 @@ def test_twenty_thousand_nodes(browser, tmp_path):
     assert opened.state("selected") == n and opened.text("vjp")
     opened.slide("slider", 12_345)
     assert opened.state("selected") == str(opened.data["order"][12_344])
+    assert browser.get_log("browser") == []
+
+
+def diverging(x):
+    for _ in range(3):
+        x = mg.exp(x * x)
+    return x.sum()
+
+
+OTHERS = {
+    "one step": lambda: show(*cell_and_input("lstm", steps=1)),
+    "images": lambda: show(*cell_and_input("convgru", steps=2, hidden=2)),
+    "two ways": lambda: show(Recurrent(CELLS["gru"], 3, 4, bidirectional=True), np.ones((4, 2, 3), np.float32)),
+    "a function": lambda: show(lambda x: mg.tanh(x).sum(), np.ones(3)),
+    "not finite": lambda: show(diverging, np.array([1.0, 9.0, np.nan])),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_key_on_other_pages(kind, browser, tmp_path):
+    opened = Opened(browser, tmp_path / "page.html", OTHERS[kind]())
+    opened.slide("slider", 1)
+    for key in (Keys.END, "f", Keys.ARROW_LEFT, "b", "+", "-", Keys.ARROW_UP, Keys.ARROW_DOWN, "0", "f", "0"):
+        opened.key(key)
+        assert 0 <= int(opened.state("selected")) < opened.data["count"]
+    for n in range(opened.data["count"]):
+        opened.key(Keys.ARROW_RIGHT if n else Keys.HOME)
+    x, y = map(int, opened.state("at").split(","))
+    assert 0 <= x <= opened.graph.rect["width"] and 0 <= y <= opened.graph.rect["height"]  # all of it is in view
     assert browser.get_log("browser") == []

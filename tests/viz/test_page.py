@@ -225,8 +225,8 @@ BROKEN = {
     "nowhere.py:Cell": "there is no file nowhere.py",
     "{}/raises.py:Cell": r"raised ZeroDivisionError: division by zero \(raises.py, line 1\)",
     "{}/mine.py:Thing": "Thing is not a cell",
-    "{}/mine.py:Wide": "Wide is not a cell.* and became float32",
-    "{}/mine.py:Tired": r"RuntimeError: tired \(mine.py, line 11\)",
+    "{}/mine.py:Wide": "Wide is not a cell.* makes float32",
+    "{}/mine.py:Tired": r"RuntimeError: tired \(mine.py, line 10\)",
 }
 
 
@@ -239,14 +239,20 @@ def test_broken_input_is_one_line_and_exit_code_2(cell, minigrad, tmp_path):
         "    def forward(self, x, h): return mg.concatenate([h, h], axis=-1)\n"
         "class Thing:\n    def __init__(self, I, H): pass\n"
         "class Tired(mg.nn.Module):\n"
-        "    def __init__(self, I, H): self.hidden_size, self.l, self.n = H, mg.nn.Linear(I, H), 0\n"
-        "    def forward(self, x, h):\n        self.n += 1\n"
-        "        if self.n > 2: raise RuntimeError('tired')\n"
+        "    def __init__(self, I, H): self.hidden_size, self.l = H, mg.nn.Linear(I, H)\n"
+        "    def forward(self, x, h):\n"
+        "        if len(x) == 2: raise RuntimeError('tired')\n"
         "        return mg.tanh(self.l(x)) + h\n"
     )
     code, out, err = minigrad("show", cell.format(tmp_path), "-o", tmp_path / "x.html", *SMALL)
     assert (code, out, err.count("\n")) == (2, "", 1) and re.search(BROKEN[cell], err), err
     assert not (tmp_path / "x.html").exists()
+
+
+def test_what_is_neither_a_page_nor_a_figure(minigrad, tmp_path):
+    code, printed, err = minigrad("show", "rnn", "-o", tmp_path / "x.pdf", *SMALL)
+    assert (code, printed, err.count("\n")) == (2, "", 1) and "ends in .html, or .svg" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_page_that_cannot_be_written(minigrad, tmp_path):

@@ -58,6 +58,13 @@ def test_bad_input_is_a_line(names, options, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_steps_of_no_task(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["minigrad", "compare", "rnn", "--task-steps", "3"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capsys.readouterr() == ("", "minigrad: --task-steps wants --task NAME\n")
+
+
 def test_an_untraced_layer_is_compared_with_the_jit_off():
     with mg.disable_jit():
         assert measured("rnn", CELLS["rnn"], *SIZES).jitted > 0
