@@ -1,12 +1,13 @@
 """Train tasks and tell what came of each, beside what the literature or a baseline has: a Markdown table.
 
-    python benchmarks/tasks.py [--out FOLDER] [--seed 0] [all] [RUN ...]
+    python benchmarks/tasks.py [--out FOLDER] [--seed 0] [--docs] [all] [RUN ...]
 
 A RUN is what follows `minigrad train`: adding, or "adding --cell rnn", or "music --data jsb-chorales-quarter.json".
 `all`, or no RUN: every task that no RUN names. A run that names none of the options that VARIANTS has for its task is
 made once for each. A run is in a process of its own, in one thread unless OMP_NUM_THREADS and its like say otherwise;
 minutes are those of the processor, compiling and evaluating included. FOLDER gets the runs' folders and the table,
-table.md, which grows as they end; a run made again takes the place of its folder and of its row.
+table.md, which grows as they end; a run made again takes the place of its folder and of its row. --docs puts what
+FOLDER has, table and pictures, into docs/models.
 """
 
 import argparse
@@ -22,7 +23,12 @@ from pathlib import Path
 from minigrad import cli
 
 CELLS = ["--cell lstm", "--cell gru", "--cell rnn"]
-VARIANTS = {"adding": CELLS, "copy": CELLS, "music": CELLS, "nextframe": ["", "--patch 24 --kernel 1 --hidden 27"]}
+VARIANTS = {
+    "adding": CELLS,
+    "copy": CELLS,
+    "music": [*CELLS[:2], "--cell rnn --lr 0.001"],
+    "nextframe": ["", "--patch 24 --kernel 1 --hidden 27"],
+}
 HEAD = "| run | figure | known (source) | ours | beside | minutes |\n|---|---|---|---|---|---|\n"
 OF_THE_RUN = ("step", "seconds", "loss", "held_out_loss")
 
@@ -48,7 +54,7 @@ def told(run: list[str]) -> str:
 
 def row_of(run: list[str], task, folder: Path, minutes: float) -> str:
     with (folder / "log.csv").open(newline="") as file:
-        figures = list(csv.DictReader(file))[-1]
+        figures = task.chosen(list(csv.DictReader(file)))
     beside = [
         f"{name.replace('_', ' ')} {float(figure):.4g}"
         for name, figure in figures.items()
@@ -64,14 +70,26 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def publish(out: Path) -> None:
+    """The table and the pictures, for the chapters of the site."""
+    docs = Path(__file__).parents[1] / "docs" / "models"
+    head, line, *rows = (out / "table.md").read_text().splitlines()
+    (docs / "figures.md").write_text("\n".join([head, line, *sorted(rows)]) + "\n")
+    for picture in out.glob("*/*.png"):
+        name = picture.parent.name if picture.stem == "curves" else f"{picture.parent.name}-{picture.stem}"
+        if f"pictures/{name}.png" in "".join(page.read_text() for page in docs.glob("*.md")):
+            shutil.copy(picture, docs / "pictures" / f"{name}.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("runs/tasks"))
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--docs", action="store_true", help="put the table and the pictures into docs/models")
     options = parser.parse_args()
     tasks = cli.tasks()
-    runs = runs_of(options.runs, tasks.keys())
+    runs = runs_of(options.runs, tasks.keys()) if options.runs or not options.docs else []
     if unknown := {run[0] for run in runs} - tasks.keys():
         parser.error(f"no task {', '.join(unknown)}; there are {', '.join(tasks)}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -95,6 +113,8 @@ def main() -> None:
         others = [line for line in table.open() if not line.startswith(f"| {told(run)} |")]
         table.write_text("".join([*others, row]))
         print(row, end="", flush=True)
+    if options.docs:
+        publish(options.out)
 
 
 if __name__ == "__main__":
