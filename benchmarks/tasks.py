@@ -25,9 +25,15 @@ from minigrad import cli
 CELLS = ["--cell lstm", "--cell gru", "--cell rnn"]
 VARIANTS = {
     "adding": CELLS,
+    "captions": ["", "--decoder tell"],
     "copy": CELLS,
+    "draw": ["", "--attention 0"],
+    "listops": ["", "--layer string --hidden 96"],
     "music": [*CELLS[:2], "--cell rnn --lr 0.001"],
     "nextframe": ["", "--patch 24 --kernel 1 --hidden 27"],
+    "sentiment": ["", "--attention none"],
+    "tagging": ["--softmax", "--crf"],
+    "video": ["", "--frames alone"],
 }
 HEAD = "| run | figure | known (source) | ours | beside | minutes |\n|---|---|---|---|---|---|\n"
 OF_THE_RUN = ("step", "seconds", "loss", "held_out_loss")

@@ -19,7 +19,7 @@ BLANK, SIGN = SYMBOLS, SYMBOLS + 1
 
 
 class Copy(CellTask):
-    steps, lr, batch, every, memory, hidden = 2000, 0.01, 64, 250, 75, 128
+    steps, lr, batch, every, memory, hidden = 6000, 0.01, 64, 500, 75, 128
     loss_unit = "nats a step"
     known = "without a memory 10 ln 8 / (T + 20), 0.297 at T = 50 (Arjovsky, Shah & Bengio 2016, arXiv:1511.06464)"
 

@@ -3,7 +3,8 @@
 The 1,797 digits of 8x8 pixels that scikit-learn carries, a fifth of them held out, are put side by side at random
 heights, with gaps of random width. The network sees one column of pixels a step; connectionist temporal classification
 (Graves et al. 2006, ICML) finds the alignment. The figure is the label error: edits from what was told to the truth,
-over the number of digits. reading.png shows how likely each digit is at each column.
+over the number of digits; of phonemes of TIMIT the paper has 0.315 (table 1, best path). reading.png shows how likely
+each digit is at each column.
 """
 
 import numpy as np
@@ -35,7 +36,7 @@ class StripReader(nn.Module):
 class CTCDigits(CellTask):
     steps, lr, batch, every, hidden = 2000, 0.01, 32, 200, 64
     figure, loss_unit, unit = "label_error", "nats a digit", "strings"
-    known = "0.05"
+    known = "under 0.05 wanted, 1 if nothing is told; TIMIT's phonemes 0.315 (Graves et al. 2006)"
 
     longest: Annotated[int, Option(min=1, help="Digits of a string, at most.")] = 8
 

@@ -1,10 +1,11 @@
 """Next frames: a ConvLSTM watches two handwritten digits move, and continues the film.
 
 Encoder and forecaster of Shi et al. 2015 (arXiv:1506.04214), on a small version of their Moving MNIST: real digits of
-8x8 pixels (scikit-learn carries them) bounce in a frame of 24x24, cut into 2x2 patches; 10 frames are seen, 5 are to be
-told, there 10. The loss is the binary cross-entropy of a frame, summed over its pixels, in nats; the paper's ConvLSTM
-has 367, its fully connected LSTM, of more parameters, 483. The latter is a ConvLSTM that takes the whole frame as one
-patch: `--patch 24 --kernel 1 --hidden 27` is one of as many parameters as the default.
+8x8 pixels (scikit-learn carries them) bounce in a frame of 24x24, cut into 2x2 patches; 10 frames are seen, and 10 are
+to be told. Training begins at the mean pixel: its log odds are the first biases of the output. The loss is the binary
+cross-entropy of a frame, summed over its pixels, in nats; the paper's ConvLSTM has 367, its fully connected LSTM, of
+more parameters, 483. The latter is a ConvLSTM that takes the whole frame as one patch: `--patch 24 --kernel 1 --hidden
+27` is one of as many parameters as the default.
 """
 
 from pathlib import Path
@@ -17,12 +18,12 @@ from minigrad.models.tasks.files import save_figure
 from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
 
 FRAME, DIGIT = 24, 8
-SEEN, TOLD = 10, 5  # frames
+SEEN, TOLD = 10, 10  # frames
 HELD_OUT_DIGITS = 360  # of the 1,797: films of the evaluation are made of digits that training never shows
 
 
 class NextFrame(Task):
-    steps, lr, batch, every = 1000, 5e-3, 8, 100
+    steps, lr, batch, every = 4000, 5e-3, 8, 250
     unit, loss_unit, clip = "films", "nats a frame", 10.0
     figure = "held_out_loss"
     known = "of 64x64 pixels ConvLSTM 367, fully connected LSTM 483 (Shi et al. 2015, table 1, a tenth of a sequence)"
@@ -39,12 +40,15 @@ class NextFrame(Task):
         self.digits = digits[HELD_OUT_DIGITS:]
         self.test = moving_digits(digits[:HELD_OUT_DIGITS], 64, self.test_draws)
         self.model = EncoderForecaster(self.patch**2, (self.hidden,) * self.layers, self.kernel)
+        mean = self.draw(self.draws, 64)[0].mean()
+        with mg.no_grad():  # most pixels are black
+            self.model.read_out.bias[:] = np.log(mean / (1 - mean))
 
     def draw(self, generator, count):
         return (moving_digits(self.digits, count, generator),)
 
     def forecast(self, film):
-        """Logits of the frames to be told, (5, B, 24, 24), from those seen of a film (15, B, 24, 24)."""
+        """Logits of the frames to be told, (10, B, 24, 24), from those seen of a film (20, B, 24, 24)."""
         return from_patches(self.model(to_patches(film[:SEEN], self.patch), TOLD))
 
     def loss(self, film):
@@ -87,7 +91,7 @@ def load_digits() -> np.ndarray:
 
 
 def moving_digits(digits: np.ndarray, films: int, generator, count: int = 2) -> np.ndarray:
-    """(15, films, 24, 24): `count` digits that move in straight lines, up to 2 pixels a frame, and bounce."""
+    """(20, films, 24, 24): `count` digits that move in straight lines, up to 2 pixels a frame, and bounce."""
     room = FRAME - DIGIT
     place = generator.uniform(0, room, (films, count, 2))
     speed = generator.uniform(0.5, 2, (films, count, 2)) * generator.choice([-1, 1], (films, count, 2))

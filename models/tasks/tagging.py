@@ -3,7 +3,9 @@
 --data is a folder with two files of a Universal Dependencies treebank, *-ud-train.conllu (or, for a small task,
 *-ud-dev.conllu) to train on and *-ud-test.conllu. A bidirectional layer reads words and their spelling; with --crf, a
 conditional random field knows which tags follow each other (Huang, Xu & Yu 2015, arXiv:1508.01991; Lample et al. 2016,
-arXiv:1603.01360). Beside its accuracy is the baseline's, that gives each word the tag that it most often has.
+arXiv:1603.01360). Beside its accuracy is the baseline's, that gives each word the tag that it most often has. On
+the Wall Street Journal, with vectors of words from other texts, Huang et al. have 0.974 with a softmax and 0.9755 with
+a CRF (table 2).
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +33,7 @@ class Sentence(NamedTuple):
 class Tagging(CellTask):
     steps, lr, batch, every, hidden = 800, 5e-3, 32, 100, 64
     figure, loss_unit, unit = "accuracy", "nats a word", "sentences"
-    known = "3 points above most_frequent_tag"
+    known = "0.03 above most_frequent_tag wanted"
 
     data: Annotated[Path | None, Option(help="Folder of the .conllu files.")] = None
     crf: Annotated[bool, Option("--crf/--softmax", help="A CRF over the sentence, or a softmax a word.")] = False

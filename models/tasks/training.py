@@ -31,9 +31,11 @@ docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
 
 What need not be given has a default below: `train_loss` (a loss that carries a state from step to step, or whose shapes
 change too often to be jitted), `position` and `restore` (what else a resumed run must find), `shown` (text after an
-evaluation), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change` (options that a resumed
-run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises BadInput, in a sentence, from
-`build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and Ctrl-C are `run`'s.
+evaluation), `best_on` (a figure of validation data: the run's weights and what it tells at its end are those of the
+evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change`
+(options that a resumed run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
+BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and Ctrl-C
+are `run`'s.
 """
 
 import inspect
@@ -49,7 +51,7 @@ from typer import Option
 
 import minigrad as mg
 from minigrad import io, nn, optim
-from minigrad.cli import BadInput
+from minigrad.badinput import BadInput
 from minigrad.models import Recurrent
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import OF_VECTORS, cell_path, remember, vector_cell_named
@@ -72,6 +74,7 @@ class Task:
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False
 
     figure = "held_out_loss"
+    best_on = ""
     known = ""
     loss_unit = "loss"
     unit = "sequences"
@@ -162,13 +165,18 @@ class Task:
         """Text to show after an evaluation: a sample, say."""
         return ""
 
+    @classmethod
+    def chosen(cls, rows: list[dict]) -> dict:
+        """The row of the log that is told: the best on `best_on`, else the last."""
+        return min(rows, key=lambda row: float(row[cls.best_on])) if cls.best_on else rows[-1]
+
     @property
     def size(self) -> int:
         """How many of `unit` a step consumes."""
         return self.batch
 
     def run(self) -> dict:
-        """Train, and write the folder. Returns the last row of the log. Raises BadInput if the loss runs away."""
+        """Train, and write the folder. Returns the chosen row of the log. Raises BadInput if the loss runs away."""
         from tqdm import tqdm
 
         optimizer = optim.AdamW(self.model.parameters(), lr=self.lr, weight_decay=self.decay)
@@ -205,7 +213,9 @@ class Task:
             if not all(np.isfinite(array).all() for array in self.model.state_dict().values()):
                 raise BadInput(f"a weight is not finite at step {done}: {remedy}")
             own = {"step": done, "seconds": seconds, "losses": losses, "rows": rows}
-            io.save(self.out / files.WEIGHTS, self.model.state_dict(), self.settings)
+            best = not self.best_on or not rows or self.chosen(rows)["step"] == done
+            weights = self.model.state_dict() if best else files.read_weights(self.out)[0]  # those kept, settings new
+            io.save(self.out / files.WEIGHTS, weights, self.settings)
             io.save_checkpoint(self.out / files.CHECKPOINT, **parts, position={**self.position(), **own})
             if rows:
                 files.write_rows(rows, self.out / files.LOG)
@@ -228,7 +238,7 @@ class Task:
                 raise BadInput(f"cannot resume: {error}; nothing in {self.out} was changed") from error
             if done >= self.steps:
                 say(f"{self.out}: its {done} steps are done; --steps N goes on to N")
-                return rows[-1]
+                return self.chosen(rows)
         else:
             self.out.mkdir(parents=True, exist_ok=True)
             save()  # a full disk shows now, not after an hour
@@ -245,7 +255,8 @@ class Task:
                     if not math.isfinite(losses[-1]):
                         raise BadInput(f"the loss is {losses[-1]} at step {done}: {remedy}")
                     rate = round((done - since[0]) * self.size / (seconds - since[1]))
-                    held_out = {written(self.figure): f"{rows[-1][self.figure]:.3f}"} if rows else {}
+                    figure = self.best_on or self.figure
+                    held_out = {written(figure): f"{rows[-1][figure]:.3f}"} if rows else {}
                     bar.set_postfix({"loss": f"{losses[-1]:.3f}", **held_out, f"{self.unit}/s": rate}, refresh=False)
                     bar.update()
                     if done % self.every == 0 or done == self.steps:
@@ -254,7 +265,8 @@ class Task:
                         rows.append({**row, f"{self.unit}_per_second": rate})
                         losses, since = [], (done, seconds)
                         save()
-                        say("  ".join(f"{written(name)} {written(value)}" for name, value in rows[-1].items()))
+                        told = {k: v for k, v in rows[-1].items() if not self.best_on or k != self.figure}
+                        say("  ".join(f"{written(name)} {written(value)}" for name, value in told.items()))
                         if text:
                             say(text)
             if stopped:
@@ -265,10 +277,13 @@ class Task:
         if done < self.steps:
             print(f"stopped after step {done}; minigrad train {self.name} --resume --out {self.out}", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
+        chosen = self.chosen(rows)
+        if self.best_on:
+            say(f"the weights kept are those of step {chosen['step']}, the best on {written(self.best_on)}")
         if self.known:
-            say(f"{written(self.figure)} {written(rows[-1][self.figure])}; known: {self.known}")
+            say(f"{written(self.figure)} {written(chosen[self.figure])}; known: {self.known}")
         say(f"{self.out} has {', '.join(sorted(path.name for path in self.out.iterdir()))}")
-        return rows[-1]
+        return chosen
 
 
 class CellTask(Task):
@@ -301,7 +316,7 @@ class LabelTask(CellTask):
 
     def evaluate(self):
         x, label = self.test
-        told = self.model(mg.tensor(x), last=1).numpy()[0].argmax(axis=-1)
+        told = mg.jit(self.model)(mg.tensor(x), last=1).numpy()[0].argmax(axis=-1)
         return {"held_out_loss": self.loss_of(x, label).item(), "wrong": float((told != label).mean())}
 
 

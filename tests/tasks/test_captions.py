@@ -7,7 +7,7 @@ from hypothesis import given
 import minigrad as mg
 from minigrad.models import doubly_stochastic
 from minigrad.models.tasks import captions
-from minigrad.models.tasks.captions import DIGITS, WORDS, caption_of, located, scenes
+from minigrad.models.tasks.captions import DIGITS, WORDS, Regions, caption_of, scenes
 from minigrad.testing import seeds
 
 SIZES = {"hidden": 4, "embedding": 3, "channels": 2, "batch": 2}
@@ -72,23 +72,34 @@ def test_held_out_digits_are_not_trained_on(tmp_path):
             assert any(np.ascontiguousarray(window).tobytes() in whose for window in windows)
 
 
-def test_located():
-    images = np.random.default_rng(0).random((2, 1, 3, 5)).astype(np.float32)
-    out = located(mg.tensor(images)).numpy()
-    assert out.shape == (2, 3, 3, 5) and out.dtype == np.float32
-    np.testing.assert_array_equal(out[:, :1], images)
-    assert out[1, 1].tolist() == [[-1] * 5, [0] * 5, [1] * 5] and out[0, 2].tolist() == [[-1, -0.5, 0, 0.5, 1]] * 3
+def test_regions():
+    regions = Regions(3)
+    digit = np.random.default_rng(0).random((8, 8)).astype(np.float32)
+    images = np.zeros((2, 1, 20, 20), np.float32)
+    images[0, 0, :8, :8], images[1, 0, 12:, 8:16] = digit, digit
+    maps = regions(mg.tensor(images)).numpy()
+    assert maps.shape == (2, 6, 5, 5)
+    assert np.abs(maps[0, :, 1, 1] - maps[1, :, 4, 3]).max() > 1e-3  # the same pixels in another place
+    places = np.meshgrid(np.linspace(-1, 1, 20), np.linspace(-1, 1, 20), indexing="ij")
+    placed = np.stack([np.stack([image[0], *places]) for image in images]).astype(np.float32)
+    plain = regions.convolutions(mg.tensor(placed)).numpy()
+    plain = (plain - plain.mean(axis=1, keepdims=True)) / np.sqrt(plain.var(axis=1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(maps, plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("decoder", captions.DECODERS)
 def test_loss_is_of_the_words_and_the_end(tmp_path, decoder):
-    task = captions.Captions(out=tmp_path / "run", decoder=decoder, penalty=0.5, **SIZES)
+    task = captions.Captions(out=tmp_path / "run", decoder=decoder, penalty=0.5, detection=0.7, **SIZES)
     images, told = task.draw(task.draws, 5)
     logits, weights = task.model(mg.tensor(images), mg.tensor(told))
     logits = logits.numpy().astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     lengths = [column.tolist().index(WORDS.index("<end>")) + 1 for column in told.T]
     wanted = -np.mean([log_p[t, b, told[t, b]] for b in range(5) for t in range(lengths[b])])
+    seen = task.model.detector(task.model.see(mg.tensor(images))).numpy().max(axis=0)
+    for b, k in np.ndindex(5, len(WORDS)):
+        chance = 1 / (1 + np.exp(-np.float64(seen[b, k])))
+        wanted -= 0.7 * np.log(chance if k in told[:, b] else 1 - chance) / (5 * len(WORDS))
     if decoder == "attend":
         wanted += 0.5 * doubly_stochastic(weights, np.arange(12)[:, None] < np.array(lengths)).item()
     assert task.loss_of(images, told).item() == pytest.approx(wanted, rel=1e-5)

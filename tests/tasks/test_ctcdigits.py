@@ -32,8 +32,14 @@ def test_strips():
 
 
 def test_held_out_digits_are_not_trained_on(tmp_path):
-    task = ctcdigits.CTCDigits(out=tmp_path / "run", hidden=2)
-    assert len(task.digits[0]) == 1438 and task.about == "1438 digits to train on and 359 held out"
+    task = ctcdigits.CTCDigits(out=tmp_path / "run", hidden=2, longest=1)
+    assert task.about == "1438 digits to train on and 359 held out"
+    trained = {image.tobytes() for image in task.digits[0]}
+    assert len(trained) == 1438
+    for (strips, lengths, *_), among in ((task.test, False), (task.draw(task.draws, 30), True)):
+        for b, length in enumerate(lengths):
+            digits = [strips[length - SIDE : length, b, top : top + SIDE].T for top in range(HEIGHT - SIDE + 1)]
+            assert any(np.ascontiguousarray(digit).tobytes() in trained for digit in digits) == among
 
 
 strings = st.lists(st.integers(0, 2), max_size=5)

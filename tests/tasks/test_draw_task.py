@@ -57,13 +57,25 @@ def test_figures(task, tmp_path):
     with mg.no_grad():
         figures, again = task.evaluate(), task.evaluate()
     assert figures == again  # the noise of the evaluation is always the same
-    shares = [[sum(float(image[r, c]) for image in task.grey) / 1438 for c in range(8)] for r in range(8)]
-    nats = 0.0
-    for x in task.test:
-        for r, c in np.ndindex(8, 8):
-            p = min(max(shares[r][c], 1e-3), 1 - 1e-3)
-            nats -= math.log(p if x[r, c] else 1 - p)
-    assert figures["independent"] == pytest.approx(nats / 359, rel=1e-6)
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    held_out, _ = np.split(np.random.default_rng([0, 2]).permutation(1797), [359])
+    trained = np.setdiff1d(np.arange(1797), held_out)
+
+    def log_p(x, which):
+        shares = sum(digits.images[k].ravel() / 16 for k in which) / len(which)
+        return sum(math.log(min(max(p if on else 1 - p, 1e-3), 1 - 1e-3)) for p, on in zip(shares, x.ravel()))
+
+    x = task.test[:20]
+    classes = [trained[digits.target[trained] == digit] for digit in range(10)]
+    alone = [log_p(image, trained) for image in x]
+    mixed = [math.log(sum(math.exp(log_p(image, which)) for which in classes) / 10) for image in x]
+    assert draw.mixture_nats(task.grey.mean(axis=0)[None], x) == pytest.approx(-np.mean(alone), rel=1e-5)
+    means = np.stack([(digits.images[which] / 16).mean(axis=0) for which in classes])
+    assert draw.mixture_nats(means, x) == pytest.approx(-np.mean(mixed), rel=1e-5)
+    assert figures["ten_means"] == pytest.approx(draw.mixture_nats(means, task.test), rel=1e-5)
+    assert figures["ten_means"] < figures["independent"] == draw.mixture_nats(task.grey.mean(axis=0)[None], task.test)
     x, noise = task.test[:4], task.noise(np.random.default_rng(1), 4)
     evidence = task.model(mg.tensor(x), mg.tensor(noise))
     bound = evidence.log_likelihood.numpy().sum(axis=0) - evidence.kl.numpy().sum(axis=0)

@@ -57,7 +57,12 @@ def words_of(e):
 def test_operations():
     assert text_of(("MAX", [2, 9, ("MIN", [4, 7]), 0])) == "[MAX 2 9 [MIN 4 7] 0]"
     assert read(["[MAX", "2", "9", "[MIN", "4", "7", "]", "0", "]"]) == [None, 2, 9, None, 4, 4, 9, 9, 9]
-    for name, digits, answer in [("MED", [1, 9, 4], 4), ("MED", [1, 4, 9, 2], 3), ("MED", [1, 2], 1), ("SM", [8, 7], 5)]:
+    for name, digits, answer in [
+        ("MED", [1, 9, 4], 4),
+        ("MED", [1, 4, 9, 2], 3),
+        ("MED", [1, 2], 1),
+        ("SM", [8, 7], 5),
+    ]:
         assert applied(name, digits) == listops.value_of((name, digits)) == answer
 
 

@@ -36,7 +36,7 @@ def test_films():
     assert digits.shape == (1797, 8, 8) and digits.min() == 0 and digits.max() == 1
     ones = np.ones((1, 8, 8), np.float32)
     film = nextframe.moving_digits(ones, 50, np.random.default_rng(0), count=1)
-    assert film.shape == (15, 50, 24, 24) and film.dtype == np.float32
+    assert film.shape == (20, 50, 24, 24) and film.dtype == np.float32
     assert (film.sum(axis=(-1, -2)) == 64).all()  # a digit never leaves the frame, even in part
     places = np.stack([film.max(axis=axis).argmax(axis=-1) for axis in (-1, -2)], axis=-1)
     moves = np.diff(places, axis=0)
@@ -48,10 +48,10 @@ def test_forecast_and_loss(tmp_path):
     task = NextFrame(hidden=3, layers=2, out=tmp_path)
     (film,) = task.draw(np.random.default_rng(0), 2)
     logits = task.forecast(mg.tensor(film)).numpy().astype(np.float64)
-    assert logits.shape == (5, 2, 24, 24)
+    assert logits.shape == (10, 2, 24, 24)
     chances = 1 / (1 + np.exp(-logits))
     truth = film[10:]
-    nats = -(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).sum() / (5 * 2)
+    nats = -(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).sum() / (10 * 2)
     assert task.loss(mg.tensor(film)).item() == pytest.approx(nats, rel=1e-5)
     film[10:] = 0.5
     np.testing.assert_array_equal(task.forecast(mg.tensor(film)).numpy(), logits.astype(np.float32))  # never seen
@@ -60,9 +60,9 @@ def test_forecast_and_loss(tmp_path):
 def test_evaluation(tmp_path):
     task = NextFrame(hidden=2, out=tmp_path)
     seen, truth = task.test[:10], task.test[10:]
-    task.forecast = lambda film: mg.tensor(100 * (2 * seen[9:].repeat(5, axis=0) - 1))  # goes on showing the last one
+    task.forecast = lambda film: mg.tensor(100 * (2 * seen[9:].repeat(10, axis=0) - 1))  # goes on showing the last one
     figures = task.evaluate()
-    assert figures["copy_last_frame"] == pytest.approx(((truth - seen[9]) ** 2).sum() / (5 * 64), rel=1e-5)
+    assert figures["copy_last_frame"] == pytest.approx(((truth - seen[9]) ** 2).sum() / (10 * 64), rel=1e-5)
     assert 0 < figures["squared_error"] < 2 * figures["copy_last_frame"]
 
 
@@ -79,3 +79,12 @@ def test_the_fully_connected_lstm_has_as_many_parameters(tmp_path):
     H = sizes["hidden"]
     assert connected == 4 * H * (576 + H + 1) + 4 * H * (1 + H + 1) + 576 * (H + 1)
     assert ours <= connected < 1.06 * ours
+
+
+@pytest.mark.parametrize("patch", [2, 24])
+def test_training_begins_at_the_mean_pixel(patch, tmp_path):
+    """Before a step, the loss is near that of a constant chance, the mean pixel of other digits."""
+    task = NextFrame(patch=patch, out=tmp_path)
+    p = task.draw(np.random.default_rng(3), 200)[0].mean()
+    entropy = -24 * 24 * (p * np.log(p) + (1 - p) * np.log(1 - p))
+    assert task.loss(mg.tensor(task.test)).item() == pytest.approx(entropy, rel=0.05)

@@ -1,5 +1,6 @@
 """What every task gets: options declared once, the docstring's task as it stands there."""
 
+import signal
 import sys
 import types
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import cli
+from minigrad import cli, io
 from minigrad.models.tasks import training
 
 
@@ -51,3 +52,36 @@ def test_every_task_tells_what_is_known():
     for name, (module, task) in cli.tasks().items():
         assert task.name == name and module.__doc__.splitlines()[0].endswith(".")
         assert all(hint.__metadata__[0].help for hint, _ in task.options().values())
+
+
+def test_the_weights_kept_are_the_best_on_valid(echo, tmp_path, capsys):
+    class Chosen(echo):
+        best_on, figure, hidden, every, stop = "valid", "mistakes", 3, 2, None
+        seen: dict = {}
+
+        def train_loss(self, step):
+            if step == self.stop:
+                signal.raise_signal(signal.SIGINT)
+            return super().train_loss(step)
+
+        def evaluate(self):
+            step = 2 * (1 + len(self.seen))
+            self.seen[step] = {name: array.copy() for name, array in self.model.state_dict().items()}
+            return {"valid": {2: 3.0, 4: 1.0, 6: 2.0, 8: 1.0, 10: 0.5}[step], "mistakes": step / 10}
+
+    def kept():
+        arrays, settings = io.load(tmp_path / "run" / "weights.safetensors")
+        (step,) = (s for s, seen in Chosen.seen.items() if all((seen[k] == arrays[k]).all() for k in arrays))
+        return step, settings["steps"]
+
+    row = Chosen(steps=6, out=tmp_path / "run").run()
+    assert (row["step"], row["mistakes"]) == (4, 0.4) and kept() == (4, 6)
+    told = capsys.readouterr().out
+    assert "those of step 4, the best on valid" in told
+    assert told.count("mistakes") == 1 and "mistakes 0.4; known:" in told  # not before the choice is made
+    Chosen.stop = 8  # evaluated as well as step 4: the first of two equals stays
+    with pytest.raises(SystemExit):
+        Chosen(steps=10, out=tmp_path / "run", resume=True).run()
+    assert kept() == (4, 10)
+    row = Chosen(out=tmp_path / "run", resume=True).run()  # to 10, as the file of step 4's weights has it by now
+    assert (row["step"], row["mistakes"]) == (10, 1.0) and kept() == (10, 10)
