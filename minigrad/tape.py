@@ -173,7 +173,8 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             else:
                 if node.seq < mutations.latest:
                     mutations.refuse(node)
-                thread.pulled = node.site
+                if not raw:
+                    thread.pulled = node.site
                 for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
                     if pulled is not None and parent is not None:
                         accumulate(pending, ours, parent, pulled)
