@@ -118,6 +118,8 @@ def cell_named(name: str, input_size: int, hidden_size: int):
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise BadInput(f"{name}: running {path} raised {told(error, path)}") from error
+    finally:
+        sys.path.remove(str(Path(path).parent))
     make = getattr(module, class_name, None)
     if make is None:
         classes = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]

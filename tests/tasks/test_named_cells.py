@@ -1,6 +1,7 @@
 """The cells that --cell names, and the gates that --memory starts."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -97,3 +98,12 @@ def test_a_cell_that_cannot_be_traced_is_one_line_and_exit_code_2(command, minig
     )
     code, _, err = minigrad(*command.split(), "mine.py:Mine")
     assert code == 2 and err.count("\n") == 1 and "mine.py, line 5" in err and "mg.where" in err
+
+
+def test_a_file_may_import_its_neighbours_and_leaves_no_path_behind(tmp_path):
+    (tmp_path / "neighbour.py").write_text("from minigrad.models import GRUCell\n")
+    file = tmp_path / "newcomer.py"
+    file.write_text("from neighbour import GRUCell\n\n\nclass Newcomer(GRUCell):\n    pass\n")
+    before = list(sys.path)
+    assert cells.cell_named(f"{file}:Newcomer", 2, 3)(2, 3).hidden_size == 3
+    assert sys.path == before
