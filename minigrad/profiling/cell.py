@@ -22,10 +22,10 @@ def run(
 ) -> None:  # fmt: skip
     """Print the table of a few passes, or the report on one kernel. Into `out`: table.txt, trace.json.gz, profile.png,
     kernels/. Raises BadInput where the cell or the kernel is none, OSError where the folder cannot be written."""
-    if out is not None:
-        (out / "kernels").mkdir(parents=True, exist_ok=True)
     cells = importlib.import_module("minigrad.models.tasks.cells")
     make = cells.cell_named(name, input_size, hidden)
+    if out is not None:
+        (out / "kernels").mkdir(parents=True, exist_ok=True)
     nn.manual_seed(seed)
     cell = make(input_size, hidden)
     layer = importlib.import_module("minigrad.models").Recurrent(lambda: cell)

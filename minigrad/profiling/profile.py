@@ -78,8 +78,8 @@ class profile(Observer):
     timed; other threads of yours are not looked at. Results are the same bits.
 
     Off, it costs nothing: nothing in the engine asks for it. On, 3 to 7 us an event and 1 ms around: an eager LSTM of
-    32 to 64 units takes 2 to 3 times as long, a compiled one of 100 steps, batch 16 and 64 units 5 to 10% longer
-    (benchmarks/profile_cost.py).
+    32 to 64 units takes 2 to 3 times as long, a compiled one of 100 steps, batch 16 and 64 units 5 to 10% longer, one
+    of batch 1 and 32 units, which takes a millisecond itself, twice as long (benchmarks/profile_cost.py).
     """
 
     def __init__(self, tasks: bool = False, memory: bool = False):
