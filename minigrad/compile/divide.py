@@ -40,6 +40,8 @@ def divide(loop: Loop, order: list[Value]) -> dict[Value, str]:
     for y in loop.ys:
         if kinds[y] not in (ROWS, WHOLE):
             raise Unsupported("an output that mixes the batch")
+    if any(kinds[s] == WHOLE for s in loop.sums):
+        raise Unsupported("a sum that has no part in any row")  # every thread would add all of it
     return kinds
 
 

@@ -135,3 +135,23 @@ def test_interpreted_heavily(data):
 @given(st.data())
 def test_compiled_heavily(data):
     check(data, 25, compiled)
+
+
+def test_a_sum_that_is_the_same_for_every_row_is_added_once():
+    rng = np.random.default_rng(0)
+    w, h = [mg.tensor(rng.normal(size=shape), requires_grad=True) for shape in ((3,), (4,))]
+    xs = mg.tensor(rng.normal(size=(2, 3)))
+
+    def scan(h, xs):  # the state has four rows for threads to divide; what w is used for has none
+        return mg.scan(lambda h, x: (mg.tanh(h + 0.3), (x * w).sum()), h, xs)
+
+    def gradients(f):
+        w.grad = h.grad = None
+        last, ys = f(h, xs)
+        (last.sum() + (ys * ys).sum()).backward()
+        return w.grad.numpy(), h.grad.numpy()
+
+    wanted = gradients(scan)
+    with divided_batches():
+        for got, exact in zip(gradients(mg.jit(scan)), wanted):
+            np.testing.assert_allclose(got, exact, rtol=1e-12)
