@@ -18,7 +18,21 @@ import llvmlite.binding as llvm
 from minigrad.kernels import cache
 
 ENTRY = "minigrad_entry"
-CPU = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
+def target_cpu() -> tuple[str, str]:
+    """(name, features) of the CPU to compile for: this machine's, unless Numba's variables name another.
+
+    As in Numba, NUMBA_CPU_NAME replaces the name and NUMBA_CPU_FEATURES the features ("+avx2,-avx512f"); a CPU called
+    generic has none.
+    """
+    name = os.environ.get("NUMBA_CPU_NAME", llvm.get_host_cpu_name())
+    features = "" if name.lower() == "generic" else llvm.get_host_cpu_features().flatten()
+    return name, os.environ.get("NUMBA_CPU_FEATURES", features)
+
+
+CPU_NAME, CPU_FEATURES = target_cpu()
+CPU = f"{llvm.get_process_triple()} {CPU_NAME} {CPU_FEATURES}"
 COMPILER = [Path(__file__).read_text(), Path(__file__).with_name("frontend.py").read_text()]
 VERSIONS = " ".join([sys.version, version("numba"), version("llvmlite"), *COMPILER])
 
@@ -98,8 +112,7 @@ define void @{entry}({", ".join(names)}) {{
 def target_machine():
     engine()
     target = llvm.Target.from_default_triple()
-    features = llvm.get_host_cpu_features().flatten()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+    return target.create_target_machine(cpu=CPU_NAME, features=CPU_FEATURES, opt=3, jit=True)
 
 
 def engine():

@@ -200,7 +200,8 @@ def noting_lines():
 
 def report(name: str, source: str, module, lines_of) -> KernelReport:
     """Optimise a module in another process, and read LLVM's remarks. lines_of: from a file's name to its lines."""
-    command = [sys.executable, str(Path(__file__).with_name("remarks.py"))]
+    program = str(Path(__file__).with_name("remarks.py"))
+    command = [sys.executable, program, build.CPU_NAME, build.CPU_FEATURES]
     done = subprocess.run(command, input=module.as_bitcode(), capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"kernel {name}: LLVM failed: {done.stderr.decode(errors='replace')[-500:]}")

@@ -9,7 +9,6 @@ import functools
 from itertools import pairwise
 from typing import NamedTuple
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from minigrad.kernels import build, loops, threads
@@ -32,10 +31,10 @@ class Shape(NamedTuple):
 
 
 def host_shape() -> Shape:
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    features = set(build.CPU_FEATURES.split(","))
+    if "+avx512f" in features:
         return Shape(64, 2, 12, (4, 4, 2))
-    if features.get("avx2") and features.get("fma"):
+    if features >= {"+avx2", "+fma"}:
         return Shape(32, 2, 6, (4, 2))
     return Shape(16, 2, 4, (4, 2))
 

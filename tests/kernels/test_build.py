@@ -72,6 +72,26 @@ def test_versions_and_cpu_are_part_of_the_key(cache, monkeypatch):
     assert set(os.listdir(cache)) > before
 
 
+@pytest.mark.parametrize(
+    "variables", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_NAME": "nocona", "NUMBA_CPU_FEATURES": "+sse2"}]
+)
+def test_numbas_variables_choose_the_cpu(variables):
+    program = textwrap.dedent("""
+        from numba.core.registry import cpu_target
+        from minigrad.kernels import build, matmul
+        numbas = cpu_target.target_context.codegen()
+        name, features = numbas._get_host_cpu_name(), numbas._get_host_cpu_features()
+        assert build.target_cpu() == (name, features)
+        assert build.CPU.endswith(f" {name} {features}")  # which is in the key of the cache
+        text = "define <8 x double> @f(<8 x double> %x) { %y = fadd <8 x double> %x, %x ret <8 x double> %y }"
+        assembly = build.target_machine().emit_assembly(build.llvm.parse_assembly(text))
+        assert "xmm" in assembly and "ymm" not in assembly and "zmm" not in assembly
+        assert matmul.SHAPE.width == 16
+    """)
+    without = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    assert subprocess.run([sys.executable, "-c", program], env=without | variables, timeout=60).returncode == 0
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip"])
 def test_a_damaged_file_is_compiled_anew(cache, monkeypatch, damage):
     run()
