@@ -11,6 +11,7 @@ from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.passes.rewrite import is_op, is_view, order_of
 from minigrad.compile.schedule import Convolution, Fused, Product, Reduction
+from minigrad.compile.text import show
 from minigrad.compile.trace import Pick, Value
 from minigrad.kernels import matmul
 
@@ -115,45 +116,6 @@ def count(roots) -> tuple[int, int]:
         elif v.op not in (None, Pick):
             outside += 1
     return inside, outside
-
-
-def show(roots, names: dict | None = None, indent: str = "  ") -> str:
-    """A program as text, a line a value."""
-    names = {} if names is None else names
-
-    def name(x):
-        return names.setdefault(x, f"v{len(names)}") if isinstance(x, Value) else repr(x)
-
-    def spec(v):
-        return f"{v.dtype}{list(v.shape)}"
-
-    lines = []
-    for v in order_of(roots):
-        if v.op is None:
-            lines.append(f"{indent}{name(v)} = input {spec(v)}")
-        elif isinstance(v.op, Loop):
-            loop = v.op
-            lines.append(
-                f"{indent}{name(v)} = loop{' from last to first' if loop.reverse else ''}, {loop.length} steps"
-            )
-            outside = dict(zip(loop.inputs, v.inputs))
-            for kind, part in (("constant", loop.consts), ("carry", loop.carries), ("each step", loop.streams)):
-                lines += [f"{indent}  {kind} {name(x)} {spec(x)} from {name(outside[x])}" for x in part]
-            lines += [
-                line
-                for line in show(loop.outputs, names, indent + "    ").split("\n")
-                if " = input " not in line and line
-            ]
-            for kind, part in (("next", loop.carry_outs), ("sum", loop.sums), ("give", loop.ys)):
-                if part:
-                    lines.append(f"{indent}  {kind} {', '.join(name(x) for x in part)}")
-        elif v.op is Pick:
-            lines.append(f"{indent}{name(v)} = {name(v.inputs[0])}[{v.params}] {spec(v)}")
-        else:
-            arguments = [name(x) for x in v.inputs]
-            arguments += [f"{k}={p}" for k, p in v.params.items()] if isinstance(v.params, dict) else []
-            lines.append(f"{indent}{name(v)} = {v.op.name}({', '.join(arguments)}) {spec(v) if v.dtype else ''}")
-    return "\n".join(lines)
 
 
 def memory_of(value: Value):

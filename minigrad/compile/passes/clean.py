@@ -31,7 +31,7 @@ def clean(program, roots: list) -> list:
         if value.op is None or value in program.effects:
             return None
         if isinstance(value.op, Loop):
-            unify(value.op, inputs)
+            inputs = unify(value.op, inputs)
         params = value.params
         if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
             params = {**params, "axis": params["axis"] % (inputs[0].ndim + (value.op.name == "stack"))}
@@ -129,14 +129,18 @@ def place(loop: Loop, outputs: list) -> None:
     loop.carry_outs, loop.sums, loop.ys = outputs[:n], outputs[n : n + m], outputs[n + m :]
 
 
-def unify(loop: Loop, outside: tuple) -> None:
-    """Make one of two constants, or two streams, that are the same outside."""
+def unify(loop: Loop, outside: tuple) -> tuple:
+    """Make one of two constants, or two streams, that are the same outside. Returns what still enters the loop."""
     first: dict = {}
     became = {}
+    sources = dict(zip(loop.inputs, outside))
     for part in (loop.consts, loop.streams):
         for v in part:
-            x = outside[loop.inputs.index(v)]
-            became[v] = first.setdefault((x, part is loop.consts), v)
-    if any(v is not w for v, w in became.items()):
-        mapping = rewrite(loop.outputs, lambda value, inputs: became.get(value))
-        place(loop, clean(loop.body, [mapping[r] for r in loop.outputs]))
+            became[v] = first.setdefault((sources[v], part is loop.consts), v)
+    if all(v is w for v, w in became.items()):
+        return outside
+    mapping = rewrite(loop.outputs, lambda value, inputs: became.get(value))
+    place(loop, clean(loop.body, [mapping[r] for r in loop.outputs]))
+    loop.consts = [v for v in loop.consts if became[v] is v]
+    loop.streams = [v for v in loop.streams if became[v] is v]
+    return tuple([sources[v] for v in loop.inputs])

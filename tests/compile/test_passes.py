@@ -1,0 +1,489 @@
+"""Each pass alone: a program before, the program after, both as text (minigrad/compile/text.py).
+
+A pass that stops doing its work leaves the text as it was and fails its test.
+"""
+
+import re
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import models
+from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
+from minigrad.compile.passes.rewrite import order_of, weights
+from minigrad.compile.text import read, show
+
+
+def text_of(text: str) -> str:
+    """A text as `show` writes it: names and types made uniform."""
+    return show(read(text)[1])
+
+
+def check(apply, before: str, after: str) -> None:
+    program, roots = read(before)
+    assert show(apply(program, roots)) == text_of(after)
+
+
+def cleaned(apply):
+    return lambda program, roots: clean.clean(program, apply(program, roots))
+
+
+def merged(program, roots):
+    return merge.merge(program, roots, weights(program, order_of(roots)))
+
+
+def taken_apart(program, roots):
+    merge.take_apart(program, roots)
+    return roots
+
+
+# Dead code and common subexpressions
+
+
+def test_clean_merges_equal_values_and_drops_what_nobody_needs():
+    before = """
+        x = input float32[2, 3]
+        W = captured float32[3, 4]
+        a = matmul(x, W)
+        b = matmul(x, W)
+        c = reshape(b, shape=(2, 4))
+        d = exp(a)
+        t = tanh(a)
+        y = add(t, c)
+        return y
+    """
+    after = """
+        x = input float32[2, 3]
+        W = captured float32[3, 4]
+        a = matmul(x, W)
+        t = tanh(a)
+        y = add(t, a)
+        return y
+    """
+    check(clean.clean, before, after)
+
+
+@pytest.mark.parametrize("line", ["add(x, 0)", "mul(x, 1)", "mul(1, x)", "sub(x, 0)", "div(x, 1)", "copy(x)",
+                                  "stop_gradient(x)", "astype(x, dtype=dtype('float32'))"])  # fmt: skip
+def test_clean_drops_what_changes_nothing(line):
+    check(clean.clean, f"x = input float32[3]\ny = {line}\nreturn y", "x = input float32[3]\nreturn x")
+
+
+@pytest.mark.parametrize("line", ["sub(0, x)", "div(1, x)", "mul(x, 0)", "add(x, 1)", "broadcast_to(x, shape=(2, 3))",
+                                  "astype(x, dtype=dtype('float64'))"])  # fmt: skip
+def test_clean_keeps_what_changes_something(line):
+    text = f"x = input float32[3]\ny = {line}\nreturn y"
+    check(clean.clean, text, text)
+
+
+def test_clean_tells_minus_zero_from_zero():
+    text = "x = input float32[3]\na = maximum(x, 0.0)\nb = maximum(x, -0.0)\nreturn a, b"
+    check(clean.clean, text, text)
+
+
+def test_clean_keeps_apart_what_is_computed_again():
+    text = "x = input float32[3]\na = exp(x)\nrecompute b = exp(x)\nreturn a, b"
+    check(clean.clean, text, text)
+
+
+def test_clean_takes_out_of_a_loop_what_nobody_needs():
+    before = """
+        x = input float32[7, 2]
+        w = input float32[2]
+        h0 = input float32[2]
+        c0 = input float32[2]
+        h, c, hs, es = loop 7 steps
+            const u = w
+            const v = w
+            carry a = h0
+            carry b = c0
+            each x_t = x
+            m = mul(a, u)
+            n = mul(m, v)
+            k = add(n, x_t)
+            o = exp(b)
+            next k, o
+            give k, o
+        return hs
+    """
+    after = """
+        x = input float32[7, 2]
+        w = input float32[2]
+        h0 = input float32[2]
+        h, hs = loop 7 steps
+            const u = w
+            carry a = h0
+            each x_t = x
+            m = mul(a, u)
+            n = mul(m, u)
+            k = add(n, x_t)
+            next k
+            give k
+        return hs
+    """
+    check(clean.clean, before, after)
+
+
+# Products
+
+
+def test_products_with_the_same_left_operand_become_one():
+    before = """
+        h = input float32[2, 3]
+        W_i = captured float32[3, 4]
+        W_f = captured float32[3, 5]
+        i = matmul(h, W_i)
+        f = matmul(h, W_f)
+        return i, f
+    """
+    after = """
+        h = input float32[2, 3]
+        W_i = captured float32[3, 4]
+        W_f = captured float32[3, 5]
+        W = concatenate(W_i, W_f, axis=1)
+        p = matmul(h, W)
+        i, f = split(p, sections=[4, 5], axis=-1)
+        return i, f
+    """
+    check(merged, before, after)
+
+
+def test_a_sum_of_products_becomes_one_product():
+    before = """
+        a = input float32[2, 3]
+        b = input float32[2, 4]
+        V_i = captured float32[3, 5]
+        V_f = captured float32[4, 5]
+        di = tanh(a)
+        df = tanh(b)
+        p = matmul(di, V_i)
+        q = matmul(df, V_f)
+        d = add(p, q)
+        return d
+    """
+    after = """
+        a = input float32[2, 3]
+        b = input float32[2, 4]
+        V_i = captured float32[3, 5]
+        V_f = captured float32[4, 5]
+        di = tanh(a)
+        df = tanh(b)
+        D = concatenate(di, df, axis=1)
+        V = concatenate(V_i, V_f, axis=0)
+        d = matmul(D, V)
+        return d
+    """
+    check(merged, before, after)
+
+
+def test_products_of_what_is_no_weight_stay_apart():
+    text = """
+        h = input float32[2, 3]
+        a = input float32[3, 4]
+        b = input float32[3, 4]
+        i = matmul(h, a)
+        f = matmul(h, b)
+        return i, f
+    """
+    check(merged, text, text)
+
+
+LOOP_OVER_X = """
+    x = input float32[7, 2, 3]
+    w = captured float32[{rows}, 4]
+    h0 = input float32[2, 4]
+    h, hs = loop 7 steps
+        const W = w
+        carry h = h0
+        each x_t = x
+{body}
+        next n
+        give n
+    return hs
+"""
+
+
+def loop_over_x(body: str, rows: int = 7) -> str:
+    return LOOP_OVER_X.format(rows=rows, body="\n".join(f"        {line.strip()}" for line in body.strip().split("\n")))
+
+
+def test_the_product_of_a_concatenation_is_taken_apart_where_its_parts_may_part():
+    before = loop_over_x("""
+        j = concatenate(x_t, h, axis=-1)
+        p = matmul(j, W)
+        n = tanh(p)
+    """)
+    after = loop_over_x("""
+        U = getitem(W, index=(slice(0, 3, None),))
+        V = getitem(W, index=(slice(3, 7, None),))
+        a = matmul(x_t, U)
+        b = matmul(h, V)
+        p = add(a, b)
+        n = tanh(p)
+    """)
+    check(taken_apart, before, after)
+
+
+def test_the_product_of_a_concatenation_of_carries_stays_whole():
+    text = loop_over_x("j = concatenate(h, h, axis=-1)\np = matmul(j, W)\nn = tanh(p)", rows=8)
+    check(taken_apart, text, text)
+
+
+# In and out of loops
+
+
+def test_what_does_not_depend_on_the_carry_leaves_the_loop():
+    before = """
+        x = input float32[7, 2, 3]
+        w = captured float32[4, 3]
+        u = captured float32[4, 4]
+        h0 = input float32[2, 4]
+        h, hs = loop 7 steps
+            const W = w
+            const U = u
+            carry h = h0
+            each x_t = x
+            V = transpose(W, axes=None)
+            p = matmul(x_t, V)
+            q = matmul(h, U)
+            s = add(p, q)
+            n = tanh(s)
+            next n
+            give n
+        return hs
+    """
+    after = """
+        x = input float32[7, 2, 3]
+        w = captured float32[4, 3]
+        u = captured float32[4, 4]
+        h0 = input float32[2, 4]
+        V = transpose(w, axes=None)
+        P = matmul(x, V)
+        h, hs = loop 7 steps
+            const U = u
+            carry h = h0
+            each p = P
+            q = matmul(h, U)
+            s = add(p, q)
+            n = tanh(s)
+            next n
+            give n
+        return hs
+    """
+    check(cleaned(hoist.hoist), before, after)
+
+
+def test_an_elementwise_op_of_the_step_alone_stays_in_the_loop():
+    text = loop_over_x("e = exp(x_t)\nm = max(e, axis=(1,), keepdims=True)\nn = mul(h, m)")
+    check(
+        cleaned(hoist.hoist),
+        text,
+        text.replace("    w = captured float32[7, 4]\n", "").replace("        const W = w\n", ""),
+    )
+
+
+def test_parameter_gradients_sink_below_the_loop():
+    before = """
+        x = input float32[7, 5, 3]
+        h = input float32[7, 5, 4]
+        w = captured float32[3, 4]
+        u = captured float32[4, 4]
+        g = cotangent float32[5, 4]
+        dh, dW, dx = loop 7 steps backwards
+            const W = w
+            const U = u
+            carry d = g
+            each x_t = x
+            each h_t = h
+            hh = mul(h_t, h_t)
+            one = sub(1, hh)
+            dz = mul(d, one)
+            V = swapaxes(W, axis1=-1, axis2=-2)
+            dx = matmul(dz, V)
+            X = swapaxes(x_t, axis1=-1, axis2=-2)
+            dw = matmul(X, dz)
+            Y = swapaxes(U, axis1=-1, axis2=-2)
+            dd = matmul(dz, Y)
+            next dd
+            sum dw
+            give dx
+        return dW, dx
+    """
+    after = """
+        x = input float32[7, 5, 3]
+        h = input float32[7, 5, 4]
+        w = captured float32[3, 4]
+        u = captured float32[4, 4]
+        g = cotangent float32[5, 4]
+        Y = swapaxes(u, axis1=-1, axis2=-2)
+        dh, dZ = loop 7 steps backwards
+            const Yc = Y
+            carry d = g
+            each h_t = h
+            hh = mul(h_t, h_t)
+            one = sub(1, hh)
+            dz = mul(d, one)
+            dd = matmul(dz, Yc)
+            next dd
+            give dz
+        X = reshape(x, shape=(35, 3))
+        Xt = swapaxes(X, axis1=-1, axis2=-2)
+        dZr = reshape(dZ, shape=(35, 4))
+        dW = matmul(Xt, dZr)
+        Wt = swapaxes(w, axis1=-1, axis2=-2)
+        dX = matmul(dZ, Wt)
+        return dW, dX
+    """
+    check(lambda p, r: cleaned(sink.sink)(p, cleaned(hoist.hoist)(p, r)), before, after)
+
+
+# What kernels are made of
+
+
+def test_softmax_in_a_loop_is_lowered_to_sweeps():
+    before = loop_over_x("n = softmax(h, axis=-1)")
+    after = loop_over_x("""
+        m = max(h, axis=(1,), keepdims=True)
+        d = sub(h, m)
+        e = exp(d)
+        s = sum(e, axis=(1,), keepdims=True)
+        n = div(e, s)
+    """)
+    check(cleaned(lower.lower), before, cleaned_text(after))
+
+
+def test_outside_of_loops_softmax_stays_whole():
+    text = "x = input float32[2, 3]\ny = softmax(x, axis=-1)\nreturn y"
+    check(lower.lower, text, text)
+
+
+def test_slices_are_taken_before_elementwise_ops():
+    before = loop_over_x(
+        """
+        p = matmul(h, W)
+        z = concatenate(p, x_t, axis=1)
+        e = concatenate(x_t, p, axis=1)
+        a = add(z, e)
+        i, f = split(a, sections=[3, 4], axis=1)
+        t = tanh(f)
+        s = sum(i, axis=(1,), keepdims=True)
+        n = mul(t, s)
+    """,
+        rows=4,
+    )
+    after = loop_over_x(
+        """
+        p = matmul(h, W)
+        z = concatenate(p, x_t, axis=1)
+        e = concatenate(x_t, p, axis=1)
+        z_i, z_f = split(z, sections=[3, 4], axis=1)
+        e_i, e_f = split(e, sections=[3, 4], axis=1)
+        f = add(z_f, e_f)
+        i = add(z_i, e_i)
+        t = tanh(f)
+        s = sum(i, axis=(1,), keepdims=True)
+        n = mul(t, s)
+    """,
+        rows=4,
+    )
+    check(lift.lift, before, after)
+
+
+def test_large_elementwise_runs_outside_of_loops_become_one_kernel():
+    before = """
+        x = input float32[128, 256]
+        y = input float32[128, 256]
+        a = mul(x, y)
+        b = tanh(a)
+        c = add(a, b)
+        return c
+    """
+    after = """
+        x = input float32[128, 256]
+        y = input float32[128, 256]
+        X = reshape(x, shape=(1, 128, 256))
+        Y = reshape(y, shape=(1, 128, 256))
+        C = loop 1 steps
+            each x = X
+            each y = Y
+            a = mul(x, y)
+            b = tanh(a)
+            c = add(a, b)
+            give c
+        c = reshape(C, shape=(128, 256))
+        return c
+    """
+    check(fuse.fuse, before, after)
+
+
+def test_small_elementwise_runs_stay_calls():
+    text = "x = input float32[8, 8]\na = exp(x)\nb = tanh(a)\nreturn b"
+    check(fuse.fuse, text, text)
+
+
+def test_what_a_checkpoint_marks_is_computed_again_behind_the_cotangent():
+    before = """
+        x = input float32[3]
+        g = cotangent float32[3]
+        recompute z = tanh(x)
+        s = mul(z, z)
+        o = sub(1, s)
+        d = mul(g, o)
+        e = mul(d, z)
+        return z, e
+    """
+    after = """
+        x = input float32[3]
+        g = cotangent float32[3]
+        recompute z = tanh(x)
+        s = mul(z, z)
+        o = sub(1, s)
+        d = mul(g, o)
+        again = tanh(x)
+        e = mul(d, again)
+        return z, e
+    """
+    check(recompute.recompute, before, after)
+
+
+def cleaned_text(text: str) -> str:
+    return show(clean.clean(*read(dedent(text))))
+
+
+# The text itself
+
+
+def test_a_text_that_is_read_prints_as_it_was():
+    text = loop_over_x("p = matmul(x_t, W)\nn = tanh(p)", rows=3)
+    assert text_of(text_of(text)) == text_of(text)
+
+
+@pytest.mark.usefixtures("quick_kernels")
+@pytest.mark.parametrize("cell", [models.LSTMCell, models.GRUCell, models.LayerNormLSTMCell, models.MGUCell])
+def test_the_program_of_a_layer_can_be_read_back_after_every_pass(cell):
+    layer = models.Recurrent(cell, 3, 4, num_layers=2, bidirectional=True)
+    for stage in mg.jit(layer).explain(mg.tensor(np.zeros((5, 2, 3), "float32"))).stages:
+        assert text_of(stage.program) == stage.program
+
+
+def test_the_order_in_which_values_were_made_does_not_show():
+    a = "x = input float32[3]\np = exp(x)\nq = tanh(x)\ny = sub(p, q)\nreturn y"
+    b = "x = input float32[3]\nq = tanh(x)\np = exp(x)\ny = sub(p, q)\nreturn y"
+    assert text_of(a) == text_of(b)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("y = exp(x)\nreturn y", "'x'"),
+        ("x = input float32[3]\ny = nosuch(x)\nreturn y", "'nosuch"),
+        ("x = input float32[3]\na, b = exp(x)\nreturn a", "1 results, and names 2"),
+        ("what is this", "no statement"),
+        ("x = input float32[3]\nreturn y", "'y'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(text, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read(text)
