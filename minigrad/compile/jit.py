@@ -16,14 +16,13 @@ from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.guards import Guards
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
-from minigrad.compile.trace import Pick, Program, Value, generators_of
+from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
 from minigrad.custom import checkpoint
 from minigrad.ops.table import on_tape
 from minigrad.tape import (
     RAW,
     TRACED,
     TRACED_OFF,
-    Leaf,
     clock,
     enable_grad,
     memory_of,
@@ -211,7 +210,7 @@ class Compiled:
             if isinstance(leaf, (Tensor, np.ndarray)):
                 leaf = as_tensor(leaf)
                 value = program.input(leaf)
-                variable = None if leaf._node is None else Leaf(leaf.shape, leaf.dtype)
+                variable = stand_in(leaf._node, leaf)
                 inputs.append(value)
                 variables.append(variable)
                 given.append(Tensor(value, variable))

@@ -7,11 +7,11 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.passes.rewrite import is_layout, is_op, rewrite
-from minigrad.compile.trace import Program, Value, drawn_shapes
+from minigrad.compile.trace import Program, Value, drawn_shapes, stand_in
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
 from minigrad.scan import take_step, unchanged
-from minigrad.tape import TRACED, Leaf, Pick, pull_back, thread
+from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
 from minigrad.tensor import Tensor, as_tensor
 
 
@@ -40,7 +40,7 @@ class Body(Program):
             if self.again(x):
                 self.captured[key] = (self.copied(x._data), None, x)
             elif forward is not None and isinstance(x._data, Value) and x._data.program is forward.loop.body:
-                self.captured[key] = (*self.placed(*forward.kept(x)), x)
+                self.captured[key] = (*self.placed(*forward.kept(x), x._node), x)
             else:
                 self.captured[key] = (*self.placed(Tensor(*self.parent.enter(x)), False), x)
         value, leaf, _ = self.captured[key]
@@ -66,9 +66,12 @@ class Body(Program):
         copy.recompute = False
         return copy
 
-    def placed(self, outside: Tensor, per_step: bool) -> tuple[Value, Leaf | None]:
+    def placed(self, outside: Tensor, per_step: bool, original: Node | None = None) -> tuple[Value, Leaf | None]:
+        """original: the node, of the step of the forward loop, that `outside` has the values of."""
         spec = Spec(outside.shape[1:] if per_step else outside.shape, outside.dtype)
-        leaf = None if outside._node is None else Leaf(spec.shape, spec.dtype)
+        leaf = stand_in(outside._node, spec)
+        if leaf is not None and original is not None:
+            leaf.seq = original.seq
         value = self.input(spec)
         (self.streams if per_step else self.consts).append((value, leaf, outside))
         return value, leaf

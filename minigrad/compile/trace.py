@@ -98,6 +98,19 @@ class Draw:
     name = "draw"
 
 
+def stand_in(node: Node | None, like) -> Leaf | None:
+    """The leaf through which `node` enters a program; `like` has its shape and dtype.
+
+    It gets the node's time of creation: a transform takes for its own what is younger than itself, and a leaf is made
+    when the program first reads the tensor, which may be inside of a transform that began after the tensor was made.
+    """
+    if node is None:
+        return None
+    leaf = Leaf(like.shape, like.dtype)
+    leaf.seq = node.seq
+    return leaf
+
+
 class Program:
     """Values from inputs to outputs.
 
@@ -146,7 +159,7 @@ class Program:
         if id(x) in self.captured:
             ((value, leaf, _),) = self.captured[id(x)]
             return value, leaf
-        leaf = None if x._node is None else Leaf(x.shape, x.dtype)
+        leaf = stand_in(x._node, x)
         value = self.input(x)
         self.captured[id(x)] = [(value, leaf, x)]
         return value, leaf
