@@ -61,8 +61,6 @@ def call_of(value: Value):
         return lambda: drawn(params["item"])
     if isinstance(op, Loop):
         return loop_call(op)
-    if op.variadic:
-        return lambda *arrays: op.forward(list(arrays), **params)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
     if op.name == "matmul" and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
@@ -71,8 +69,10 @@ def call_of(value: Value):
             return lambda a, b: product(a, b)  # looked up when it is called: an observer may be there
 
     def call(*arrays):
-        result = op.forward(*arrays, **params)
-        return result if isinstance(result, (list, np.ndarray)) else np.asarray(result)
+        result = op.forward(list(arrays), **params) if op.variadic else op.forward(*arrays, **params)
+        if type(result) is list:  # NumPy gives a number for what has no axes
+            return [np.asarray(r) for r in result]
+        return np.asarray(result)
 
     return call
 

@@ -20,35 +20,33 @@ def largest(x, at, n):
     for i in range(at, at + n):
         m = x[i] if x[i] > m else m
     return m
+"""
 
-@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
-def total(x, at, n):
-    s = Float(0)
-    for i in range(at, at + n):
-        s += x[i]
-    return s
-
-@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
-def total_product(x, y, at, n):
-    s = Float(0)
-    for i in range(at, at + n):
-        s += x[i] * y[i]
-    return s
-
-@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
-def total_exp(x, m, at, n):
-    s = Float(0)
-    for i in range(at, at + n):
-        s += exp(x[i] - m)
-    return s
-
-@njit(error_model="numpy", fastmath={"nsz", "reassoc", "contract"}, forceinline=True)
-def total_square(x, m, at, n):
-    s = Float(0)
-    for i in range(at, at + n):
-        s += (x[i] - m) * (x[i] - m)
+SUM = """
+@njit(error_model="numpy", fastmath={{"nsz", "reassoc", "contract"}}, forceinline=True)
+def {name}({arguments}, at, n):
+    s, rest = Float(0), at + n % 1024
+    for i in range(at, rest):
+        s += {term}
+    if n >= 1024:  # float32 would lose what is added to the sum of many
+        whole = np.float64(s)
+        for first in range(rest, at + n, 1024):
+            part = Float(0)
+            for i in range(first, first + 1024):
+                part += {term}
+            whole += part
+        s = Float(whole)
     return s
 """
+HELPERS += "".join([
+    SUM.format(name=name, arguments=arguments, term=term)
+    for name, arguments, term in (
+        ("total", "x", "x[i]"),
+        ("total_product", "x, y", "x[i] * y[i]"),
+        ("total_exp", "x, m", "exp(x[i] - m)"),
+        ("total_square", "x, m", "(x[i] - m) * (x[i] - m)"),
+    )
+])  # fmt: skip
 
 KERNELS = {
     "softmax": """

@@ -16,22 +16,44 @@ def add_rows(result, index, rows, count, width):
         for j in range(width):
             result[to + j] += rows[i * width + j]
 
-def linear_recurrence(y, b, a, outer, steps, inner):
+def running_sum(y, x, total, outer, steps, inner):
     for o in range(outer):
-        start = o * steps * inner
         for i in range(inner):
-            y[start + i] = b[start + i]
-        for k in range(start + inner, start + steps * inner):
-            y[k] = b[k] + a[k] * y[k - inner]
+            total[i] = 0
+        for k in range(o * steps, (o + 1) * steps):
+            for i in range(inner):
+                total[i] += x[k * inner + i]
+                y[k * inner + i] = total[i]
 
-def linear_recurrence_transposed(y, b, a, outer, steps, inner):
+def running_product(y, x, total, outer, steps, inner):
     for o in range(outer):
-        end = (o + 1) * steps * inner - 1
         for i in range(inner):
-            y[end - i] = b[end - i]
-        for i in range(inner, steps * inner):
-            k = end - i
-            y[k] = b[k] + a[k + inner] * y[k + inner]
+            total[i] = 1
+        for k in range(o * steps, (o + 1) * steps):
+            for i in range(inner):
+                total[i] *= x[k * inner + i]
+                y[k * inner + i] = total[i]
+
+def linear_recurrence(y, b, a, total, outer, steps, inner):
+    for o in range(outer):
+        for i in range(inner):
+            total[i] = 0
+        for k in range(o * steps, (o + 1) * steps):
+            for i in range(inner):
+                at = k * inner + i
+                total[i] = b[at] + a[at] * total[i] if k > o * steps else b[at]
+                y[at] = total[i]
+
+def linear_recurrence_transposed(y, b, a, total, outer, steps, inner):
+    for o in range(outer):
+        for i in range(inner):
+            total[i] = 0
+        end = (o + 1) * steps - 1
+        for k in range(end, o * steps - 1, -1):
+            for i in range(inner):
+                at = k * inner + i
+                total[i] = b[at] + a[at + inner] * total[i] if k < end else b[at]
+                y[at] = total[i]
 """
 
 
@@ -57,19 +79,32 @@ def add_rows(result: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
     kernel(result.ctypes.data, index.ctypes.data, rows.ctypes.data, *rows.shape)
 
 
+def running(x: np.ndarray, axis: int, product: bool = False) -> np.ndarray:
+    """Sums, or products, of the elements so far along an axis (>= 0)."""
+    if INTERPRETED or x.dtype.kind != "f":
+        return (np.cumprod if product else np.cumsum)(x, axis)
+    return _along("running_product" if product else "running_sum", axis, x)
+
+
 def linear_recurrence(b: np.ndarray, a: np.ndarray, axis: int, transposed: bool) -> np.ndarray:
     """y[t] = b[t] + a[t] y[t - 1] along an axis (>= 0), y[0] = b[0]; transposed, y[t] = b[t] + a[t + 1] y[t + 1]."""
-    b, a = np.ascontiguousarray(b), np.ascontiguousarray(a)
-    y = np.empty_like(b)
-    sizes = math.prod(b.shape[:axis]), b.shape[axis], math.prod(b.shape[axis + 1 :])
-    if b.size == 0:
-        return y
     if INTERPRETED:
-        y3, b3, a3 = [x.reshape(sizes) for x in (y, b, a)]
-        y3[:] = b3
-        for t in range(sizes[1] - 2, -1, -1) if transposed else range(1, sizes[1]):
-            y3[:, t] += a3[:, t + 1] * y3[:, t + 1] if transposed else a3[:, t] * y3[:, t - 1]
+        y = np.array(b)
+        y3, a3 = np.moveaxis(y, axis, 0), np.moveaxis(a, axis, 0)
+        for t in range(len(y3) - 2, -1, -1) if transposed else range(1, len(y3)):
+            y3[t] += a3[t + 1] * y3[t + 1] if transposed else a3[t] * y3[t - 1]
         return y
-    name = "linear_recurrence" + "_transposed" * transposed
-    compiled(name, (b.dtype.name,) * 3)(y.ctypes.data, b.ctypes.data, a.ctypes.data, *sizes)
+    return _along("linear_recurrence" + "_transposed" * transposed, axis, b, a)
+
+
+def _along(function: str, axis: int, *operands: np.ndarray) -> np.ndarray:
+    """Run a function of SOURCE along an axis of operands of one shape. It carries float64 along, as PyTorch does."""
+    operands = [np.ascontiguousarray(x) for x in operands]
+    first = operands[0]
+    y = np.empty_like(first)
+    if y.size:
+        sizes = math.prod(y.shape[:axis]), y.shape[axis], math.prod(y.shape[axis + 1 :])
+        carried = np.empty(sizes[2])
+        kinds = (*[y.dtype.name] * (1 + len(operands)), "float64")
+        compiled(function, kinds)(*[x.ctypes.data for x in (y, *operands, carried)], *sizes)
     return y

@@ -7,6 +7,7 @@ import string
 import numpy as np
 
 from minigrad.deferred import DeferredProduct
+from minigrad.kernels.sums import add_reduce
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
@@ -199,6 +200,13 @@ def contract(arrays, /, subscripts):
     """Einsum of a sequence of operands: see `einsum`."""
     _einsum_shape(*arrays, subscripts=subscripts)
     terms, result = _terms(subscripts, tuple([x.ndim for x in arrays]))
+    arrays, terms = list(arrays), list(terms)
+    for k, (term, x) in enumerate(zip(terms, arrays)):
+        elsewhere = [result, *terms[:k], *terms[k + 1 :]]
+        alone = [i for i, c in enumerate(term) if term.count(c) == 1 and not any(c in other for other in elsewhere)]
+        if alone and x.dtype.kind == "f":
+            arrays[k] = add_reduce(x, tuple(alone))
+            terms[k] = "".join([c for i, c in enumerate(term) if i not in alone])
     return np.einsum(f"{','.join(terms)}->{result}", *arrays, optimize=True)
 
 

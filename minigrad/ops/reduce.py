@@ -10,6 +10,7 @@ import numbers
 import numpy as np
 
 from minigrad.kernels import sequential
+from minigrad.kernels.sums import add_reduce
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
 from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, concatenate, flip, reshape, transpose
 from minigrad.ops.table import FLOAT32, Spec, composite, op, publish
@@ -63,7 +64,7 @@ def _as_float(x):
 )
 def sum(x, /, axis=None, keepdims=False):
     """Sum. Of integers and booleans: int64."""
-    return np.add.reduce(x, axis=axis if axis is None else axes_of(axis, x.ndim), keepdims=keepdims)
+    return add_reduce(x, axes_of(axis, x.ndim), keepdims)
 
 
 def _summed_to(x: Spec, shape) -> tuple[int, ...]:
@@ -87,7 +88,8 @@ def sum_to(x, /, shape):
         return x.reshape(shape)
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple([lead + k for k, n in enumerate(shape) if n == 1 and x.shape[lead + k] != 1])
-    return np.add.reduce(x, axis=axes, dtype=x.dtype).reshape(shape)
+    total = add_reduce(x, axes) if x.dtype.kind == "f" else np.add.reduce(x, axis=axes, dtype=x.dtype)
+    return total.reshape(shape)
 
 
 @composite(sample=_sample, numpy=np.mean)
@@ -193,7 +195,7 @@ def logsumexp(x, /, axis=None, keepdims=False):
     axes = axes_of(axis, x.ndim)
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, x.dtype.type(0))
-    y = log.op.forward_any(np.add.reduce(exp.op.forward_any(x - top), axis=axes, keepdims=True)) + top
+    y = log.op.forward_any(add_reduce(exp.op.forward_any(x - top), axes, True)) + top
     return y if keepdims else y.reshape(reduced(x, axis))
 
 
@@ -266,6 +268,11 @@ def _sample_running(d):
     return x, dict(axis=d.choice([None, d.axis(x.ndim)]))
 
 
+def _run(x, axis, product=False):
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis_of(axis, x.ndim))
+    return sequential.running(x, axis, product)
+
+
 @op(
     shape=_running,
     sample=_sample_running,
@@ -274,7 +281,7 @@ def _sample_running(d):
 )
 def cumsum(x, /, axis=None):
     """Sums of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64."""
-    return np.cumsum(x, axis if axis is None else axis_of(axis, x.ndim))
+    return _run(x, axis)
 
 
 def _recurrence(b: Spec, a: Spec, axis=-1, transposed=False) -> Spec:
@@ -324,7 +331,7 @@ def _cumprod_x(g, x, y, axis):
 @op(shape=_running, sample=_sample_running, x=_cumprod_x, numpy=np.cumprod)
 def cumprod(x, /, axis=None):
     """Products of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64."""
-    return np.cumprod(x, axis if axis is None else axis_of(axis, x.ndim))
+    return _run(x, axis, product=True)
 
 
 def _prod_x(g, x, axis):

@@ -75,3 +75,36 @@ def test_in_a_loop(name, data):
 
     with interpreted():
         same(g, [h, *floats], h)
+
+
+WITHOUT_AXES = {  # where NumPy returns a number of its own in place of an array
+    **{f"einsum {s}": lambda x, s=s: mg.einsum(s, x) for s in ("ii->", "ij->", "ii")},
+    "einsum i->": lambda x: mg.einsum("i->", x[0]),
+    "einsum i,i": lambda x: mg.einsum("i,i", x[0], x[1]),
+    "unstack": lambda x: mg.unstack(x[0])[1],
+    "split": lambda x: mg.split(x.reshape(-1), 4)[0].reshape(()),
+    "getitem": lambda x: x[0, 1],
+    "slogdet": lambda x: mg.slogdet(x)[1],
+    "sorted": lambda x: mg.sort(x.reshape(-1))[0],
+    **{name: lambda x, f=f: f(x) for name, f in {
+        "sum": mg.sum, "mean": mg.mean, "max": mg.max, "prod": mg.prod, "logsumexp": mg.logsumexp, "det": mg.det,
+        "argmax": mg.argmax, "any": mg.any, "trace": mg.trace, "norm": mg.norm, "var": mg.var,
+    }.items()},
+    "dot": lambda x: mg.dot(x[0], x[1]),
+    "matmul": lambda x: x[0] @ x[1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_AXES)
+def test_a_result_without_axes_is_an_array(name):
+    f = WITHOUT_AXES[name]
+    x = mg.tensor(np.array([[2.0, 1.0], [0.5, 3.0]]), requires_grad=True)
+    wanted = f(x).detach().numpy()
+    y = mg.jit(f)(x).detach().numpy()
+    assert type(y) is np.ndarray and y.shape == ()
+    np.testing.assert_allclose(y, wanted, rtol=1e-12)
+    _, ys = mg.jit(lambda x: mg.scan(lambda c, a: (c + f(a).astype("float64"), f(a)), np.zeros(()), x))(
+        mg.stack([x, x])
+    )
+    assert type(ys.detach().numpy()) is np.ndarray
+    np.testing.assert_allclose(ys.detach().numpy(), [wanted, wanted], rtol=1e-12)
