@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper, wraps
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from minigrad import tape, tree
 from minigrad.ops.table import Spec
+from minigrad.sharing import Sharable, shared
 from minigrad.tape import (
     ON,
     RAW,
@@ -159,8 +161,22 @@ class _CustomCall:
         return fitting(self.name, [one if yes else None for one, yes in zip(given, floats)], args, places)
 
 
-def checkpoint(f: Callable) -> Callable:
+M = TypeVar("M", bound=Sharable)
+
+
+@overload
+def checkpoint(f: M) -> M: ...
+
+
+@overload
+def checkpoint(f: Callable) -> Callable: ...
+
+
+def checkpoint(f: Any) -> Any:
     """f, computing again in the backward what it would have kept: memory for time (Chen et al. 2016, arXiv:1604.06174).
+
+    f: a function, or a Module; then the result is a Module that shares everything with f but how it is called, as of
+    `jit`.
 
     The tape holds the arguments of a call and nothing of what happens inside. Parameters and other tensors that f
     closes over get their gradients; draws from random generators are repeated. f may hold further checkpoints and be
@@ -191,7 +207,7 @@ def checkpoint(f: Callable) -> Callable:
             _record_call(call, nodes + run.older, (arrays,), run.outs, run.kept)
         return tree.unflatten(run.structure, run.outs)
 
-    return checkpointed
+    return shared(f, "checkpoint", checkpointed, checkpoint) if isinstance(f, Sharable) else checkpointed
 
 
 @dataclass

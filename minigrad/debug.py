@@ -7,10 +7,11 @@ from contextlib import ExitStack
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.jit import disable_jit, jit
+from minigrad.compile.jit import disable_jit
 from minigrad.deferred import DeferredProduct
 from minigrad.nn.module import Module
 from minigrad.observe import Observer, replaced
+from minigrad.sharing import key_of
 from minigrad.tape import call_site, line_of_site, no_grad
 from minigrad.tensor import Tensor
 
@@ -115,18 +116,16 @@ def summary(module: Module, *inputs) -> None:
     A layer that is called at every step of a loop is one line, with the number of calls. Parameters of a layer include
     those of the layers in it; one that is shared is counted once in the total. Nothing is recorded.
     """
-    module = getattr(module, "f", module) if isinstance(module, jit) else module
     if not isinstance(module, Module):
         raise TypeError(f"summary: wanted a Module, got {type(module).__name__}")
-    names = {part: name for name, part in module.named_modules()}
     outputs: dict = {}
     calls: Counter = Counter()
 
     def wrap(call):
         def watched(part, *args, **kwargs):
             result = call(part, *args, **kwargs)
-            calls[part] += 1
-            outputs[part] = result
+            calls[key_of(part)] += 1
+            outputs[key_of(part)] = result
             return result
 
         return watched
@@ -137,10 +136,11 @@ def summary(module: Module, *inputs) -> None:
         stack.enter_context(replaced(Module, "__call__", wrap))
         module(*inputs)
     rows = [("layer", "output", "parameters", "calls")]
-    for part, name in names.items():
+    for name, part in module.named_modules():
+        key = key_of(part)
         label = f"  {name}: " * bool(name) + type(part).__name__
         count = sum(p.size for p in part.parameters())
-        rows.append((label, shapes(outputs[part]) if calls[part] else "not called", f"{count:,}", f"{calls[part]:,}"))
+        rows.append((label, shapes(outputs[key]) if calls[key] else "not called", f"{count:,}", f"{calls[key]:,}"))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for label, output, *numbers in rows:
         print(label.ljust(widths[0]), output.ljust(widths[1]), *[n.rjust(w) for n, w in zip(numbers, widths[2:])])

@@ -153,9 +153,9 @@ class Recurrent(nn.Module):
             cell, attribute = owner
             setattr(cell, attribute, value)
 
-    def named_modules(self, prefix: str = "", seen: set | None = None):
+    def named_modules(self, prefix: str = "", seen: dict | None = None):
         """As of every module, with the cells."""
-        seen = set() if seen is None else seen
+        seen = {} if seen is None else seen
         yield from super().named_modules(prefix, seen)
         for k, cell in enumerate(self.cells):
             yield from cell.named_modules(f"{prefix}.cells.{k}" if prefix else f"cells.{k}", seen)

@@ -28,3 +28,21 @@ optimizer = optim.Adam(lstm.parameters(), lr=1e-3)
 mask: mg.Tensor = gradient > 0
 values: np.ndarray = gradient.numpy()
 number: float = gradient.sum().item()
+
+
+def train(model: nn.Module) -> None: ...
+
+
+lstm = mg.jit(lstm)  # still an LSTM, and a Module
+kept: LSTM = mg.checkpoint(mg.jit(lstm, checkpoint=4))
+train(mg.jit(kept))
+nn.Sequential(mg.jit(lstm), mg.checkpoint(layer)).zero_grad()
+traces: int = mg.jit(loss).traces
+
+
+@mg.jit
+def jitted(x: mg.Tensor) -> mg.Tensor:
+    return x
+
+
+jitted.explain(gradient)

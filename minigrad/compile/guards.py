@@ -18,6 +18,7 @@ import numpy as np
 
 from minigrad.compile.trace import Program, Value, numbers
 from minigrad.nn.module import Module
+from minigrad.sharing import unshared
 from minigrad.tensor import Tensor
 
 MANY = 100  # values of a container beyond which it is taken for data that the function does not depend on
@@ -82,7 +83,7 @@ class Guards:
             self.through(x, names)
         elif isinstance(x, Module):
             for module in x.modules():
-                self.walk_object(module, names)
+                self.walk_object(unshared(module), names)
         elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
             for value in tuple(vars(x).values()) if hasattr(x, "__dict__") and not self.done(x) else ():
                 if callable(value):

@@ -7,6 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
 from minigrad.custom import checkpoint
 from minigrad.ops.table import on_tape
+from minigrad.sharing import Sharable, shared, way_of
 from minigrad.tape import (
     RAW,
     TRACED,
@@ -57,7 +59,18 @@ class disable_jit(contextlib.ContextDecorator):
         switch.off -= 1
 
 
-class jit:
+M = TypeVar("M", bound=Sharable)
+
+
+@overload
+def jit(f: M, checkpoint: int | None = None) -> M: ...
+
+
+@overload
+def jit(f: Callable, checkpoint: int | None = None) -> "Jitted": ...
+
+
+def jit(f: Any, checkpoint: int | None = None) -> Any:
     """f, compiled: the same results and gradients.
 
     f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
@@ -76,30 +89,60 @@ class jit:
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
     the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174), for about half more time.
 
+    Of a Module the result is a Module (of a subclass of its class) that shares everything with f but how it is called:
+    parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for
+    itself.
+
     f should have no effects: what it prints or appends happens while it is traced and not again.
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
     or string; RuntimeError where it changes a tensor of its caller in place, or leaves a traced one in a variable.
     """
+    if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
+        raise ValueError(f"jit: got checkpoint={checkpoint!r}, wanted a number of steps, 1 or more, or None")
+    if not callable(f):
+        raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
+    jitted = Jitted(f, checkpoint)
+    return shared(f, "jit", jitted, jitted.again, JittedModule) if isinstance(f, Sharable) else jitted
+
+
+class Jitted:
+    """A function that `jit` has made; the call of a module that it has made. What it is asked for and has not, and what
+    is set on it, is f's."""
+
+    own = frozenset({"f", "known", "checkpoint", "traces", *functools.WRAPPER_ASSIGNMENTS, "__wrapped__"})
 
     def __init__(self, f: Callable, checkpoint: int | None = None):
-        if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
-            raise ValueError(f"jit: got checkpoint={checkpoint!r}, wanted a number of steps, 1 or more, or None")
-        if not callable(f):
-            raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
         self.f = f
         functools.update_wrapper(self, f, updated=())
         self.known: OrderedDict = OrderedDict()  # kind of arguments -> programs
         self.checkpoint = checkpoint
         self.traces = 0
 
+    @property
+    def again(self) -> Callable:
+        """The function that makes the like of it of another one."""
+        return functools.partial(jit, checkpoint=self.checkpoint) if self.checkpoint else jit
+
     def __getattr__(self, name):
-        if name in ("f", "__wrapped__"):
+        if name in self.own:
             raise AttributeError(name)
         return getattr(self.f, name)
 
+    def __setattr__(self, name, value):
+        if name in self.own:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.f, name, value)
+
+    def __delattr__(self, name):
+        delattr(self.f, name)
+
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self):  # a copy compiles for itself
+        return self.again, (self.f,)
 
     def __repr__(self):
         return f"jit({self.f!r})"
@@ -149,6 +192,23 @@ class jit:
             lambda name, roots: stages.append(stage(name, roots)),
         )  # fmt: skip
         return explain(getattr(self.f, "__name__", type(self.f).__name__), compiled, stages)
+
+
+class Asked:
+    """A name that a jitted module has of its call, unless the module has one of its own."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, module, owner=None):
+        return self if module is None else getattr(way_of(module).call, self.name)
+
+
+class JittedModule:
+    """What a jitted module can do that others cannot."""
+
+    __slots__ = ()
+    explain, traces, known = Asked("explain"), Asked("traces"), Asked("known")
 
 
 def static(x, known: OrderedDict):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.sharing import Sharable, key_of
 from minigrad.tape import Leaf, no_grad
 from minigrad.tensor import Tensor, as_array
 
@@ -29,7 +30,7 @@ class Parameter(Tensor):
         return "Parameter" + super().__repr__().removeprefix("tensor")
 
 
-class Module:
+class Module(Sharable):
     """Base of layers and models: write `forward`, keep parameters and other modules as attributes.
 
         class Affine(Module):
@@ -54,12 +55,12 @@ class Module:
         """The modules that this one holds itself."""
         return (part for _, part in self._parts() if isinstance(part, Module))
 
-    def named_modules(self, prefix: str = "", seen: set | None = None) -> Iterator[tuple[str, "Module"]]:
+    def named_modules(self, prefix: str = "", seen: dict | None = None) -> Iterator[tuple[str, "Module"]]:
         """This module and all below it, parents first, each once, with their names (its own is "")."""
-        seen = set() if seen is None else seen
-        if self in seen:
+        seen = {} if seen is None else seen
+        if key_of(self) in seen:
             return
-        seen.add(self)
+        seen[key_of(self)] = self
         yield prefix, self
         for name, part in self._parts(prefix):
             if isinstance(part, Module):
@@ -71,10 +72,10 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its (first) name; a module's own before those of the modules in it."""
-        seen = set()
+        seen = {}
         for name, parameter in self._every_name():
-            if parameter not in seen:
-                seen.add(parameter)
+            if id(parameter) not in seen:
+                seen[id(parameter)] = parameter
                 yield name, parameter
 
     def parameters(self) -> Iterator[Parameter]:
@@ -88,10 +89,10 @@ class Module:
     def _every_name(self, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, Parameter]]:
         """As named_parameters, but a shared parameter comes under each of its names, as in PyTorch's state dicts."""
         parts = list(self._parts(prefix))
-        above = (*above, self)
+        above = (*above, key_of(self))
         yield from ((name, part) for name, part in parts if isinstance(part, Parameter))
         for name, part in parts:
-            if isinstance(part, Module) and part not in above:
+            if isinstance(part, Module) and key_of(part) not in above:
                 yield from part._every_name(name, above)
 
     def train(self, mode: bool = True) -> "Module":
@@ -144,15 +145,21 @@ class Module:
 
     def __repr__(self):
         """One line for each module: its settings, its parameters; the modules in it below, indented."""
+        return "\n".join(self._lines(()))
+
+    def _lines(self, above: tuple) -> list[str]:
+        """Of `repr`. above: keys of the modules that this one is in, which are not written again."""
+        above = (*above, key_of(self))
         parts = list(self._parts())
         settings = [f"{k}={v!r}" for k, v in vars(self).items() if k != "training" and _is_setting(v)]
         lines = [f"{type(self).__name__}({', '.join(settings)})"]
         own = [f"{name} {part.dtype}{list(part.shape)}" for name, part in parts if isinstance(part, Parameter)]
         lines[0] += ": " + ", ".join(own) if own else ""
         for name, part in parts:
-            if isinstance(part, Module):
-                lines += f"{name}: {part!r}".split("\n")
-        return "\n  ".join(lines)
+            if isinstance(part, Module) and key_of(part) not in above:
+                inner = part._lines(above) if type(part).__repr__ is Module.__repr__ else repr(part).split("\n")
+                lines += [f"  {name}: {inner[0]}", *[f"  {line}" for line in inner[1:]]]
+        return lines
 
     def _repr_html_(self):
         from minigrad.viz import html

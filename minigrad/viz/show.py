@@ -7,6 +7,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import tree
+from minigrad.compile.jit import disable_jit
 from minigrad.nn import Module
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.viz.record import leaves_of, record, state_names
@@ -50,7 +51,8 @@ class Run:
             self.name = type(layer.cells[0]).__name__ if layer is not f or type(f) is type(layer) else self.name
             self.batched = self.args[0].ndim == getattr(layer.cells[0], "feature_ndim", 1) + 2
             self.time = int(layer.batch_first and self.batched)  # the axis of the steps
-        record_, history = record(self.run, self.args, leaves_of(**named(f, layer, self.args)))
+        with disable_jit():  # the tape of a jitted module is that of the module
+            record_, history = record(self.run, self.args, leaves_of(**named(f, layer, self.args)))
         self.maps = [] if layer is None else self.maps_of(record_, history)
         self.tape = Tape(record=record_)
 

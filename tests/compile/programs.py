@@ -33,7 +33,7 @@ def results_and_gradients(f, wanted, *args, **kwargs):
 
 def same(f, wanted, *args, rtol=1e-10, **kwargs):
     """jit(f), after a check that it gives what f gives, with the same gradients of `wanted`."""
-    jitted = f if isinstance(f, mg.jit) else mg.jit(f)
+    jitted = f if hasattr(f, "explain") else mg.jit(f)
     with mg.disable_jit():
         values, gradients = results_and_gradients(f, wanted, *args, **kwargs)
     for _ in range(2):  # traced, then found

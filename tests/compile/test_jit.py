@@ -634,7 +634,7 @@ def test_a_method_and_what_is_reached_through_jit():
     layer = LSTM(2, 3)
     jitted = mg.jit(layer)
     assert list(jitted.parameters()) == list(layer.parameters()) and jitted.hidden_size == 3
-    assert jitted.eval() is layer and not layer.training
+    assert jitted.eval() is jitted and not layer.training
 
 
 def test_what_cannot_be_an_argument():
