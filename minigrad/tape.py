@@ -13,6 +13,7 @@ created after what it consumes. Creation order is a topological order that costs
 import inspect
 import itertools
 import math
+import os
 import sys
 import threading
 import weakref
@@ -46,6 +47,17 @@ class _Mode(threading.local):
 
 thread = _Mode()
 clock = itertools.count(1)
+lock = threading.RLock()  # for changes of what threads share: gradients of leaves, lists of hooks
+
+
+def _renew_lock() -> None:
+    """A child of fork has nobody who would release the lock that another thread of its parent held."""
+    global lock
+    lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def recording() -> bool:
@@ -96,6 +108,16 @@ class Leaf(Node):
     def __init__(self, shape, dtype):
         super().__init__(None, (), {}, (), shape, dtype, None)
         self.grad = None
+
+    def add(self, g) -> None:
+        """Add a gradient to what is there, whatever other threads do to it meanwhile."""
+        while True:
+            before = self.grad
+            after = g if before is None else before + g  # not under the lock: an op may compile, and wait for others
+            with lock:
+                if self.grad is before:
+                    self.grad = after
+                    return
 
 
 class Pick(Node):
@@ -163,10 +185,7 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
             if type(node) is Leaf:
                 continue
             if node.saved is None:
-                raise RuntimeError(
-                    f"backward through {node.op.name} a second time: its graph was freed by the first "
-                    f"(recorded at {node.line}); pass retain_graph=True to the first backward"
-                )
+                raise freed(node)
             if type(node) is Pick:
                 (parent,) = node.inputs
                 pending.setdefault(parent, [None] * len(parent.shape))[node.params] = g
@@ -178,12 +197,25 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
                     if pulled is not None and parent is not None:
                         accumulate(pending, ours, parent, pulled)
+            if node.saved is None:  # another thread freed the node while it was read
+                raise freed(node)
             if not keep:
                 node.saved = node.hooks = None
                 node.inputs = ()
+    except (TypeError, AttributeError, ValueError, IndexError) as error:
+        if node.saved is None:  # another thread freed the node while it was read
+            raise freed(node) from error
+        raise
     finally:
         thread.mode, thread.pulled = caller, outer
     return results
+
+
+def freed(node: Node) -> RuntimeError:
+    return RuntimeError(
+        f"backward through {node.op.name} a second time: its graph was freed by the first "
+        f"(recorded at {node.line}); pass retain_graph=True to the first backward"
+    )
 
 
 def accumulate(pending: dict, ours: set, parent: Node, pulled) -> None:

@@ -62,11 +62,13 @@ class Tensor:
         """Sum of the gradients that have reached this leaf, of its shape and dtype; None before the first."""
         if tracing():  # a jitted function is not told when there is another one
             raise RuntimeError("jit: grad inside a jitted function; give the gradient to it as an argument")
-        return self._node.grad if type(self._node) is Leaf else None
+        node = self._node
+        return node.grad if type(node) is Leaf else None
 
     @grad.setter
     def grad(self, value):
-        if type(self._node) is not Leaf:
+        node = self._node
+        if type(node) is not Leaf:
             raise RuntimeError("grad can be set on a leaf that requires a gradient, and on nothing else")
         if value is not None:
             value = value if isinstance(value, Tensor) else tensor(value)
@@ -74,7 +76,8 @@ class Tensor:
                 raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
             if value.dtype != self.dtype:
                 value = value.astype(self.dtype)
-        self._node.grad = value
+        with tape.lock:
+            node.grad = value
 
     def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the `grad` of every leaf that this tensor depends on.
@@ -85,6 +88,10 @@ class Tensor:
 
         Raises RuntimeError for a tensor that is not on the tape, a non-scalar without a cotangent, a freed graph, or an
         array that was changed in place.
+
+        Several threads may call backward at once, on shared leaves too: each gradient is added whole, and `grad = None`
+        forgets those added before it. What they share of the graph besides leaves wants retain_graph in all of them.
+        Change gradients in place (clipping, say) and update parameters when no other thread is in a backward.
         """
         if tracing():
             raise RuntimeError("backward inside a jitted function; use mg.grad or mg.vjp there, or call it outside")
@@ -96,10 +103,7 @@ class Tensor:
         for leaf, g in gradients.items():
             g = g if create_graph else Tensor(np.asarray(g))
             with tape.enable_grad() if create_graph else tape.no_grad():
-                if leaf.grad is None:  # with create_graph, the way back may hand the same tensor to several leaves
-                    leaf.grad = g.copy() if create_graph else g
-                else:
-                    leaf.grad = leaf.grad + g
+                leaf.add(g.copy() if create_graph else g)  # the way back may hand one tensor to several leaves
 
     def register_hook(self, hook):
         """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
@@ -110,9 +114,16 @@ class Tensor:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
         if not callable(hook):
             raise TypeError(f"register_hook: wanted a function of the gradient, got {type(hook).__name__}")
-        registered = self._node.hooks = self._node.hooks or []
-        registered.append(hook)
-        return lambda: registered.remove(hook) if hook in registered else None
+        with tape.lock:
+            registered = self._node.hooks = self._node.hooks or []
+            registered.append(hook)
+
+        def remove() -> None:
+            with tape.lock:
+                if hook in registered:
+                    registered.remove(hook)
+
+        return remove
 
     def detach(self) -> "Tensor":
         """The same values, off the tape. The memory is shared."""

@@ -1,6 +1,8 @@
 """The tape: long chains, memory, threads, modes, in-place changes, freed graphs, hooks, the same bits each time."""
 
 import gc
+import os
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -276,6 +278,112 @@ def test_threads_record_their_own_tapes():
     alone = [train(seed)() for seed in (1, 2, 3)]
     for a, b in zip(alone, in_threads(*[train(seed) for seed in (1, 2, 3)])):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def switching():
+    """Threads that take turns after every few instructions."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit], ids=["eager", "jit"])
+def test_what_threads_add_to_a_leaf_is_never_lost(switching, wrap, create_graph):
+    w, b = leaf(1.0, 1.0, 1.0), leaf(2.0)
+    f = wrap(lambda w, b, x: (w * x + b).sum())
+    f(w, b, mg.tensor(1.0, "float64")).backward(create_graph=create_graph)
+    w.grad = b.grad = None
+
+    def work(k):
+        def run():
+            for _ in range(100):
+                f(w, b, mg.tensor(float(k), "float64")).backward(create_graph=create_graph)
+
+        return run
+
+    assert in_threads(*map(work, range(8))) == [None] * 8
+    assert w.grad.numpy().tolist() == [100.0 * sum(range(8))] * 3 and b.grad.item() == 8 * 100 * 3
+    w.grad = b.grad = None
+
+
+class Meanwhile(mg.Tensor):
+    """A gradient that calls a function while something is added to it, as another thread may."""
+
+    __slots__ = ("call",)
+
+    def __add__(self, other):
+        total = super().__add__(other)
+        self.call()
+        return total
+
+
+@pytest.mark.parametrize("then, total", [(None, 3.0), ([5.0], 8.0)])
+def test_a_gradient_that_is_set_during_a_backward_is_neither_lost_nor_undone(then, total):
+    w = leaf(1.0)
+    w.grad = Meanwhile(np.array([100.0]))
+    w.grad.call = lambda: setattr(w, "grad", then)
+    (w * 3).backward()
+    assert w.grad.item() == total
+
+
+def test_hooks_that_threads_register_and_remove_are_all_there(switching):
+    w, calls = leaf(1.0), []
+
+    def register():
+        removals = [w.register_hook(lambda g: calls.append(1)) for _ in range(200)]
+        for remove in removals[::2]:
+            remove()
+
+    for _ in range(5):
+        w._node.hooks = None
+        assert in_threads(*[register] * 4) == [None] * 4
+        calls.clear()
+        w.backward()
+        assert len(calls) == 4 * 100
+
+
+def test_backwards_that_share_a_graph_are_right_or_refused(switching):
+    for keep in (False, True):
+        for _ in range(30):
+            w = h = leaf(1.0, 1.0, 1.0)
+            for _ in range(20):
+                first, *_ = mg.split(h + 1.0, 3)
+                h = first * 0.1 + h
+            h.sum().backward(retain_graph=True)
+            alone, w.grad = w.grad.numpy().copy(), None
+            outputs = [(h * k).sum() for k in (1.0, 2.0, 4.0)]
+            found = in_threads(*[lambda y=y: y.backward(retain_graph=keep) for y in outputs])
+            done = [k for k, error in zip((1.0, 2.0, 4.0), found) if error is None]
+            assert all("a second time" in str(error) for error in found if error is not None)
+            assert len(done) == 3 if keep else done
+            np.testing.assert_allclose(w.grad.numpy(), sum(done) * alone, rtol=1e-12)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_fork_adds_gradients_though_a_thread_of_its_parent_held_the_lock():
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with tape.lock:
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    child = os.fork()
+    if child == 0:
+        threading.Timer(20, os._exit, [1]).start()
+        w = leaf(1.0)
+        (w * 3).backward()
+        os._exit(0 if w.grad.item() == 3 else 1)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    holder.join()
+    assert status == 0
 
 
 def test_no_grad_is_the_threads_own():
