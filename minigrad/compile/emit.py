@@ -161,7 +161,7 @@ class Emitter:
                 if isinstance(x, Value):
                     names[name] = local[x] if x in inside else read(x)
                 else:
-                    names[name] = repr(float(x)).replace("inf", "1e999").replace("nan", "(1e999 - 1e999)")
+                    names[name] = repr(x).replace("inf", "1e999").replace("nan", "(1e999 - 1e999)")
             local[v] = f"v{k}"
             statements.append(f"v{k} = {expression(v, names)}")
         stores = []
@@ -191,7 +191,7 @@ class Emitter:
             lines.append(nest.indent + line)
         for source, at, view, verb in stores:
             place, index = nest.place(at, view)
-            cast = f"Float({source})" if view.dtype.kind == "f" else source
+            cast = f"{element(view)}({source})"  # what is stored has the width of the memory, whatever the expression
             lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
         doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
         return self.call_of(lines, addresses, FUSED, doc, task.rows)
@@ -373,13 +373,16 @@ def expression(v: Value, names: dict[str, str]) -> str:
             return node
 
     tree = ast.parse(v.op.expression, mode="eval")
-    booleans = all(not isinstance(x, Value) or x.dtype.kind == "b" for x in v.inputs)
+    booleans = all(x.dtype.kind == "b" for x in v.inputs)
     if booleans and v.op.name.startswith("logical_"):
         a = [names[n] for n in v.op.inputs]
         return {
             "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}", "logical_not": "not {0}",
         }[v.op.name].format(*a)  # fmt: skip
-    return loops.kernel_expression(ast.unparse(Rename().visit(tree)))
+    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)))
+    if v.dtype == bool and v.op.derivatives:  # arithmetic of booleans: in a kernel their sum is an integer
+        return f"({text}) != 0"
+    return text
 
 
 class Nest:

@@ -6,15 +6,17 @@ from minigrad.compile.divide import Unsupported
 from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel
 from minigrad.compile.passes.rewrite import order_of
-from minigrad.compile.trace import Draw, Pick, Value, drawn
+from minigrad.compile.trace import Draw, Number, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import Spec
 from minigrad.tape import RAW, thread
 
 
 class Sequence:
-    """Values in order, to be computed from arrays of the inputs: as one Python function, a line a value.
+    """Values in order, to be computed from arrays of the inputs: as one Python function, `run`, a line a value.
 
+    A second line checks dtype and shape of what an op has computed; results of a loop have them by construction.
     The memory of a value is let go after its last use.
     """
 
@@ -29,38 +31,60 @@ class Sequence:
         for x, v in last.items():
             if x not in kept:
                 ends.setdefault(v, []).append(names[x])
-        self.functions: dict = {}
+        self.globals: dict = {"check": check}
         lines = [f"def run({', '.join(names[v] for v in self.inputs)}):", "    pass"]
         for v in self.order:
-            name = names[v]
-            self.functions[f"of_{name}"] = call_of(v)
-            arguments = ", ".join([names[x] if isinstance(x, Value) else repr(x) for x in v.inputs])
-            lines.append(f"    {name} = of_{name}({arguments})")
+            lines += self.lines_of(v, names)
             if v in ends:
                 lines.append(f"    del {', '.join(ends[v])}")
         lines.append(f"    return [{', '.join(names[v] for v in self.outputs)}]")
         self.text = "\n".join(lines)
-        self.functions |= {"inf": np.inf, "nan": np.nan}
-        exec(compile(self.text, f"{__file__}, a program", "exec"), self.functions)
+        exec(compile(self.text, f"{__file__}, a program", "exec"), self.globals)
+        self.run = self.globals["run"]
+
+    def lines_of(self, v: Value, names: dict) -> list[str]:
+        name, arguments = names[v], []
+        for k, x in enumerate(v.inputs):
+            if isinstance(x, Number):
+                self.globals[f"{name}_{k}"] = np.asarray(x.value)
+            arguments.append(f"{name}_{k}" if isinstance(x, Number) else names[x] if isinstance(x, Value) else "None")
+        if v.op is Pick:
+            line = f"    {name} = {arguments[0]}[{v.params}]"
+        else:
+            self.globals[f"of_{name}"] = call_of(v)
+            line = f"    {name} = of_{name}({', '.join(arguments)})"
+        if v.dtype is None or (v.op is Pick and isinstance(v.inputs[0].op, Loop)):
+            return [line]  # of several results each is checked when it is picked
+        self.globals |= {f"dtype_{name}": v.dtype, f"shape_{name}": tuple(v.shape), f"value_{name}": v}
+        wrong = f"{name}.dtype is not dtype_{name} or {name}.shape != shape_{name}"
+        return [line, f"    if {wrong}: check({name}, value_{name})"]
 
     def __call__(self, arrays: list) -> list:
         caller, thread.mode = thread.mode, RAW
         try:
             with np.errstate(all="ignore"):
-                return self.functions["run"](*arrays)
+                return self.run(*arrays)
         finally:
             thread.mode = caller
+
+
+def check(array: np.ndarray, value: Value) -> None:
+    """Raise unless an array is what the program says of the value that it stands for."""
+    got, wanted = Spec(array.shape, array.dtype), Spec(tuple(value.shape), value.dtype)
+    if (got.shape, got.dtype) != (wanted.shape, wanted.dtype):
+        raise RuntimeError(
+            f"jit: got {got} for {value}. This is a fault of minigrad's compiler; mg.disable_jit() runs the function "
+            "without it"
+        )
 
 
 def call_of(value: Value):
     """The function of arrays that computes a value."""
     op, params = value.op, value.params
-    if op is Pick:
-        return lambda several: several[params]
     if op is Draw:
         return lambda: drawn(params["item"])
     if isinstance(op, Loop):
-        return loop_call(op)
+        return loop_call(value)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
     if op.name == "matmul" and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
@@ -85,8 +109,12 @@ def product(a, b):
     return matmul.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
 
 
-def loop_call(loop: Loop):
+def loop_call(value: Value):
     """The kernel of a loop; its steps one by one, where there can be none."""
+    loop = value.op
+    of_body = [str(spec) for spec in loop.specs()]
+    if [str(Spec(tuple(s.shape), s.dtype)) for s in value.shape] != of_body:
+        raise RuntimeError(f"jit: {value}, gives {', '.join(of_body)}. This is a fault of minigrad's compiler")
     if not loops.INTERPRETED and loop.length:
         try:
             kernel = Kernel(loop)
@@ -105,7 +133,7 @@ def run_steps(loop: Loop, body: Sequence, arrays) -> list:
     sums: list = [np.zeros(s.shape, s.dtype) for s in loop.sums]
     ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
     for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
-        results = body([*consts, *carries, *[stream[t, ...] for stream in streams]])
+        results = body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
         carries, rest = results[:n], results[n:]
         for k, part in enumerate(rest[: len(sums)]):
             sums[k] = sums[k] + part

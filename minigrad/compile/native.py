@@ -4,6 +4,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from minigrad.compile.loop import Loop
 from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, schedule
 from minigrad.compile.trace import Value
 from minigrad.kernels import build, conv, matmul, threads
+from minigrad.ops.table import Spec
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
@@ -109,7 +111,10 @@ class Kernel:
              FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
             for k, b in enumerate(self.buffers) if b.kind == "input"
         ]  # fmt: skip
+        self.filled = [(k, b) for k, b in enumerate(self.buffers) if b.kind not in ("input", "scratch")]
         self.carries = [loop.inputs.index(c) for c in loop.carries]
+        streams = set(loop.streams)
+        self.specs = [((loop.length, *v.shape) if v in streams else tuple(v.shape), v.dtype) for v in loop.inputs]
 
     def parts(self) -> list[tuple[int, int]]:
         count = min(threads.count, self.batch)
@@ -128,7 +133,24 @@ class Kernel:
         count = (last - first) // rows
         return list(pairwise([first + (last - first) * k // count for k in range(count + 1)]))
 
+    def refuse(self, given: Sequence) -> NoReturn:
+        """Raise about the inputs of a call: machine code would read past what is smaller than it should be."""
+        loop = self.loop
+        kinds = ["constant"] * len(loop.consts) + ["carry"] * len(loop.carries) + ["stream"] * len(loop.streams)
+        wrong = [
+            f"got the {kind} {Spec(x.shape, x.dtype)}, wanted {Spec(*wanted)}"
+            for kind, x, wanted in zip(kinds, given, self.specs)
+            if (x.shape, x.dtype) != wanted
+        ] or [f"got {len(given)} arrays, wanted {len(self.specs)}"]
+        line = next((v.line for v in self.schedule.order if v.op is not None), "unknown lines")
+        raise RuntimeError(
+            f"jit: the kernel of the loop of {line}: {'; '.join(wrong)}. This is a fault of minigrad's compiler; "
+            "mg.disable_jit() runs the function without it"
+        )
+
     def run(self, given: Sequence) -> list:
+        if [(x.shape, x.dtype) for x in given] != self.specs:
+            self.refuse(given)
         parts = self.parts()
         try:
             count, space = self.free.pop()
@@ -149,7 +171,8 @@ class Kernel:
         alive = space.alive = []  # copies of inputs live as long as the call
         for k, b, step, row in self.inputs:
             array = given[b.index]
-            if array.strides != space.strides.get(k):
+            at = address_of(array)
+            if array.strides != space.strides.get(k) or (at & 7 and at % array.itemsize):
                 array = usable(array, b.per_step)
                 alive.append(array)
                 if array is given[b.index]:
@@ -160,8 +183,9 @@ class Kernel:
                     space.numbers[:, step] = array.strides[0]
                 if row is not None:
                     space.numbers[:, row] = array.strides[1 if b.per_step else 0]
-            pointers[:, k] = address_of(array)
-        for k, b in enumerate(self.buffers):
+                at = address_of(array)
+            pointers[:, k] = at
+        for k, b in self.filled:
             kind = b.kind
             if kind == "y" or kind == "history":
                 slots = T + 1 if kind == "history" else T
@@ -179,11 +203,11 @@ class Kernel:
             elif kind == "sum":
                 space.arrays[b][...] = 0
             elif kind == "packed":
-                w = given[b.index]
+                w = in_elements(given[b.index])
                 item = w.itemsize
                 self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k]))
             elif kind == "filters":
-                self.pack_weight(given[b.index[0]], b.index[1] == "conv_transpose2d", int(pointers[0, k]))
+                self.pack_weight(in_elements(given[b.index[0]]), b.index[1] == "conv_transpose2d", int(pointers[0, k]))
         return results
 
     def pack_weight(self, w: np.ndarray, transposed: bool, to: int) -> None:
@@ -228,8 +252,15 @@ def touched(task) -> float:
     return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
 
 
+def in_elements(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of it, whose address and strides are multiples of its itemsize (a field of records has
+    others)."""
+    return array if array.flags.aligned else array.copy()
+
+
 def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
-    """The array, or a copy of it, in which only the axes of steps and rows are strided."""
+    """The array, or a copy of it, in which only the axes of steps and rows are strided, by whole elements."""
+    array = in_elements(array)
     lead = 2 if per_step else 1
     inner = array.shape[lead:]
     expected = []

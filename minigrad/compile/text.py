@@ -20,18 +20,21 @@ whatever order they were built in.
 """
 
 import ast
+import functools
 import re
 
 import numpy as np
 
 from minigrad.compile.loop import Body, Loop
 from minigrad.compile.passes.rewrite import apply
-from minigrad.compile.trace import Pick, Program, Value
+from minigrad.compile.trace import Number, Pick, Program, Value
+from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
 
 INDENT = "    "
 KINDS = ("input", "captured", "cotangent")
 LITERALS = {"slice": slice, "dtype": np.dtype, "array": np.array, "inf": np.inf, "nan": np.nan, "__builtins__": {}}
+LITERALS |= {d: functools.partial(Number, dtype=d) for d in ("float32", "float64", "int64", "bool")}
 
 
 def show(roots) -> str:
@@ -72,7 +75,11 @@ class _Printer:
         head = f"{'recompute ' if v.recompute else ''}{target} = "
         if isinstance(v.op, Loop):
             return [head + heading(v.op), *[INDENT + line for line in self.loop(v)]]
-        arguments = [self.name(x) for x in v.inputs] + [f"{k}={p!r}" for k, p in v.params.items()]
+        typed = isinstance(v.op, Elementwise) and not any(
+            isinstance(x, Value) for x, n in zip(v.inputs, v.op.inputs) if n not in v.op.booleans
+        )  # else numbers are of the dtype of the values beside them
+        arguments = [f"{x.dtype}({x!r})" if typed and type(x) is Number else self.name(x) for x in v.inputs]
+        arguments += [f"{k}={p!r}" for k, p in v.params.items()]
         specs = ", ".join([str(spec) for spec in (v.shape if several else [Spec(v.shape, v.dtype)])])
         return [f"{head}{v.op.name}({', '.join(arguments)})  # {specs}"]
 

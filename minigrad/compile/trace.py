@@ -8,6 +8,7 @@ A loop's body is a program inside a program. What it reads of the outside enters
 """
 
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from minigrad.tensor import Tensor
 class Value(Node):
     """One value of a program, in the place of an array that there is not yet.
 
-    op: its declaration, None for an input. inputs: values, or Python numbers. params: those of the call; of one of
+    op: its declaration, None for an input. inputs: values; of an elementwise op, Numbers too; None for an operand that
+    is not there. params: those of the call; of one of
     several results, its index. program: where it belongs. recompute: whether a checkpoint asks that the backward
     computes it again.
     """
@@ -31,6 +33,11 @@ class Value(Node):
     size = property(lambda self: int(np.prod(self.shape, dtype=int)))
 
     def __init__(self, program, op, inputs, params, shape, dtype, recompute=False):
+        for x in inputs:
+            if not isinstance(x, (Value, Number, NoneType)):
+                raise TypeError(
+                    f"{op.name}: a program has an input of type {type(x).__name__}, wanted a Value or a Number"
+                )
         site = (thread.pulled or call_site()) if op is not None else None
         super().__init__(op, inputs, params, None, shape, dtype, site)
         self.program = program
@@ -84,6 +91,30 @@ class Value(Node):
     def asking() -> str:
         code, instruction = call_site()
         return Node(None, (), {}, (), (), None, (code, instruction)).line
+
+
+class Number:
+    """A number among the inputs of an elementwise value.
+
+    It has a dtype, so that nothing that evaluates the value has to guess one: of Python numbers alone,
+    `where(mask, 1.0, 0.0)` would be float32.
+    """
+
+    __slots__ = ("value",)
+    shape, ndim, size = (), 0, 1
+    dtype = property(lambda self: self.value.dtype)
+
+    def __init__(self, x, dtype):
+        self.value = np.dtype(dtype).type(x)
+
+    def __repr__(self):
+        return str(self.value)  # the shortest text that gives this number in its dtype
+
+    def __eq__(self, other):  # 0.0 is not -0.0, and NaN is NaN
+        return type(other) is Number and (self.dtype, repr(self)) == (other.dtype, repr(other))
+
+    def __hash__(self):
+        return hash(repr(self))
 
 
 class Pick:
@@ -190,6 +221,9 @@ class Program:
         if value.dtype == dtype:
             return value
         return self.record(table["astype"], [value], {"dtype": dtype}, Spec(value.shape, dtype))
+
+    def number(self, x, dtype) -> Number:
+        return Number(x, dtype)
 
     def record(self, op, inputs, params, specs):
         """A new value, or a list of them, if there are several specs."""

@@ -97,27 +97,33 @@ class Elementwise(Op):
         dtype = common_dtype([x for x, _ in pairs])
         if dtype.kind != "f" and self.derivatives and not self.integers:
             dtype = FLOAT32
-        weak = any(type(x) not in NUMBERS for x, _ in pairs)
+        saved = list(values)
         for k, (x, name) in enumerate(zip(values, self.inputs)):
             if name in self.booleans:
-                x = program.constant(np.asarray(x)) if type(x) in NUMBERS else x
-                if x.dtype != bool:
-                    raise TypeError(f"{self.name}: a condition must be bool, got {x.dtype}; write a comparison")
-                values[k] = x
-            elif type(x) not in NUMBERS:
-                values[k] = program.cast(x, dtype)
-            elif not weak:
-                values[k] = program.constant(np.asarray(x, dtype))
-        shapes = [x for x in values if type(x) not in NUMBERS]
+                kind = np.asarray(x).dtype if type(x) in NUMBERS else x.dtype
+                if kind.kind != "b":
+                    raise TypeError(f"{self.name}: a condition must be bool, got {kind}; write a comparison")
+            else:
+                kind = dtype
+            if type(x) in NUMBERS:
+                values[k], saved[k] = self.number(x, kind)
+            else:
+                values[k] = saved[k] = program.cast(x, kind)
         try:
-            shape = np.broadcast_shapes(*[x.shape for x in shapes])
-        except ValueError:
-            self.complain([np.broadcast_to(np.empty((), x.dtype), x.shape) for x in shapes], {}, ValueError())
-        result = self.result_dtype([Spec((), x.dtype) if type(x) not in NUMBERS else x for x in values])
-        y = program.record(self, values, {}, Spec(shape, result))
+            spec = self.shape_rule(*values)
+        except ValueError as error:
+            self.complain([np.broadcast_to(np.empty((), x.dtype), x.shape) for x in values], {}, error)
+        y = program.record(self, values, {}, spec)
         if thread.mode is not TRACED or not self.derivatives or not any(parents):
             return Tensor(y)
-        return on_tape(self, parents, None, self.save(y, *values), y)
+        return on_tape(self, parents, None, self.save(y, *saved), y)
+
+    def number(self, x, dtype):
+        """A Python number among the operands of a traced call: as the program and as the tape keep it."""
+        try:
+            return thread.program.number(x, dtype), np.asarray(x, dtype)
+        except OverflowError as error:
+            raise OverflowError(f"{self.name}: {x} does not fit into the other operands' {dtype} ({error})") from None
 
     def saved_tensors(self, node):
         """As of every op; and Python numbers become tensors of the node's dtype, so that log(2) is not a float32."""

@@ -1,7 +1,28 @@
 import pytest
+import wellformed
 from interpreter import interpreted
 
+from minigrad.compile import jit
 from minigrad.kernels import loops
+
+
+@pytest.fixture(autouse=True)
+def checked_programs(monkeypatch):
+    """Every program is looked at after each pass."""
+    optimise = jit.optimise
+
+    def watched(program, roots, log=None):
+        def looked_at(name, roots):
+            try:
+                wellformed.check(roots)
+            except AssertionError as error:
+                raise AssertionError(f"after the pass {name!r}: {error}") from error
+            if log:
+                log(name, roots)
+
+        return optimise(program, roots, looked_at)
+
+    monkeypatch.setattr(jit, "optimise", watched)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ Values that a checkpoint will compute again are not merged with those it saves.
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite, same
-from minigrad.compile.trace import Value
+from minigrad.compile.trace import Number, Value
 
 
 def clean(program, roots: list) -> list:
@@ -35,8 +35,7 @@ def clean(program, roots: list) -> list:
         params = value.params
         if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
             params = {**params, "axis": params["axis"] % (inputs[0].ndim + (value.op.name == "stack"))}
-        operands = tuple([x if isinstance(x, Value) else (type(x), repr(x)) for x in inputs])  # 0.0 is not -0.0
-        key = (value.op, value.recompute, operands, frozen(params))
+        key = (value.op, value.recompute, inputs, frozen(params))
         if key not in seen:
             seen[key] = same(value, inputs)
         return seen[key]
@@ -82,7 +81,7 @@ def alias_of(value, inputs):
             if not isinstance(other, Value) or (other.shape, other.dtype) != (value.shape, value.dtype):
                 continue
             neutral = {"add": 0, "mul": 1, "sub": 0 if k else None, "div": 1 if k else None}.get(name)
-            if neutral is not None and type(x) in (int, float) and x == neutral:
+            if neutral is not None and isinstance(x, Number) and x.value == neutral:
                 return other
     return None
 

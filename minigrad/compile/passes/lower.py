@@ -13,10 +13,9 @@ import numpy as np
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
 from minigrad.compile.passes.rewrite import apply, order_of, rewrite
-from minigrad.compile.trace import Value
+from minigrad.compile.trace import Number, Value
 from minigrad.ops.index import is_basic
 from minigrad.ops.shape import axes_of, axis_of
-from minigrad.ops.table import table
 
 
 def lower(program, roots: list) -> list:
@@ -68,7 +67,7 @@ def log_softmax_pull(o, value, g, log_p, axis):
 
 def logsumexp(o, value, x, axis, keepdims=False):
     top = o.total(x, axis, "max")
-    top = o.program.record(table["where"], (o.isfinite(top), top, 0.0), {}, top)
+    top = o.where(o.isfinite(top), top, 0.0)
     y = o.add(o.log(o.total(o.exp(o.sub(x, top)), axis)), top)
     return o.reshape(y, shape=value.shape)
 
@@ -106,7 +105,7 @@ def stack(o, value, *arrays, axis):
 def astype(o, value, x, dtype):
     if x.dtype != bool or np.dtype(dtype).kind != "f":
         return None
-    return o.program.record(table["where"], (x, 1.0, 0.0), {}, value)
+    return o.where(x, Number(1.0, dtype), Number(0.0, dtype))
 
 
 def unindex(o, value, g, shape, index):
@@ -133,7 +132,7 @@ def unindex(o, value, g, shape, index):
         for size, before in ((start, True), (n - stop, False)):
             if size:
                 one = o.getitem(y, index=(*[slice(None)] * axis, slice(0, 1)))
-                zeros = o.program.record(table["where"], (o.isnan(one), 0.0, 0.0), {}, one)
+                zeros = o.where(o.isnan(one), *[Number(0.0, one.dtype)] * 2)
                 zeros = o.broadcast_to(zeros, shape=(*y.shape[:axis], size, *y.shape[axis + 1 :]))
                 parts = [zeros, *parts] if before else [*parts, zeros]
         y = o.concatenate(*parts, axis=axis) if len(parts) > 1 else y

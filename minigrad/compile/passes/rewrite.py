@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.compile.trace import Pick, Value
+from minigrad.compile.trace import Number, Pick, Value
 from minigrad.ops.pointwise import NUMBERS, Elementwise
-from minigrad.ops.table import Spec, table
+from minigrad.ops.table import table
 from minigrad.tape import call_site
 
 # Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
@@ -61,12 +61,16 @@ def is_elementwise(value) -> bool:
 
 
 def apply(program, name: str, *inputs, **params):
-    """An op of the table as new value(s) of the program."""
+    """An op of the table as new value(s) of the program. Python numbers take the dtype of the other operands: if there
+    are none, wanted are Numbers."""
     op = table[name]
     if isinstance(op, Elementwise):
-        arrays = [x for x in inputs if type(x) not in NUMBERS]
-        dtype = op.result_dtype([Spec((), x.dtype) if type(x) not in NUMBERS else x for x in inputs])
-        return program.record(op, inputs, {}, Spec(np.broadcast_shapes(*[x.shape for x in arrays]), dtype))
+        operands = list(zip(inputs, op.inputs))
+        dtypes = [x.dtype for x, n in operands if type(x) not in NUMBERS and n not in op.booleans]
+        if not dtypes:
+            raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
+        of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
+        inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
     return program.record(op, inputs, params, op.specs(*inputs, **params))
 
 
