@@ -16,6 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import described, is_integer
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
 from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, thread, tracing
@@ -181,8 +182,13 @@ def _chosen(name: str, f: Callable, argnums, args, kwargs):
     """f as a function of the chosen arguments, those arguments, and what to call them."""
     numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
     for k in numbers:
+        if not is_integer(k):
+            raise TypeError(f"{name}: got argnums={described(argnums)}, wanted the number of an argument, or several")
         if not -len(args) <= k < len(args):
             raise ValueError(f"{name}: argnums {argnums}, but there are {len(args)} positional arguments")
+    numbers = [int(k) % len(args) for k in numbers]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name}: argnums {argnums} names an argument twice (of {len(args)}); name it once")
 
     def of(*chosen):
         given = list(args)

@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTM
 from minigrad.models.recurrent import keep
@@ -60,7 +61,8 @@ class BahdanauAttention(Attention):
     W (A, Q), U (A, M), v (1, A), A = hidden_size: A(Q + M + 1) numbers.
     """
 
-    def __init__(self, query_size: int, memory_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, query_size: Size, memory_size: Size, hidden_size: Size, *, generator: Generator = None):
         self.W = nn.Linear(query_size, hidden_size, bias=False, generator=generator)
         self.U = nn.Linear(memory_size, hidden_size, bias=False, generator=generator)
         self.v = nn.Linear(hidden_size, 1, bias=False, generator=generator)
@@ -77,7 +79,8 @@ class LuongAttention(Attention):
     "concat"    v^T tanh(W [s; h_j])  W (Q, Q + M), v (1, Q): Q(Q + M + 1) numbers
     """
 
-    def __init__(self, query_size: int, memory_size: int, score: str = "general", *, generator=None):
+    @checked
+    def __init__(self, query_size: Size, memory_size: Size, score: str = "general", *, generator: Generator = None):
         if score not in ("dot", "general", "concat"):
             raise ValueError(f"LuongAttention: got score={score!r}, wanted 'dot', 'general' or 'concat'")
         if score == "dot" and query_size != memory_size:
@@ -116,9 +119,10 @@ class AspectClassifier(nn.Module):
     append.
     """
 
+    @checked
     def __init__(
-        self, words: int, aspects: int, classes: int, embedding: int, hidden: int, aspect_size: int | None = None,
-        append: bool = True, *, generator=None,
+        self, words: Size, aspects: Size, classes: Size, embedding: Size, hidden: Size, aspect_size: Size | None = None,
+        append: bool = True, *, generator: Generator = None,
     ):  # fmt: skip
         A = embedding if aspect_size is None else aspect_size
         self.append = append

@@ -6,6 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn, tree
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.recurrent import initial_state
@@ -30,9 +31,11 @@ class ShowAndTell(Decoder):
     V E + E(L D + 1) + V(H + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, vocabulary: int, embedding: int, hidden: int, regions: int, features: int, cell, *, generator=None
-    ):
+        self, vocabulary: Size, embedding: Size, hidden: Size, regions: Size, features: Size, cell, *,
+        generator: Generator = None,
+    ):  # fmt: skip
         super().__init__(vocabulary, embedding, hidden, cell, generator=generator)
         self.image = nn.Linear(regions * features, embedding, generator=generator)
 
@@ -53,9 +56,11 @@ class ShowAttendTell(Decoder):
     E + D inputs, and V E + H(H + D + 1) + (H + 1) + S H(D + 1) + E(H + D) + V(E + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, vocabulary: int, embedding: int, hidden: int, regions: int, features: int, cell, *, generator=None
-    ):
+        self, vocabulary: Size, embedding: Size, hidden: Size, regions: Size, features: Size, cell, *,
+        generator: Generator = None,
+    ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.cell = cell(embedding + features, hidden, generator=generator)
         self.attention = BahdanauAttention(hidden, features, hidden, generator=generator)
@@ -88,9 +93,10 @@ class Captioner(Seq2Seq):
     before it, and the weights of the attention (S, L, B), None without. `greedy` and `beam` take images and write.
     """
 
+    @checked
     def __init__(
-        self, encoder, image: tuple[int, ...], vocabulary: int, embedding: int, hidden: int, decoder=ShowAttendTell,
-        cell=LSTMCell, start: int = 0, end: int = 1, *, generator=None,
+        self, encoder, image: tuple[Size, ...], vocabulary: Size, embedding: Size, hidden: Size, decoder=ShowAttendTell,
+        cell=LSTMCell, start: Count = 0, end: Count = 1, *, generator: Generator = None,
     ):  # fmt: skip
         self.encoder, self.image, self.targets, self.start, self.end = encoder, image, vocabulary, start, end
         with mg.no_grad():

@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import pair, uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
 
@@ -23,10 +24,13 @@ class ClockworkCell(nn.Module):
     Raises ValueError for periods that do not ascend from 1 or more, or whose number does not divide H.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, periods: tuple[int, ...] = (1, 2, 4, 8), *, generator=None):
-        nn.init.require_integers(hidden_size, *periods)
-        if not periods or periods[0] < 1 or list(periods) != sorted(set(periods)):
-            raise ValueError(f"ClockworkCell: got periods {periods}, wanted some in ascending order, from 1 on")
+    @checked
+    def __init__(
+        self, input_size: Count, hidden_size: Size, periods: tuple[Size, ...] = (1, 2, 4, 8), *,
+        generator: Generator = None,
+    ):  # fmt: skip
+        if not periods or list(periods) != sorted(set(periods)):
+            raise ValueError(f"ClockworkCell: got periods {periods}, wanted some in ascending order")
         if hidden_size % len(periods):
             raise ValueError(
                 f"ClockworkCell: got hidden_size={hidden_size}, wanted a multiple of {len(periods)}, one part a period"

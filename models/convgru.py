@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -20,7 +21,10 @@ class ConvGRUCell(nn.Module):
 
     feature_ndim = 3
 
-    def __init__(self, input_size: int, hidden_size: int, kernel_size: int, bias: bool = True, *, generator=None):
+    @checked
+    def __init__(
+        self, input_size: Count, hidden_size: Size, kernel_size: Size, bias: bool = True, *, generator: Generator = None
+    ):
         self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
         H, k = hidden_size, kernel_size
         self.weight_ih = uniform_parameter((3 * H, input_size, k, k), H, generator)
@@ -47,9 +51,11 @@ class ConvGRU(Recurrent):
     See `Recurrent` for lengths and masks.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, kernel_size: int, num_layers: int = 1, bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, generator=None,
+        self, input_size: Count, hidden_size: Size, kernel_size: Size, num_layers: Size = 1, bias: bool = True,
+        batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
+        generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             ConvGRUCell, input_size, hidden_size, kernel_size, bias=bias, num_layers=num_layers,

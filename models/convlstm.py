@@ -6,6 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -27,10 +28,11 @@ class ConvLSTMCell(nn.Module):
 
     feature_ndim = 3
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, kernel_size: int, bias: bool = True,
-        peepholes: tuple[int, int] | None = None, *, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, kernel_size: Size, bias: bool = True,
+        peepholes: tuple[Size, Size] | None = None, *, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
+        generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
         self.peepholes, self.hard_sigmoid = peepholes, hard_sigmoid
@@ -73,11 +75,12 @@ class ConvLSTM(Recurrent):
     See `Recurrent` for lengths and masks.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, kernel_size: int, num_layers: int = 1, bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
-        peepholes: tuple[int, int] | None = None, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, kernel_size: Size, num_layers: Size = 1, bias: bool = True,
+        batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
+        peepholes: tuple[Size, Size] | None = None, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
+        generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes,
@@ -98,9 +101,10 @@ class EncoderForecaster(nn.Module):
     encoder and forecaster, lists of `ConvLSTM`; read_out, an `nn.Conv2d` of I(ΣH + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_sizes: tuple[int, ...], kernel_size: int,
-        peepholes: tuple[int, int] | None = None, *, generator=None,
+        self, input_size: Count, hidden_sizes: tuple[Size, ...], kernel_size: Size,
+        peepholes: tuple[Size, Size] | None = None, *, generator: Generator = None,
     ):  # fmt: skip
         def stack(size):
             sizes = [(size, hidden_sizes[0]), *pairwise(hidden_sizes)]

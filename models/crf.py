@@ -13,6 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 
 
@@ -31,8 +32,10 @@ class CRF(nn.Module):
     none of the K.
     """
 
-    def __init__(self, num_tags: int, forbidden: Iterable[tuple[int | None, int | None]] = (), *, generator=None):
-        nn.init.require_integers(num_tags)
+    @checked
+    def __init__(
+        self, num_tags: Size, forbidden: Iterable[tuple[int | None, int | None]] = (), *, generator: Generator = None
+    ):
         self.num_tags = K = num_tags
         self.transitions = nn.Parameter(nn.init.uniform((K, K), 0.1, generator=generator))
         self.start_transitions = nn.Parameter(nn.init.uniform((K,), 0.1, generator=generator))

@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -19,10 +20,8 @@ class DepthGatedLSTMCell(nn.Module):
     where I = H, and H² + 3H for its depth gate.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, depth: int = 2, *, generator=None):
-        nn.init.require_integers(depth)
-        if depth < 1:
-            raise ValueError(f"DepthGatedLSTMCell: got depth={depth}, wanted at least 1")
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, depth: Size = 2, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         sizes = [input_size] + [hidden_size] * (depth - 1)
         self.layers = [DepthGatedLayer(size, hidden_size, k > 0, generator=generator) for k, size in enumerate(sizes)]
@@ -49,7 +48,8 @@ class DepthGatedLayer(nn.Module):
     weight_cd and weight_ld (H,); the first layer has no d.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, gated: bool, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, gated: bool, *, generator: Generator = None):
         H, n = hidden_size, 5 if gated else 4
         self.weight_ih = uniform_parameter((n * H, input_size), H, generator)
         self.weight_hh = uniform_parameter((4 * H, H), H, generator)

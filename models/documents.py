@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.recurrent import Recurrent, output_of, uniform_parameter, watch
@@ -19,7 +20,8 @@ class GatedRNNCell(nn.Module):
     3(H(I + H) + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)
@@ -50,9 +52,10 @@ class DocumentClassifier(nn.Module):
     With E = embedding, H = hidden: E·vocabulary + 4(H(E + H) + 2H) + 6(2H² + H) + classes(2H + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, vocabulary: int, embedding: int, hidden: int, classes: int, sentence=LSTMCell, document=GatedRNNCell,
-        *, generator=None,
+        self, vocabulary: Size, embedding: Size, hidden: Size, classes: Size, sentence=LSTMCell, document=GatedRNNCell,
+        *, generator: Generator = None,
     ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.over_words = Recurrent(sentence, embedding, hidden, generator=generator)

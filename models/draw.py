@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Size, checked
 from minigrad.models.latent import Bernoulli, Evidence, Gaussian, kl
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.recurrent import initial_state, output_of
@@ -26,9 +27,10 @@ class DRAW(nn.Module):
     and of their initial states, and 2 Z(H + 1) + D(H + 1) + P, and 5(H + 1) for each attention.
     """
 
+    @checked
     def __init__(
-        self, rows: int, columns: int, latent_size: int, hidden_size: int, read_size: int | None = None,
-        write_size: int | None = None, cell=LSTMCell, *, generator=None,
+        self, rows: Size, columns: Size, latent_size: Size, hidden_size: Size, read_size: Size | None = None,
+        write_size: Size | None = None, cell=LSTMCell, *, generator: Generator = None,
     ):  # fmt: skip
         for name, size in [("read_size", read_size), ("write_size", write_size)]:
             if size is not None and size < 2:

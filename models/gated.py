@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -15,7 +16,8 @@ class MGUCell(nn.Module):
     2(H(I + H) + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -43,7 +45,8 @@ class MUT1Cell(nn.Module):
     (3H,) in the order z r h, weight_x (H, I) if I and H differ; U(±1/√H). 2H(I + H) + 3H numbers, and HI for weight_x.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -75,7 +78,8 @@ class MUT2Cell(nn.Module):
     order z r h, weight_x (H, I) if I and H differ; U(±1/√H). H(2I + 3H) + 3H numbers, and HI for weight_x.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -106,7 +110,8 @@ class MUT3Cell(nn.Module):
     3(H(I + H) + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)
@@ -132,7 +137,8 @@ class MinGRUCell(nn.Module):
     x (..., I), h (..., H) -> (..., H). weight_ih (2H, I), bias (2H,), in the order z n, U(±1/√H). 2(HI + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -153,7 +159,8 @@ class MinLSTMCell(nn.Module):
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), bias (3H,), in the order i f n, U(±1/√H). 3(HI + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)

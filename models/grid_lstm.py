@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -20,7 +21,10 @@ class GridLSTMBlock(nn.Module):
     in each i f g o; U(±1/√H). 4NH(NH + 1) numbers.
     """
 
-    def __init__(self, hidden_size: int, dimensions: int, *, output_inside: bool = False, generator=None):
+    @checked
+    def __init__(
+        self, hidden_size: Size, dimensions: Size, *, output_inside: bool = False, generator: Generator = None
+    ):
         self.hidden_size, self.dimensions, self.output_inside = hidden_size, dimensions, output_inside
         H, N = hidden_size, dimensions
         self.weight = uniform_parameter((4 * N * H, N * H), H, generator)
@@ -48,9 +52,10 @@ class GridLSTM1d(nn.Module):
     x (..., I) -> (..., H). project, an `nn.Linear` (2H, I); blocks. 2H(I + 1) numbers and 4H(H + 1) for each block.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, depth: int, tied: bool = False, *, output_inside: bool = False,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, depth: Size, tied: bool = False, *, output_inside: bool = False,
+        generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         self.project = nn.Linear(input_size, 2 * hidden_size, generator=generator)
@@ -75,9 +80,10 @@ class GridLSTMCell(nn.Module):
     each block.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, depth: int = 1, tied: bool = False, *, output_inside: bool = False,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, depth: Size = 1, tied: bool = False, *, output_inside: bool = False,
+        generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         self.project = nn.Linear(input_size, 2 * hidden_size, generator=generator)
@@ -99,8 +105,5 @@ class GridLSTMCell(nn.Module):
 
 def blocks(hidden_size: int, dimensions: int, depth: int, tied: bool, **options) -> list[GridLSTMBlock]:
     """A block for each layer; tied, the same one every time."""
-    nn.init.require_integers(depth)
-    if depth < 1:
-        raise ValueError(f"Grid LSTM: got depth={depth}, wanted at least 1")
     made = [GridLSTMBlock(hidden_size, dimensions, **options) for _ in range(1 if tied else depth)]
     return made * depth if tied else made

@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -20,9 +21,10 @@ class GRUCell(nn.Module):
     one bias 3(H(I + H) + H).
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = True, *, z_keeps: bool = True,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, bias: bool = True, reset_after: bool = True, *,
+        z_keeps: bool = True, generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         self.reset_after, self.z_keeps = reset_after, z_keeps
@@ -54,10 +56,11 @@ class GRU(Recurrent):
     See `Recurrent` for shapes, lengths and masks.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, z_keeps: bool = True,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
+        dropout: Probability = 0.0, bidirectional: bool = False, *, reset_after: bool = True, z_keeps: bool = True,
+        generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             GRUCell, input_size, hidden_size, bias=bias, reset_after=reset_after, z_keeps=z_keeps,

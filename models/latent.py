@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 
 
 class Gaussian(NamedTuple):
@@ -55,7 +56,8 @@ def kl(q: Gaussian, p: Gaussian):
 class GaussianLayer(nn.Module):
     """(..., n) to a Gaussian over (..., size): mean linear, deviation softplus of linear. 2 size (n + 1) numbers."""
 
-    def __init__(self, in_features: int, size: int, *, generator=None):
+    @checked
+    def __init__(self, in_features: Count, size: Size, *, generator: Generator = None):
         self.mean, self.std = [nn.Linear(in_features, size, generator=generator) for _ in range(2)]
 
     def forward(self, x):
@@ -65,7 +67,8 @@ class GaussianLayer(nn.Module):
 class BernoulliLayer(nn.Module):
     """(..., n) to Bernoullis over (..., size). size (n + 1) numbers."""
 
-    def __init__(self, in_features: int, size: int, *, generator=None):
+    @checked
+    def __init__(self, in_features: Count, size: Size, *, generator: Generator = None):
         self.logits = nn.Linear(in_features, size, generator=generator)
 
     def forward(self, x):

@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import pair, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -20,7 +21,10 @@ class LayerNormLSTMCell(nn.Module):
     i f g o, U(±1/√H); norm_x and norm_h, `nn.LayerNorm` over all 4H sums, norm_c over H. 4H(I + H) + 18H numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, normalize_memory: bool = False, generator=None):
+    @checked
+    def __init__(
+        self, input_size: Count, hidden_size: Size, *, normalize_memory: bool = False, generator: Generator = None
+    ):
         self.input_size, self.hidden_size, self.normalize_memory = input_size, hidden_size, normalize_memory
         H = hidden_size
         self.weight_ih = uniform_parameter((4 * H, input_size), H, generator)

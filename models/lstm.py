@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -21,9 +22,10 @@ class LSTMCell(nn.Module):
     biases of the forget gate that add up to 1, by which it remembers (Jozefowicz, Zaremba & Sutskever 2015, ICML).
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, *, two_biases: bool = True,
-        unit_forget_bias: bool = False, generator=None,
+        self, input_size: Count, hidden_size: Size, bias: bool = True, *, two_biases: bool = True,
+        unit_forget_bias: bool = False, generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
@@ -59,10 +61,11 @@ class LSTM(Recurrent):
     See `Recurrent` for shapes, lengths and masks.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
-        unit_forget_bias: bool = False, generator=None,
+        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
+        dropout: Probability = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
+        unit_forget_bias: bool = False, generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             LSTMCell, input_size, hidden_size, bias=bias, two_biases=two_biases, unit_forget_bias=unit_forget_bias,

@@ -9,6 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import pair, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -46,10 +47,12 @@ class LSTMVariantCell(nn.Module):
     not among them. n(H(I + H) + H) numbers, mH for peepholes, (mH)² for full_gate_recurrence.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, *, input_gate: bool = True, forget_gate: bool = True,
+        self, input_size: Count, hidden_size: Size, *, input_gate: bool = True, forget_gate: bool = True,
         output_gate: bool = True, input_activation: bool = True, output_activation: bool = True, coupled: bool = False,
-        peepholes: bool = True, full_gate_recurrence: bool = False, output_sees_old: bool = False, generator=None,
+        peepholes: bool = True, full_gate_recurrence: bool = False, output_sees_old: bool = False,
+        generator: Generator = None,
     ):  # fmt: skip
         if coupled and not (input_gate and forget_gate):
             raise ValueError("LSTMVariantCell: coupled makes f of i, so leave input_gate and forget_gate True")

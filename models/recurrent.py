@@ -40,6 +40,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 
 
 class Steps(NamedTuple):
@@ -60,6 +61,9 @@ MERGES: dict[str, Callable] = {
 }
 
 
+BUILT = ("input_size", "hidden_size", "num_layers", "bidirectional", "reverse", "merge_mode")
+
+
 class Recurrent(nn.Module):
     """A layer of cells.
 
@@ -71,17 +75,19 @@ class Recurrent(nn.Module):
     "ave", (y + z) / 2; "mul", y ⊙ z. dropout: on the output of every layer but the last, while training. generator: of
     the initial weights and of dropout; default, that of nn.init.
 
+    `dropout` and `batch_first` may be set later. What says how the layer is built (num_layers, bidirectional, reverse,
+    merge_mode and the sizes) may not: that raises AttributeError.
+
     A parameter `weight` of a cell is called `weight_l0` in the first layer, `weight_l0_reverse` in its backward
     direction, and so on, as in PyTorch.
     """
 
+    @checked
     def __init__(
-        self, cell, *sizes, num_layers: int = 1, bidirectional: bool = False, reverse: bool = False,
-        batch_first: bool = False, dropout: float = 0.0, merge_mode: str = "concat", generator=None, **options,
+        self, cell, *sizes, num_layers: Size = 1, bidirectional: bool = False, reverse: bool = False,
+        batch_first: bool = False, dropout: Probability = 0.0, merge_mode: str = "concat", generator: Generator = None,
+        **options,
     ):  # fmt: skip
-        nn.init.require_integers(num_layers)
-        if num_layers < 1:
-            raise ValueError(f"{type(self).__name__}: got num_layers={num_layers}, wanted at least 1")
         if bidirectional and reverse:
             raise ValueError(f"{type(self).__name__}: bidirectional runs both ways already; leave reverse out")
         if merge_mode not in MERGES:
@@ -115,7 +121,7 @@ class Recurrent(nn.Module):
         self.merge_mode = merge_mode
         self.batch_first = batch_first
         self.dropout = dropout
-        self.drop = nn.Dropout(dropout, generator=generator) if dropout else None
+        self.generator = generator
         # The cells own the parameters; this layer only names them, so the cells stay out of the names' sight.
         self.inner = SimpleNamespace(cells=cells)
 
@@ -146,6 +152,8 @@ class Recurrent(nn.Module):
         return getattr(*owner)
 
     def __setattr__(self, name: str, value):
+        if name in BUILT and name in vars(self):
+            raise AttributeError(f"{type(self).__name__}: {name} is fixed when the layer is made; make another layer")
         owner = self._owner(name)
         if owner is None:
             super().__setattr__(name, value)
@@ -186,8 +194,8 @@ class Recurrent(nn.Module):
         directions = 2 if self.bidirectional else 1
         finals, history = [], []
         for layer in range(self.num_layers):
-            if layer and self.drop:
-                x = self.drop(x)
+            if layer and self.training and self.dropout:
+                x = mg.dropout(x, p=self.dropout, generator=self.generator or nn.default_generator)
             outputs = []
             for k in range(directions * layer, directions * (layer + 1)):
                 cell = self.cells[k]
@@ -344,9 +352,7 @@ def watch(**gates) -> None:
         watching.gates[numbered] = value
 
 
-def uniform_parameter(shape, hidden_size: int, generator) -> nn.Parameter:
+@checked
+def uniform_parameter(shape: tuple[Count, ...], hidden_size: Size, generator: Generator) -> nn.Parameter:
     """U(-1/√H, 1/√H): how PyTorch's recurrent cells start every parameter."""
-    nn.init.require_integers(hidden_size, *shape)
-    if hidden_size < 1:
-        raise ValueError(f"hidden_size: got {hidden_size}, wanted at least 1")
     return nn.Parameter(nn.init.uniform(shape, hidden_size**-0.5, generator=generator))

@@ -13,6 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Probability, checked
 from minigrad.models.recurrent import initial_state, output_of
 
 
@@ -58,6 +59,7 @@ def step_dropping(cell, name: str, drop: Callable, *inputs):
 class Wrapper(nn.Module):
     """A cell around a cell: what it does not have itself is the inner one's."""
 
+    @checked
     def __init__(self, cell: nn.Module):
         self.cell = cell
 
@@ -81,7 +83,10 @@ class VariationalDropout(Wrapper):
     Raises ValueError for a cell that names no hidden state.
     """
 
-    def __init__(self, cell: nn.Module, input_rate: float, hidden_rate: float, *, generator=None):
+    @checked
+    def __init__(
+        self, cell: nn.Module, input_rate: Probability, hidden_rate: Probability, *, generator: Generator = None
+    ):
         super().__init__(cell)
         self.drop_x, self.drop_h = [nn.Dropout(rate, generator=generator) for rate in (input_rate, hidden_rate)]
 
@@ -115,7 +120,8 @@ class RecurrentDropout(Wrapper):
     Raises ValueError for a cell that names no candidate.
     """
 
-    def __init__(self, cell: nn.Module, rate: float, *, generator=None):
+    @checked
+    def __init__(self, cell: nn.Module, rate: Probability, *, generator: Generator = None):
         super().__init__(cell)
         self.drop = nn.Dropout(rate, generator=generator)
 

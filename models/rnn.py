@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent import Recurrent, uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
 
@@ -16,9 +17,10 @@ class RNNCell(nn.Module):
     is no bias_hh, and H fewer.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *,
-        two_biases: bool = True, generator=None,
+        self, input_size: Count, hidden_size: Size, bias: bool = True, nonlinearity: str = "tanh", *,
+        two_biases: bool = True, generator: Generator = None,
     ):  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"RNNCell: got nonlinearity {nonlinearity!r}, wanted 'tanh' or 'relu'")
@@ -39,7 +41,8 @@ class IRNNCell(RNNCell):
     W_ih ~ N(0, 0.001²). So at first h is carried on as it is, and its gradient, too.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         super().__init__(input_size, hidden_size, nonlinearity="relu", generator=generator)
         self.weight_ih = nn.Parameter(nn.init.normal((hidden_size, input_size), 0.001, generator=generator))
         self.weight_hh = nn.Parameter(np.eye(hidden_size, dtype="float32"))
@@ -52,10 +55,11 @@ class RNN(Recurrent):
     See `Recurrent` for shapes, lengths and masks.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
-        generator=None,
+        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
+        generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             RNNCell, input_size, hidden_size, bias=bias, nonlinearity=nonlinearity, two_biases=two_biases,

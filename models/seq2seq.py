@@ -11,6 +11,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn, tree
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention, LuongAttention
 from minigrad.models.gru import GRUCell
 from minigrad.models.lengths import valid_steps
@@ -22,7 +23,8 @@ class Decoder(nn.Module):
 
     reading: dict[str, Any] = {"reverse": True}  # how the encoder reads for it: here from the end, as in the paper
 
-    def __init__(self, vocabulary: int, embedding: int, hidden: int, cell, *, generator=None):
+    @checked
+    def __init__(self, vocabulary: Size, embedding: Size, hidden: Size, cell, *, generator: Generator = None):
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.cell = cell(embedding, hidden)
         self.output = nn.Linear(hidden, vocabulary, generator=generator)
@@ -42,7 +44,8 @@ class BahdanauDecoder(Decoder):
 
     reading = {"bidirectional": True}
 
-    def __init__(self, vocabulary: int, embedding: int, hidden: int, cell, *, generator=None):
+    @checked
+    def __init__(self, vocabulary: Size, embedding: Size, hidden: Size, cell, *, generator: Generator = None):
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.attention = BahdanauAttention(hidden, 2 * hidden, hidden, generator=generator)
         self.cell = cell(embedding + 2 * hidden, hidden)
@@ -62,7 +65,11 @@ class LuongDecoder(Decoder):
 
     reading = {}
 
-    def __init__(self, vocabulary: int, embedding: int, hidden: int, cell, score: str = "general", *, generator=None):
+    @checked
+    def __init__(
+        self, vocabulary: Size, embedding: Size, hidden: Size, cell, score: str = "general", *,
+        generator: Generator = None,
+    ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.attention = LuongAttention(hidden, hidden, score, generator=generator)
         self.cell = cell(embedding + hidden, hidden)
@@ -93,9 +100,10 @@ class Seq2Seq(nn.Module):
     source: (T, B) integers; lengths: B integers from 1 to T, by default T. What is padding changes nothing.
     """
 
+    @checked
     def __init__(
-        self, sources: int, targets: int, embedding: int, hidden: int, decoder=BahdanauDecoder, cell=GRUCell,
-        start: int = 0, end: int = 1, *, generator=None, **options,
+        self, sources: Size, targets: Size, embedding: Size, hidden: Size, decoder=BahdanauDecoder, cell=GRUCell,
+        start: Count = 0, end: Count = 1, *, generator: Generator = None, **options,
     ):  # fmt: skip
         if not (0 <= start < targets and 0 <= end < targets):
             raise ValueError(f"Seq2Seq: got start={start} and end={end}, wanted two of the {targets} target symbols")

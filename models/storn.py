@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.latent import Evidence, Gaussian, GaussianLayer, kl, likelihood_layer, require_sequence
 from minigrad.models.recurrent import Recurrent, initial_state
 from minigrad.models.rnn import RNNCell
@@ -24,9 +25,10 @@ class STORN(nn.Module):
     2 Z(H + 1) + D(H + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, latent_size: int, hidden_size: int, likelihood: str = "gaussian", cell=RNNCell, *,
-        generator=None,
+        self, input_size: Count, latent_size: Size, hidden_size: Size, likelihood: str = "gaussian", cell=RNNCell, *,
+        generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.latent_size = input_size, latent_size
         self.recognition = Recurrent(cell, input_size, hidden_size, generator=generator)

@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Probability, Size, checked
 from minigrad.models.crf import CRF
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTM, LSTMCell
@@ -17,9 +18,11 @@ class SpelledWords(nn.Module):
     words·word_size + characters·C + 8(H(C + H) + 2H) numbers.
     """
 
+    @checked
     def __init__(
-        self, words: int, characters: int, word_size: int, character_size: int, character_hidden: int, *, generator=None
-    ):
+        self, words: Size, characters: Size, word_size: Size, character_size: Size, character_hidden: Size, *,
+        generator: Generator = None,
+    ):  # fmt: skip
         self.embedding_dim = word_size + 2 * character_hidden
         self.words = nn.Embedding(words, word_size, generator=generator)
         self.characters = nn.Embedding(characters, character_size, generator=generator)
@@ -46,9 +49,10 @@ class Tagger(nn.Module):
     changes nothing.
     """
 
+    @checked
     def __init__(
-        self, embedding, hidden: int, num_tags: int, crf: CRF | None = None, dropout: float = 0.0, cell=LSTMCell,
-        num_layers: int = 1, *, generator=None,
+        self, embedding, hidden: Size, num_tags: Size, crf: CRF | None = None, dropout: Probability = 0.0,
+        cell=LSTMCell, num_layers: Size = 1, *, generator: Generator = None,
     ):  # fmt: skip
         self.embedding = embedding
         self.reader = Recurrent(

@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent import uniform_parameter
 
 
@@ -89,7 +90,8 @@ class TreeLSTM(nn.Module):
     input_size: int
     hidden_size: int
 
-    def __init__(self, input_size: int, hidden_size: int, forgets: int, children: int, generator):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, forgets: Size, children: Size, generator):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((4 * H, input_size), H, generator)
@@ -137,7 +139,8 @@ class ChildSumTreeLSTM(TreeLSTM):
     a chain it is the LSTM with these weights. 4(H(I + H) + H) numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *, generator=None):
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
         super().__init__(input_size, hidden_size, 1, 1, generator)
 
     def children(self, x_f, h, c, parent, position):
@@ -158,10 +161,8 @@ class NaryTreeLSTM(TreeLSTM):
     4(H I + H) + (3 + N) N H² numbers.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, arity: int, *, generator=None):
-        nn.init.require_integers(arity)
-        if arity < 1:
-            raise ValueError(f"NaryTreeLSTM: got arity={arity}, wanted at least 1")
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Size, arity: Size, *, generator: Generator = None):
         super().__init__(input_size, hidden_size, arity, arity, generator)
         self.arity = arity
 

@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.recurrent import Recurrent, keep
@@ -20,7 +21,10 @@ class FrameClassifier(nn.Module):
     F inputs (4(H(F + H) + 2H) of an LSTM; of V and a, H(F + 1)) and classes(H + 1) numbers.
     """
 
-    def __init__(self, encoder, features: int, hidden: int, classes: int, cell=LSTMCell, *, generator=None):
+    @checked
+    def __init__(
+        self, encoder, features: Size, hidden: Size, classes: Size, cell=LSTMCell, *, generator: Generator = None
+    ):
         self.encoder = encoder
         self.recurrent = None if cell is None else Recurrent(cell, features, hidden, generator=generator)
         self.alone = nn.Linear(features, hidden, generator=generator) if cell is None else None

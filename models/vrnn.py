@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.latent import Evidence, GaussianLayer, kl, likelihood_layer, require_sequence
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.recurrent import initial_state
@@ -22,9 +23,10 @@ class VRNN(nn.Module):
     2H inputs, and H(X + 1) + H(Z + 1) + H(H + 1) + 2 H(2H + 1) + 4 Z(H + 1) + D(H + 1) numbers.
     """
 
+    @checked
     def __init__(
-        self, input_size: int, latent_size: int, hidden_size: int, likelihood: str = "gaussian", cell=LSTMCell, *,
-        generator=None,
+        self, input_size: Count, latent_size: Size, hidden_size: Size, likelihood: str = "gaussian", cell=LSTMCell, *,
+        generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.latent_size = input_size, latent_size
         X, Z, H = input_size, latent_size, hidden_size

@@ -2,6 +2,7 @@
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.arguments import Generator, Probability, checked
 from minigrad.models.recurrent_dropout import Wrapper
 
 
@@ -16,7 +17,8 @@ class Zoneout(Wrapper):
     nn.init. Everything else is the cell's.
     """
 
-    def __init__(self, cell: nn.Module, *rates: float, generator=None):
+    @checked
+    def __init__(self, cell: nn.Module, *rates: Probability, generator: Generator = None):
         super().__init__(cell)
         self.drops = [nn.Dropout(rate, generator=generator) for rate in rates]
 

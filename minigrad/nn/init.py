@@ -8,44 +8,57 @@ numbers in both precisions. Of a shape with two axes or more, the first counts t
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 
+from minigrad.arguments import Count, Finite, Generator, checked
 from minigrad.tape import no_grad
 from minigrad.tensor import Tensor, default_dtype
+
+Axes = tuple[Count, ...]
+Shape = Count | Axes
+RELU = math.sqrt(2)  # the gain that makes up for the half that relu sets to 0
 
 # The generator of everything in nn that is not given one. It is set, never replaced: a checkpoint may hold on to it.
 default_generator = np.random.default_rng()
 
 
-def manual_seed(seed: int) -> None:
+@checked
+def manual_seed(seed: Count) -> None:
     """Start `default_generator` anew, from `seed`."""
     default_generator.bit_generator.state = type(default_generator.bit_generator)(seed).state
 
 
-def uniform(shape, bound: float, *, generator=None, dtype=default_dtype) -> np.ndarray:
+@checked
+def uniform(shape: Shape, bound: Finite, *, generator: Generator = None, dtype=default_dtype) -> np.ndarray:
     """U(-bound, bound). PyTorch's recurrent layers take bound = 1 / sqrt(hidden_size) for every parameter."""
     return (generator or default_generator).uniform(-bound, bound, shape).astype(dtype)
 
 
-def normal(shape, std: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+@checked
+def normal(shape: Shape, std: Finite = 1.0, *, generator: Generator = None, dtype=default_dtype) -> np.ndarray:
     """N(0, std²)."""
     return (generator or default_generator).normal(0.0, std, shape).astype(dtype)
 
 
-def xavier_uniform(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+@checked
+def xavier_uniform(shape: Axes, gain: Finite = 1.0, *, generator: Generator = None, dtype=default_dtype) -> np.ndarray:
     """U(-b, b), b = gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16)."""
     return uniform(shape, gain * math.sqrt(6 / sum(fans(shape))), generator=generator, dtype=dtype)
 
 
-def xavier_normal(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+@checked
+def xavier_normal(shape: Axes, gain: Finite = 1.0, *, generator: Generator = None, dtype=default_dtype) -> np.ndarray:
     """N(0, std²), std = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."""
     return normal(shape, gain * math.sqrt(2 / sum(fans(shape))), generator=generator, dtype=dtype)
 
 
+@checked
 def kaiming_uniform(
-    shape, gain: float = math.sqrt(2), mode: str = "fan_in", *, generator=None, dtype=default_dtype
-) -> np.ndarray:
+    shape: Axes, gain: Finite = RELU, mode: Literal["fan_in", "fan_out"] = "fan_in", *, generator: Generator = None,
+    dtype=default_dtype,
+) -> np.ndarray:  # fmt: skip
     """U(-b, b), b = gain sqrt(3 / fan) (He et al. 2015, arXiv:1502.01852, eq. 10); the gain is that of relu.
 
     mode: "fan_in" keeps the variance forward, "fan_out" backward.
@@ -53,14 +66,17 @@ def kaiming_uniform(
     return uniform(shape, gain * math.sqrt(3 / fan(shape, mode)), generator=generator, dtype=dtype)
 
 
+@checked
 def kaiming_normal(
-    shape, gain: float = math.sqrt(2), mode: str = "fan_in", *, generator=None, dtype=default_dtype
-) -> np.ndarray:
+    shape: Axes, gain: Finite = RELU, mode: Literal["fan_in", "fan_out"] = "fan_in", *, generator: Generator = None,
+    dtype=default_dtype,
+) -> np.ndarray:  # fmt: skip
     """N(0, std²), std = gain / sqrt(fan) (He et al. 2015, arXiv:1502.01852, eq. 10); the gain is that of relu."""
     return normal(shape, gain / math.sqrt(fan(shape, mode)), generator=generator, dtype=dtype)
 
 
-def orthogonal(shape, gain: float = 1.0, *, generator=None, dtype=default_dtype) -> np.ndarray:
+@checked
+def orthogonal(shape: Axes, gain: Finite = 1.0, *, generator: Generator = None, dtype=default_dtype) -> np.ndarray:
     """A matrix whose rows or columns, whichever are fewer, are orthonormal, times gain (Saxe et al. 2013,
     arXiv:1312.6120). Axes after the first are taken together."""
     fans(shape)
@@ -77,13 +93,6 @@ def constant_slice(parameter: Tensor, where: slice, value: float) -> None:
         parameter[where] = value
 
 
-def require_integers(*sizes) -> None:
-    """Raise TypeError for a size that is no integer."""
-    for size in sizes:
-        if not isinstance(size, (int, np.integer)):
-            raise TypeError(f"got {size!r} as a size, wanted an integer")
-
-
 def fans(shape) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight."""
     if np.ndim(shape) != 1 or len(shape) < 2 or 0 in shape:
@@ -93,6 +102,4 @@ def fans(shape) -> tuple[int, int]:
 
 
 def fan(shape, mode: str) -> int:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"got mode {mode!r}, wanted 'fan_in' or 'fan_out'")
     return fans(shape)[mode == "fan_out"]

@@ -1,12 +1,17 @@
 """Layers with PyTorch's parameters (names, shapes, initial distributions), a few lines each, written with ops."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
 import minigrad as mg
+from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+
+Pair = Size | tuple[Size, Size]
+Padding = Count | tuple[Count, Count] | Literal["same"]
 
 
 class Sequential(Module):
@@ -37,8 +42,8 @@ class Linear(Module):
     weight: (out_features, in_features), bias: (out_features,), both U(±1/sqrt(in_features)).
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator=None):
-        init.require_integers(in_features, out_features)
+    @checked
+    def __init__(self, in_features: Count, out_features: Count, bias: bool = True, *, generator: Generator = None):
         self.in_features = in_features
         self.out_features = out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
@@ -56,8 +61,8 @@ class Embedding(Module):
     weight: (num_embeddings, embedding_dim), N(0, 1).
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, generator=None):
-        init.require_integers(num_embeddings, embedding_dim)
+    @checked
+    def __init__(self, num_embeddings: Count, embedding_dim: Count, *, generator: Generator = None):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
@@ -73,14 +78,14 @@ class Conv2d(Module):
     kernel_size, stride, padding and dilation: an int, or one for each of the two axes.
     """
 
+    @checked
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1, groups: int = 1,
-        bias: bool = True, *, generator=None,
+        self, in_channels: Size, out_channels: Size, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0,
+        dilation: Pair = 1, groups: Size = 1, bias: bool = True, *, generator: Generator = None,
     ):  # fmt: skip
-        init.require_integers(in_channels, out_channels, groups)
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        if in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: groups={groups} has to divide {in_channels} and {out_channels} channels")
-        self.kernel_size = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, (tuple, list)) else (kernel_size, kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         bound = 1 / math.sqrt(init.fans(shape)[0])
@@ -100,7 +105,8 @@ class LayerNorm(Module):
     weight (ones) and bias (zeros) have that shape.
     """
 
-    def __init__(self, normalized_shape, eps: float = 1e-5, bias: bool = True):
+    @checked
+    def __init__(self, normalized_shape: Size | tuple[Size, ...], eps: Finite = 1e-5, bias: bool = True):
         self.normalized_shape = tuple(np.atleast_1d(normalized_shape).tolist())
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, "float32"))
@@ -118,9 +124,8 @@ class Dropout(Module):
     generator: a numpy.random.Generator, by default `init.default_generator`.
     """
 
-    def __init__(self, p: float = 0.5, *, generator=None):
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: got p={p}, wanted a probability, from 0 to 1")
+    @checked
+    def __init__(self, p: Probability = 0.5, *, generator: Generator = None):
         self.p = p
         self.generator = generator
 

@@ -73,7 +73,7 @@ class Module(Sharable):
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its (first) name; a module's own before those of the modules in it."""
         seen = {}
-        for name, parameter in self._every_name():
+        for name, parameter in self._by_name().items():
             if id(parameter) not in seen:
                 seen[id(parameter)] = parameter
                 yield name, parameter
@@ -94,6 +94,17 @@ class Module(Sharable):
         for name, part in parts:
             if isinstance(part, Module) and key_of(part) not in above:
                 yield from part._every_name(name, above)
+
+    def _by_name(self) -> dict[str, Parameter]:
+        """Every parameter under each of its names. Raises ValueError if two have the same one."""
+        named: dict[str, Parameter] = {}
+        for name, parameter in self._every_name():
+            if named.setdefault(name, parameter) is not parameter:
+                raise ValueError(
+                    f"{type(self).__name__}: two parameters are called {name!r}, so a state dict would lose one; "
+                    "rename an attribute, or a key with a dot in it"
+                )
+        return named
 
     def train(self, mode: bool = True) -> "Module":
         """Set `training` here and below. Returns the module."""
@@ -128,7 +139,7 @@ class Module(Sharable):
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters, by name."""
-        return {name: parameter._data.copy() for name, parameter in self._every_name()}
+        return {name: parameter._data.copy() for name, parameter in self._by_name().items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Overwrite the parameters with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
@@ -136,7 +147,7 @@ class Module(Sharable):
         Returns the names that are missing and those that nothing here is called; if there are any and `strict`, or if a
         shape or dtype does not fit, raises ValueError with all that is wrong, and nothing has been changed.
         """
-        own = dict(self._every_name())
+        own = self._by_name()
         arrays, missing, unexpected = fit(own, state, type(self).__name__, strict)
         with no_grad():
             for name, array in arrays.items():

@@ -15,6 +15,7 @@ With stride 1, dilation 1 and one group, kernels/conv.py computes them directly.
 
 import numpy as np
 
+from minigrad.arguments import Size
 from minigrad.kernels import conv as kernels
 from minigrad.kernels import loops
 from minigrad.ops.index import getitem
@@ -157,7 +158,7 @@ def _conv2d_sample(d):
     bias=lambda g: sum(g, axis=(0, 2, 3)),
     method=False,
 )
-def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Size = 1):
     """Cross-correlation of images with kernels, as torch.nn.functional.conv2d.
 
     x: (N, channels, height, width). weight: (out, channels / groups, kh, kw). bias: (out,) or None. stride, dilation:
@@ -257,7 +258,7 @@ def _conv_transpose2d_sample(d):
     bias=lambda g: sum(g, axis=(0, 2, 3)),
     method=False,
 )
-def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_padding=0, groups: Size = 1, dilation=1):
     """The transpose of conv2d (its gradient with respect to the input), as torch.nn.functional.conv_transpose2d.
 
     x: (N, channels, height, width). weight: (channels, out / groups, kh, kw). bias: (out,) or None. Returns
@@ -308,7 +309,7 @@ def _conv2d_weight_sample(d):
     method=False,
     public=False,
 )
-def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups: Size = 1):
     """The gradient of conv2d with respect to its weight, (out, channels / groups, *kernel), g that of its result."""
     shape = _conv2d_weight_shape(x, g, kernel, stride, padding, dilation, groups)
     out, channels = shape[0] // groups, shape[1]
@@ -332,7 +333,7 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups=1):
     ),
     method=False,
 )  # fmt: skip
-def conv1d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Size = 1):
     """Cross-correlation along a sequence, as torch.nn.functional.conv1d: a conv2d of height 1.
 
     x: (N, channels, length). weight: (out, channels / groups, k). bias: (out,) or None. stride, dilation: integers.

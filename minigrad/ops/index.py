@@ -9,6 +9,7 @@ import operator
 
 import numpy as np
 
+from minigrad.arguments import Count
 from minigrad.kernels.sequential import add_rows
 from minigrad.ops.elementwise import where
 from minigrad.ops.shape import axis_of, flip
@@ -301,7 +302,7 @@ def scatter_add(x, /, axis, index, src):
     sample=lambda d: (d.indices(d.shape(), 4), dict(n=4)),
     method=False,
 )
-def one_hot(indices, /, n):
+def one_hot(indices, /, n: Count):
     """float32 of shape (*indices.shape, n): 1 at each index, 0 elsewhere. No gradient.
 
     Raises IndexError for an index outside [0, n).
@@ -319,13 +320,13 @@ def _masked(x, keep):
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.tril)
-def tril(x, /, k=0):
+def tril(x, /, k: int = 0):
     """The lower triangle of each matrix: what lies above the k-th diagonal is 0."""
     return _masked(x, lambda rows, columns: np.tri(rows, columns, k, bool))
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.triu)
-def triu(x, /, k=0):
+def triu(x, /, k: int = 0):
     """The upper triangle of each matrix: what lies below the k-th diagonal is 0."""
     return _masked(x, lambda rows, columns: ~np.tri(rows, columns, k - 1, bool))
 
@@ -391,7 +392,7 @@ def sort(x, /, axis=-1):
 
 
 @composite(sample=lambda d: (d.array((3, 4)), dict(k=d.integer(0, 3), axis=d.choice([0, -1]), largest=d.boolean())))
-def topk(x, /, k, axis=-1, largest=True):
+def topk(x, /, k: Count, axis=-1, largest: bool = True):
     """(values, indices) of the k largest elements along an axis, the largest first; or of the k smallest.
 
     Of equal elements the first ones are taken. NaN counts as the largest.

@@ -28,7 +28,7 @@ def _diagonal_shape(x: Spec, offset=0, axis1=0, axis2=1) -> tuple[int, ...]:
     x=lambda g, x_shape, offset, axis1, axis2: undiagonal(g, shape=x_shape, offset=offset, axis1=axis1, axis2=axis2),
     numpy=(np.diagonal, np.linalg.diagonal),
 )
-def diagonal(x, /, offset=0, axis1=0, axis2=1):
+def diagonal(x, /, offset: int = 0, axis1=0, axis2=1):
     """Elements i, i + offset of two axes, as the last axis. A read-only view."""
     return np.diagonal(x, offset, axis1, axis2)
 
@@ -60,7 +60,7 @@ def undiagonal(g, /, shape, offset=0, axis1=0, axis2=1):
 
 
 @composite(sample=lambda d: (d.array(d.choice([(3,), (3, 4)])), {"k": d.integer(-2, 2)}), numpy=np.diag)
-def diag(x, /, k=0):
+def diag(x, /, k: int = 0):
     """The k-th diagonal of a matrix, as a vector; of a vector, the matrix that has it as its k-th diagonal."""
     if x.ndim == 2:
         return diagonal(x, k)
@@ -74,7 +74,7 @@ def diag(x, /, k=0):
     sample=lambda d: (d.array((3, 2, 4)), {"offset": d.integer(-2, 3), "axis1": d.choice([0, 2]), "axis2": 1}),
     numpy=np.trace,
 )
-def trace(x, /, offset=0, axis1=0, axis2=1):
+def trace(x, /, offset: int = 0, axis1=0, axis2=1):
     """Sum of a diagonal of two axes (the first two, as in NumPy), over the others."""
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 

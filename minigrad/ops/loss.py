@@ -1,7 +1,10 @@
 """Losses. `reduction` is "mean", "sum" or "none", as in PyTorch."""
 
+from typing import Literal
+
 import numpy as np
 
+from minigrad.arguments import Finite
 from minigrad.kernels import rows
 from minigrad.ops.elementwise import not_equal, square, where
 from minigrad.ops.neural import softmax
@@ -10,11 +13,11 @@ from minigrad.ops.reduce import sum
 from minigrad.ops.shape import astype, reshape, transpose
 from minigrad.ops.table import Spec, composite, op
 
+Reduction = Literal["mean", "sum", "none"]
+
 
 def _reduced(losses, reduction, count=None):
     """The losses, their sum, or that over their number."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction={reduction!r}, wanted 'mean', 'sum' or 'none'")
     if reduction == "none":
         return losses
     total = sum(losses)
@@ -36,7 +39,7 @@ def _pair_sample(d):
 
 
 @composite(sample=_pair_sample, method=False)
-def mse(x, target, /, reduction="mean"):
+def mse(x, target, /, reduction: Reduction = "mean"):
     """Squared error, (x - target)²."""
     _require_equal(x, target)
     return _reduced(square(x - target), reduction)
@@ -55,7 +58,7 @@ _huber = elementwise(
     sample=lambda d: (d.array((2, 3)), d.array((2, 3)), {"reduction": d.choice(["mean", "sum", "none"]), "delta": 0.7}),
     method=False,
 )
-def huber(x, target, /, reduction="mean", delta=1.0):
+def huber(x, target, /, reduction: Reduction = "mean", delta: Finite = 1.0):
     """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964)."""
     if not delta > 0:
         raise ValueError(f"delta={delta}, wanted more than 0")
@@ -73,7 +76,7 @@ _logistic = elementwise(
 
 
 @composite(sample=_pair_sample, method=False)
-def binary_cross_entropy_with_logits(x, target, /, reduction="mean"):
+def binary_cross_entropy_with_logits(x, target, /, reduction: Reduction = "mean"):
     """-(target log(sigmoid(x)) + (1 - target) log(1 - sigmoid(x))), without overflow for any finite logit x."""
     _require_equal(x, target)
     return _reduced(_logistic(x, target), reduction)
@@ -159,7 +162,7 @@ def _cross_entropy_sample(d):
 
 
 @composite(sample=_cross_entropy_sample, method=False)
-def cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100):
+def cross_entropy(logits, targets, /, reduction: Reduction = "mean", ignore_index: int = -100):
     """-log of the probability that softmax(logits) gives the targets.
 
     logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape a

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minigrad.arguments import Finite, Probability
 from minigrad.kernels import rows
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, var
@@ -111,7 +112,7 @@ def log_softmax_pull(g, log_p, /, axis=-1):
     x=lambda g, x, y, axis, eps: standardize_pull(g, x, y, axis, eps),
     method=False,
 )
-def standardize(x, /, axis=-1, eps=1e-5):
+def standardize(x, /, axis=-1, eps: Finite = 1e-5):
     """(x - mean) / sqrt(variance + eps) over an axis, or several; the variance is the mean of the squares."""
     _along(x, axis)
     return _sweep("standardize", axis, x, scalars=(eps,))
@@ -139,14 +140,14 @@ def _standardize_pull_z(c, g, x, z, axis, eps):
     method=False,
     public=False,
 )
-def standardize_pull(g, x, z, /, axis=-1, eps=1e-5):
+def standardize_pull(g, x, z, /, axis=-1, eps: Finite = 1e-5):
     """(g - mean(g) - z mean(g z)) / sqrt(variance of x + eps): how standardize(x), of result z, pulls back g."""
     _pulled_along(g, x, z, axis=axis)
     return _sweep("standardize_pull", axis, g, x, z, scalars=(eps,))
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
-def layer_norm(x, weight=None, bias=None, /, axis=-1, eps=1e-5):
+def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
     """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
 
     axis: the axis, or the axes, that are normalised together. weight, bias: of these axes' sizes, or None.
@@ -187,15 +188,13 @@ def draw(generator: np.random.Generator, shape) -> np.ndarray:
     sample=lambda d: (d.array(d.shape()), {"p": d.choice([0.0, 1.0]), "generator": np.random.default_rng(0)}),
     method=False,
 )
-def dropout(x, /, p, generator):
+def dropout(x, /, p: Probability, generator: np.random.Generator):
     """Zero each element with probability p and divide the others by 1 - p (Srivastava et al. 2014).
 
     generator: the numpy.random.Generator to draw from.
 
     Raises ValueError for a p outside [0, 1].
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"p = {p}, wanted a probability, from 0 to 1")
     if x.dtype.kind != "f":
         raise TypeError(f"wanted float32 or float64, got {x.dtype}; use x.astype")
     scale = np.asarray(0 if p == 1 else 1 / (1 - p), x.dtype)

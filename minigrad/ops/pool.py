@@ -133,7 +133,7 @@ def pool_spread(g, /, size, kernel_size, stride=None, padding=0):
 
 
 @composite(sample=_pool_sample, method=False)
-def avg_pool2d(x, /, kernel_size, stride=None, padding=0, count_include_pad=True):
+def avg_pool2d(x, /, kernel_size, stride=None, padding=0, count_include_pad: bool = True):
     """The mean of each window, as torch.nn.functional.avg_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by 0, at most half of the kernel), stride (None: the kernel's size): an integer or two.

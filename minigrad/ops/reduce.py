@@ -5,10 +5,10 @@
 
 import builtins
 import math
-import numbers
 
 import numpy as np
 
+from minigrad.arguments import described, is_number
 from minigrad.kernels import sequential
 from minigrad.kernels.sums import add_reduce
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
@@ -62,7 +62,7 @@ def _as_float(x):
     x=lambda g, x_shape, axis: broadcast_to(expand(g, x_shape, axis), x_shape),
     numpy=np.sum,
 )
-def sum(x, /, axis=None, keepdims=False):
+def sum(x, /, axis=None, keepdims: bool = False):
     """Sum. Of integers and booleans: int64."""
     return add_reduce(x, axes_of(axis, x.ndim), keepdims)
 
@@ -93,7 +93,7 @@ def sum_to(x, /, shape):
 
 
 @composite(sample=_sample, numpy=np.mean)
-def mean(x, /, axis=None, keepdims=False):
+def mean(x, /, axis=None, keepdims: bool = False):
     """Arithmetic mean; NaN of no elements. Integers become float32."""
     return sum(_as_float(x), axis, keepdims) / _count(x, axis)
 
@@ -110,7 +110,7 @@ def _count(x, axis) -> int:
     ),
     numpy=np.var,
 )
-def var(x, /, axis=None, ddof=0, keepdims=False):
+def var(x, /, axis=None, ddof: int = 0, keepdims: bool = False):
     """Variance: squared deviations from the mean, summed and divided by n - ddof.
 
     The default is NumPy's, ddof=0. PyTorch's default, the unbiased estimate, is ddof=1.
@@ -121,7 +121,7 @@ def var(x, /, axis=None, ddof=0, keepdims=False):
 
 
 @composite(sample=var.sample, numpy=np.std)
-def std(x, /, axis=None, ddof=0, keepdims=False):
+def std(x, /, axis=None, ddof: int = 0, keepdims: bool = False):
     """Standard deviation, the root of `var`: ddof=0 by default, as in NumPy; ddof=1 is PyTorch's default.
 
     Of equal values it is 0, and so is its gradient.
@@ -141,14 +141,15 @@ def _ordinals(d):
 
 
 @composite(sample=_ordinals, numpy=np.linalg.vector_norm)
-def norm(x, /, ord=2, axis=None, keepdims=False):
+def norm(x, /, ord=2, axis=None, keepdims: bool = False):
     """Vector norm, (sum of |x| to the power ord) to the power 1 / ord, over the given axes (all by default).
 
-    ord: a number; inf is the largest |x|, -inf the smallest, 0 the number of elements that are not 0. Where the norm is
-    0 so is its gradient; elements equal to 0 get none for ord below 2; ties of the largest |x| share alike (inf).
+    ord: a number (the Frobenius norm is 2 over both axes); inf is the largest |x|, -inf the smallest, 0 the number of
+    elements that are not 0. Where the norm is 0 so is its gradient; elements equal to 0 get none for ord below 2; ties
+    of the largest |x| share alike (inf).
     """
-    if not isinstance(ord, numbers.Real):
-        raise TypeError(f"ord={ord!r}, wanted a number; the Frobenius norm is ord=2 over both axes")
+    if not is_number(ord):
+        raise TypeError(f"got ord={described(ord)}, wanted a number; the Frobenius norm is ord=2 over both axes")
     x = _as_float(x)
     if ord == math.inf:
         return max(abs(x), axis, keepdims)
@@ -186,7 +187,7 @@ publish(_norm_as_numpy, np.linalg.norm, method=False)
     sample=_sample,
     x=lambda g, x, y, axis: expand(g, x.shape, axis) * exp(x - expand(where(y == -math.inf, 0.0, y), x.shape, axis)),
 )
-def logsumexp(x, /, axis=None, keepdims=False):
+def logsumexp(x, /, axis=None, keepdims: bool = False):
     """log(sum(exp(x))), by way of the largest x so that nothing overflows. Its gradient is the softmax.
 
     Where every x is -inf the result is -inf, and the gradient 0. Integers become float32.
@@ -209,13 +210,13 @@ def _to_extremes(g, x, y, axis):
 
 
 @op(shape=_extreme, sample=_sample, x=_to_extremes, numpy=(np.max, np.amax))
-def max(x, /, axis=None, keepdims=False):
+def max(x, /, axis=None, keepdims: bool = False):
     """The largest element, NaN if there is one. Elements that tie for it share the gradient alike."""
     return np.maximum.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @op(shape=_extreme, sample=_sample, x=_to_extremes, numpy=(np.min, np.amin))
-def min(x, /, axis=None, keepdims=False):
+def min(x, /, axis=None, keepdims: bool = False):
     """The smallest element, NaN if there is one. Elements that tie for it share the gradient alike."""
     return np.minimum.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
@@ -230,25 +231,25 @@ def _sample_one_axis(d):
 
 
 @op(shape=_place, sample=_sample_one_axis, numpy=np.argmax)
-def argmax(x, /, axis=None, keepdims=False):
+def argmax(x, /, axis=None, keepdims: bool = False):
     """Place of the largest element (the first of several) along an axis, or in the flattened x. No gradient."""
     return np.argmax(x, axis if axis is None else axis_of(axis, x.ndim), keepdims=keepdims)
 
 
 @op(shape=_place, sample=_sample_one_axis, numpy=np.argmin)
-def argmin(x, /, axis=None, keepdims=False):
+def argmin(x, /, axis=None, keepdims: bool = False):
     """Place of the smallest element (the first of several) along an axis, or in the flattened x. No gradient."""
     return np.argmin(x, axis if axis is None else axis_of(axis, x.ndim), keepdims=keepdims)
 
 
 @op(shape=_truth, sample=_sample, numpy=np.any)
-def any(x, /, axis=None, keepdims=False):
+def any(x, /, axis=None, keepdims: bool = False):
     """Whether an element is true, that is, not 0. No gradient."""
     return np.logical_or.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @op(shape=_truth, sample=_sample, numpy=np.all)
-def all(x, /, axis=None, keepdims=False):
+def all(x, /, axis=None, keepdims: bool = False):
     """Whether every element is true, that is, not 0. No gradient."""
     return np.logical_and.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
@@ -299,7 +300,7 @@ def _recurrence(b: Spec, a: Spec, axis=-1, transposed=False) -> Spec:
     method=False,
     public=False,
 )
-def linear_recurrence(b, a, /, axis=-1, transposed=False):
+def linear_recurrence(b, a, /, axis=-1, transposed: bool = False):
     """y[t] = b[t] + a[t] y[t - 1] along an axis, from y[0] = b[0].
 
     Transposed, it is the same linear map of b the other way: y[t] = b[t] + a[t + 1] y[t + 1].
@@ -346,6 +347,6 @@ def _prod_x(g, x, axis):
 
 
 @op(shape=_summed, sample=_sample, x=_prod_x, numpy=np.prod)
-def prod(x, /, axis=None, keepdims=False):
+def prod(x, /, axis=None, keepdims: bool = False):
     """Product. Of integers and booleans: int64. Derivatives are exact at zeros, too."""
     return np.multiply.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)

@@ -5,6 +5,7 @@ import operator
 
 import numpy as np
 
+from minigrad.arguments import Size
 from minigrad.ops.table import Spec, composite, op, publish
 from minigrad.tensor import Tensor, as_array, look
 
@@ -274,13 +275,11 @@ publish(_cut, np.split, method=False)
 
 
 @composite(sample=lambda d: (d.array((5, 3)), dict(chunks=d.integer(1, 6))))
-def chunk(x, /, chunks, axis=0):
+def chunk(x, /, chunks: Size, axis=0):
     """A list of pieces of equal size along an axis, the last one smaller where it must be, `chunks` of them at most.
 
     As torch.chunk: the size is n / chunks rounded up, so that there may be fewer.
     """
-    if chunks < 1:
-        raise ValueError(f"wanted at least one chunk, got {chunks}")
     n = x.shape[axis_of(axis, x.ndim)]
     size = -(-n // chunks)
     return split(x, [min(size, n - start) for start in range(0, n, size)] if n else [0] * chunks, axis)

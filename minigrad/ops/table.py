@@ -18,6 +18,7 @@ from functools import update_wrapper
 
 import numpy as np
 
+from minigrad.arguments import checks_of, refuse_unless_all
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
 
@@ -186,7 +187,8 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
     each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
     it, under which name. public: whether users see it, or only the vjps of other ops.
 
-    A forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
+    What a parameter's annotation says is checked at each call that gives one (minigrad/arguments.py). For the rest a
+    forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
     it would compute something all the same, it asks the rule itself, first.
     """
 
@@ -198,6 +200,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
         required = [p.name for p in parameters if p.default is p.empty]
         this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
         this.public, variadic = public, this.variadic
+        kinds = checks_of(forward)
         arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
 
@@ -225,6 +228,8 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
                 tensors, params = args[:arity], dict(zip(options, args[arity:]))
             else:
                 tensors, params = bind(args, kwargs)
+            if kinds and params is not defaults:
+                refuse_unless_all(kinds, this.name, params.items())
             if variadic:
                 if not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray)):
                     raise TypeError(f"{this.name}: wanted a sequence of tensors, got {type(tensors[0]).__name__}")
@@ -315,17 +320,20 @@ def composite(*, sample, numpy=None, method=True):
     """Declare a function that is built of ops, hence needs neither vjp nor shape rule.
 
     Its positional-only arguments are inputs, as in `op`: they may be given by name, and reach it as tensors (in a vjp
-    on plain arrays, as arrays). sample, numpy, method: as in `op`.
+    on plain arrays, as arrays). What a parameter's annotation says is checked. sample, numpy, method: as in `op`.
     """
 
     def declare(function: Callable):
         name = function.__name__
         parameters = list(inspect.signature(function).parameters.values())
         inputs = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        options = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+        kinds = checks_of(function)
 
         def call(*args, **kwargs):
             if thread.mode is RAW:
                 return function(*args, **kwargs)
+            refuse_unless_all(kinds, name, (*zip(options, args[len(inputs) :]), *kwargs.items()))
             given = list(args)
             for p in inputs[len(args) :]:
                 if p.name not in kwargs and p.default is p.empty:

@@ -5,18 +5,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minigrad.arguments import NonNegative, checked
+from minigrad.optim.optimizer import parameter_list
 from minigrad.tape import no_grad
 from minigrad.tensor import Tensor
 
 
-def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
+@checked
+def clip_grad_norm(
+    parameters: Iterable[Tensor] | Tensor, max_norm: NonNegative, error_if_nonfinite: bool = False
+) -> float:
     """Scale all gradients together so that their joint 2-norm is at most max_norm (Pascanu et al. 2013,
     arXiv:1211.5063). Returns the norm as it was, summed in float64.
 
+    parameters: one tensor, or several, `module.parameters()` say. Those without a gradient are left alone.
     A norm that is NaN or infinite makes gradients NaN or 0, as in PyTorch; with error_if_nonfinite it raises
     RuntimeError, and the gradients stay as they were.
+
+    Raises TypeError for what is no tensor (a module), ValueError for no parameter at all and for max_norm below 0.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    gradients = gradients_of("clip_grad_norm", parameters)
     norm = math.sqrt(sum([_square_sum(g._data) for g in gradients]))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
@@ -28,12 +36,21 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, error_if_nonfi
     return norm
 
 
-def clip_grad_value(parameters: Iterable[Tensor], limit: float) -> None:
-    """Clip every element of every gradient to [-limit, limit]; NaN stays NaN."""
+@checked
+def clip_grad_value(parameters: Iterable[Tensor] | Tensor, limit: NonNegative) -> None:
+    """Clip every element of every gradient to [-limit, limit]; NaN stays NaN.
+
+    parameters, errors: as of `clip_grad_norm`.
+    """
     with no_grad():
-        for p in parameters:
-            if p.grad is not None:
-                p.grad._change("clip_grad_value", lambda array: np.clip(array, -limit, limit, out=array))
+        for g in gradients_of("clip_grad_value", parameters):
+            g._change("clip_grad_value", lambda array: np.clip(array, -limit, limit, out=array))
+
+
+def gradients_of(name: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    """The gradients of the parameters that have one. Each is read once: another thread may be taking it away."""
+    gradients = [p.grad for p in parameter_list(name, parameters)]
+    return [g for g in gradients if g is not None]
 
 
 def _square_sum(array: np.ndarray) -> float:

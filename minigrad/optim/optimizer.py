@@ -5,13 +5,12 @@ them all in one pass over memory. Rules, names and defaults are PyTorch's.
 """
 
 import functools
-import math
-import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from minigrad.arguments import Finite, checked, described, require
 from minigrad.kernels import loops, threads
 from minigrad.nn.module import Module, fit
 from minigrad.tape import mutations
@@ -31,26 +30,29 @@ class Optimizer:
 
     rule: dict[str, str]
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, **settings: float):
-        if isinstance(parameters, Module):
-            raise TypeError(f"{type(self).__name__}: got a module, pass module.parameters()")
-        self.parameters = list(parameters)
+    @checked
+    def __init__(self, parameters: Iterable[Tensor] | Tensor, lr: float, **settings: float):
+        name = type(self).__name__
+        self.parameters = parameter_list(name, parameters)
         self.settings = settings
         self.lr = lr
-        if not self.parameters:
-            raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
         for p in self.parameters:
-            if not isinstance(p, Tensor) or not p.requires_grad or not p.is_leaf:
-                raise TypeError(f"{type(self).__name__}: wanted leaf tensors that require a gradient, got {p!r:.80}")
+            if not p.requires_grad or not p.is_leaf:
+                raise TypeError(f"{name}: wanted leaf tensors that require a gradient, got {p!r:.80}")
         if len(set(self.parameters)) < len(self.parameters):
-            raise ValueError(f"{type(self).__name__}: a parameter is given twice")
-        for name, value in {"lr": lr, **settings}.items():
-            if not isinstance(value, numbers.Real):
-                raise TypeError(f"{type(self).__name__}: {name}={value!r}, wanted a number")
-            if not 0 <= value < (1 if name in ("beta1", "beta2", "alpha") else math.inf):
-                raise ValueError(f"{type(self).__name__}: {name}={value} is out of range")
+            raise ValueError(f"{name}: a parameter is given twice")
         self.steps = [0] * len(self.parameters)
         self.state = [[np.zeros_like(p._data) for _ in list(self.rule)[1:]] for p in self.parameters]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate. Setting it raises TypeError for what is no number, ValueError for one below 0 or NaN."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float):
+        require(type(self).__name__, "lr", value, Finite)
+        self._lr = value
 
     def coefficients(self, step: int) -> dict[str, float]:
         """The numbers that the rule names, at a parameter's update number `step` (from 1)."""
@@ -65,13 +67,14 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient, and its state, in place."""
         for k, p in enumerate(self.parameters):
-            if p.grad is None:
+            gradient = p.grad  # read once: another thread may be taking it away
+            if gradient is None:
                 continue
             self.steps[k] += 1
             numbers = {name: float(x) for name, x in self.coefficients(self.steps[k]).items()}
             update = kernel(type(self).__name__, tuple(self.rule.items()), tuple(numbers), p.dtype.name)
             changed = (p._data, *self.state[k])
-            operands = (p.grad._data, *changed, *numbers.values())
+            operands = (gradient._data, *changed, *numbers.values())
             if p.size < threads.LARGE:
                 update(*operands, out=changed)
             else:
@@ -101,6 +104,24 @@ class Optimizer:
     def __repr__(self):
         settings = "".join(f", {name}={value}" for name, value in self.settings.items())
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr}{settings})"
+
+
+def parameter_list(name: str, parameters) -> list[Tensor]:
+    """The parameters given to the function of this name, one or several, as a list.
+
+    Raises TypeError for what is no tensor, ValueError if there is none.
+    """
+    if isinstance(parameters, Module):
+        raise TypeError(f"{name}: got a module, pass module.parameters()")
+    if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable):
+        raise TypeError(f"{name}: got parameters={described(parameters)}, wanted tensors, as module.parameters()")
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for p in listed:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{name}: got {described(p)} among the parameters, wanted tensors, as module.parameters()")
+    if not listed:
+        raise ValueError(f"{name}: there are no parameters; an iterator that was read before is empty, use a list")
+    return listed
 
 
 @functools.cache

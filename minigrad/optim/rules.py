@@ -2,6 +2,7 @@
 
 import math
 
+from minigrad.arguments import Finite, Fraction, Probability, checked
 from minigrad.optim.optimizer import GRADIENT, Optimizer
 
 
@@ -12,8 +13,10 @@ class SGD(Optimizer):
     g + momentum * buffer in place of the buffer. weight_decay adds weight_decay * p to g.
     """
 
+    @checked
     def __init__(
-        self, parameters, lr=0.001, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov: bool = False
+        self, parameters, lr: Finite = 0.001, momentum: Finite = 0.0, dampening: Probability = 0.0,
+        weight_decay: Finite = 0.0, nesterov: bool = False,
     ):  # fmt: skip
         if nesterov and (not momentum or dampening):
             raise ValueError("SGD: nesterov wants a momentum above 0 and no dampening")
@@ -39,7 +42,11 @@ class Adam(Optimizer):
 
     decoupled = False
 
-    def __init__(self, parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    @checked
+    def __init__(
+        self, parameters, lr: Finite = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999), eps: Finite = 1e-8,
+        weight_decay: Finite = 0.0,
+    ):  # fmt: skip
         g, p = ("g", "p * keep") if self.decoupled else (GRADIENT, "p")
         m = f"(m + rate1 * ({g} - m))"
         v = f"(beta2 * v + rate2 * {g} * {g})"
@@ -64,7 +71,11 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    @checked
+    def __init__(
+        self, parameters, lr: Finite = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999), eps: Finite = 1e-8,
+        weight_decay: Finite = 0.01,
+    ):  # fmt: skip
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
 
@@ -75,9 +86,11 @@ class RMSprop(Optimizer):
     mean of g from v. With momentum, buffer = momentum * buffer + g / (sqrt(v) + eps) takes the quotient's place.
     """
 
+    @checked
     def __init__(
-        self, parameters, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered: bool = False
-    ):
+        self, parameters, lr: Finite = 0.01, alpha: Fraction = 0.99, eps: Finite = 1e-8, weight_decay: Finite = 0.0,
+        momentum: Finite = 0.0, centered: bool = False,
+    ):  # fmt: skip
         v = f"(alpha * v + rate * {GRADIENT} * {GRADIENT})"
         mean = f"(mean + rate * ({GRADIENT} - mean))"
         change = f"{GRADIENT} / (sqrt({f'{v} - {mean} * {mean}' if centered else v}) + eps)"
@@ -100,8 +113,10 @@ class Adagrad(Optimizer):
     total = total + g², p = p - lr / (1 + (step - 1) lr_decay) * g / (sqrt(total) + eps).
     """
 
+    @checked
     def __init__(
-        self, parameters, lr=0.01, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
+        self, parameters, lr: Finite = 0.01, lr_decay: Finite = 0.0, weight_decay: Finite = 0.0,
+        initial_accumulator_value: Finite = 0.0, eps: Finite = 1e-10,
     ):  # fmt: skip
         total = f"(total + {GRADIENT} * {GRADIENT})"
         self.rule = {"p": f"p - lr * ({GRADIENT} / (sqrt({total}) + eps))", "total": total}

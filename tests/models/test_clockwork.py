@@ -108,11 +108,11 @@ def test_one_module_of_period_one_is_pytorchs_rnn():
     "size, periods, message",
     [
         (10, (1, 2, 4), "ClockworkCell: got hidden_size=10, wanted a multiple of 3, one part a period"),
-        (4, (2, 1), "ClockworkCell: got periods (2, 1), wanted some in ascending order, from 1 on"),
-        (4, (0, 1), "ClockworkCell: got periods (0, 1), wanted some in ascending order"),
+        (4, (2, 1), "ClockworkCell: got periods (2, 1), wanted some in ascending order"),
+        (4, (0, 1), "ClockworkCell: got periods=(0, 1), wanted a tuple (each an integer"),
         (4, (2, 2), "ClockworkCell: got periods (2, 2), wanted some in ascending order"),
         (4, (), "ClockworkCell: got periods (), wanted some in ascending order"),
-        (4, (1, 2.5), "got 2.5 as a size, wanted an integer"),
+        (4, (1, 2.5), "got periods=(1, 2.5), wanted a tuple (each an integer of at least 1)"),
     ],
 )
 def test_errors(size, periods, message):

@@ -73,7 +73,8 @@ def test_closed_depth_gates_leave_a_stack():
 
 
 @pytest.mark.parametrize(
-    "depth, message", [(0, "DepthGatedLSTMCell: got depth=0, wanted at least 1"), (1.5, "got 1.5 as a size, wanted an")]
+    "depth, message",
+    [(0, "DepthGatedLSTMCell: got depth=0, wanted an integer of"), (1.5, "got depth=1.5, wanted an")],
 )
 def test_errors(depth, message):
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):

@@ -119,7 +119,7 @@ def test_along_time_it_is_pytorchs_lstm():
 
 
 @pytest.mark.parametrize(
-    "depth, message", [(0, "Grid LSTM: got depth=0, wanted at least 1"), ("2", "got '2' as a size")]
+    "depth, message", [(0, ": got depth=0, wanted an integer of at least 1"), ("2", "got depth='2', wanted an integer")]
 )
 def test_errors(depth, message):
     for network in (GridLSTM1d, GridLSTMCell):

@@ -239,5 +239,5 @@ def test_errors():
         ChildSumTreeLSTM(2, 3)(np.zeros((3, 4), "float32"), tree)
     with pytest.raises(ValueError, match=r"child in position 1, wanted at most arity=1"):
         NaryTreeLSTM(2, 3, 1)(np.zeros((3, 2), "float32"), tree)
-    with pytest.raises(ValueError, match="arity=0, wanted at least 1"):
+    with pytest.raises(ValueError, match="arity=0, wanted an integer of at least 1"):
         NaryTreeLSTM(2, 3, 0)

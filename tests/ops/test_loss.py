@@ -109,7 +109,7 @@ def test_losses_say_what_is_wrong(name):
     loss = getattr(mg, name)
     with pytest.raises(ValueError, match=rf"^{name}: got shapes \(2,\) and \(3,\)"):
         loss(np.zeros(2), np.zeros(3))
-    with pytest.raises(ValueError, match=f"^{name}: reduction='average', wanted 'mean'"):
+    with pytest.raises(ValueError, match=f"^{name}: got reduction='average', wanted 'mean'"):
         loss(np.zeros(2), np.zeros(2), reduction="average")
     with pytest.raises(ValueError, match="^huber: delta=0, wanted more than 0"):
         mg.huber(np.zeros(2), np.zeros(2), delta=0)

@@ -124,9 +124,9 @@ def test_dropout_tells_a_checkpoint_of_its_generator():
 
 
 def test_dropout_refuses():
-    with pytest.raises(ValueError, match="dropout: p = 1.5, wanted a probability"):
+    with pytest.raises(ValueError, match="dropout: got p=1.5, wanted a number from 0 to 1"):
         mg.dropout(np.ones(2), 1.5, np.random.default_rng(0))
-    with pytest.raises(TypeError, match="dropout: wanted a numpy.random.Generator"):
+    with pytest.raises(TypeError, match="dropout: got generator=0, wanted a numpy.random.Generator"):
         mg.dropout(np.ones(2), 0.5, 0)
     with pytest.raises(TypeError, match="dropout: wanted float32 or float64, got int64"):
         mg.dropout(np.arange(2), 0.5, np.random.default_rng(0))

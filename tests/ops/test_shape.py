@@ -126,7 +126,7 @@ def test_copy_has_memory_of_its_own():
         (lambda x: mg.stack([x, x], axis=4), "stack.*axis 4 does not fit 4 dimensions"),
         (lambda x: mg.split(x, 3, axis=2), "cannot split 4 into 3 equal pieces; give their sizes, or use chunk"),
         (lambda x: mg.split(x, (1, 2), axis=2), r"pieces of sizes \[1, 2\] do not add up to 4"),
-        (lambda x: mg.chunk(x, 0), "chunk: wanted at least one chunk, got 0"),
+        (lambda x: mg.chunk(x, 0), "chunk: got chunks=0, wanted an integer of at least 1"),
         (lambda x: mg.roll(x, (1, 2), (0, 1, 2)), "2 shifts for 3 axes"),
     ],
 )
