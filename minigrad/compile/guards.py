@@ -23,7 +23,7 @@ from minigrad.tensor import Tensor
 
 MANY = 100  # values of a container beyond which it is taken for data that the function does not depend on
 CALLED = {"__call__", "__wrapped__", "__getattr__", "__getitem__", "__iter__", "__len__"}  # without being named
-SIMPLE = (int, float, complex, str, np.generic)  # what is compared by value
+SIMPLE = frozenset({int, float, complex, bool, str, bytes, type(None), type(...)})  # types of what is compared by value
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -58,13 +58,20 @@ class Guards:
 
     def walk(self, x, names: frozenset, what: str) -> None:
         """names: attributes that the code which reads x names. what: x, for errors."""
-        if x is None or isinstance(x, SIMPLE):
+        if is_simple(x):
             return
         if isinstance(x, Tensor):
             self.refuse(x, what)
         elif isinstance(x, np.ndarray):
             if x.size <= MANY and id(x) not in self.operands:  # then NumPy may have computed with it
                 self.arrays.setdefault(id(x), (x, numbers(x)))
+        elif isinstance(x, Module):
+            for module in x.modules():
+                self.walk_object(unshared(module), names)
+        elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
+            for value in tuple(vars(x).values()) if hasattr(x, "__dict__") and not self.done(x) else ():
+                if callable(value):
+                    self.walk(value, names, what)
         elif isinstance(x, functools.partial):
             for part in (x.func, x.args, x.keywords):
                 self.walk(part, names, what)
@@ -74,20 +81,17 @@ class Guards:
             self.walk_function(x)
         elif isinstance(x, dict):
             self.walk_all(x, functools.partial(items, x), [*[what] * len(x), *[f"{what}[{k!r}]" for k in x]], names)
-        elif isinstance(x, (list, tuple, set, frozenset)):
+        elif isinstance(x, (tuple, frozenset)):  # which hold for ever what they hold
+            if len(x) <= MANY and not self.done(x, names):
+                for k, value in enumerate(x):
+                    self.walk(value, names, f"{what}[{k}]")
+        elif isinstance(x, (list, set)):
             self.walk_all(x, functools.partial(tuple, x), [f"{what}[{k}]" for k in range(len(x))], names)
         elif isinstance(x, ModuleType):
             if not installed(x.__name__):
                 self.walk_names(x, vars(x), names, names, x.__name__)
         elif isinstance(x, type):
             self.through(x, names)
-        elif isinstance(x, Module):
-            for module in x.modules():
-                self.walk_object(unshared(module), names)
-        elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp: what it calls
-            for value in tuple(vars(x).values()) if hasattr(x, "__dict__") and not self.done(x) else ():
-                if callable(value):
-                    self.walk(value, names, what)
         else:
             self.walk_object(x, names)
 
@@ -132,8 +136,8 @@ class Guards:
         names = attributes_in(f.__code__)
         for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars):
             self.walk_all(cell, functools.partial(content, cell), [name], names)
-        for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
-            self.walk(value, names, f"a default of {f.__name__}")
+        defaults = functools.partial(defaults_of, f)
+        self.walk_all(defaults, defaults, [f"a default of {f.__name__}"] * len(defaults()), names)
         if not installed(f.__module__):
             self.walk_names(f.__globals__, f.__globals__, globals_in(f.__code__), names, f.__module__)
 
@@ -150,7 +154,7 @@ class Guards:
             self.walk_names(x, vars(x), names, names, title, in_classes(type(x)))
         for name in names:
             slot = inspect.getattr_static(type(x), name, None)
-            if isinstance(slot, MemberDescriptorType):
+            if isinstance(slot, MemberDescriptorType) and isinstance(x, slot.__objclass__):
                 self.walk_all((x, name), functools.partial(in_slot, slot, x), [f"{title}.{name}"], names)
 
     def through(self, owner: type, names: frozenset) -> frozenset:
@@ -182,6 +186,11 @@ def items(x: dict) -> list:
     return [*x, *x.values()]
 
 
+def defaults_of(f) -> tuple:
+    """And its code."""
+    return (f.__code__, *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())
+
+
 def content(cell) -> tuple:
     try:
         return (cell.cell_contents,)
@@ -198,7 +207,12 @@ def in_slot(slot, x) -> tuple:
 
 def same(now, then) -> bool:
     """Whether two values are; numbers by their text, as -0.0 is not 0.0 and NaN is NaN."""
-    return now is then or (type(now) is type(then) and isinstance(now, SIMPLE) and repr(now) == repr(then))
+    return now is then or (type(now) is type(then) and is_simple(now) and repr(now) == repr(then))
+
+
+def is_simple(x) -> bool:
+    """Whether nothing but its value can matter: no subclass of a user's, whose objects may hold more."""
+    return type(x) in SIMPLE or isinstance(x, np.generic)
 
 
 def in_classes(owner: type) -> frozenset:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from minigrad import tree
 from minigrad.compile.execute import Sequence
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.guards import Guards
+from minigrad.compile.keys import key_of_structure, key_of_value
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
@@ -74,11 +74,12 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     """f, compiled: the same results and gradients.
 
     f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
-    values, which are part of the program. It is traced when it is first called with arguments of such a structure, with
-    these shapes, dtypes and Python values; `traces` counts how often. Loops (`mg.scan`) become kernels that serve every
-    length and batch size; one with another scan in it, with integer arithmetic on its carry or with both float types
-    runs step by step, with the same results (`explain` says why). On the tape a call is one node; derivatives of a
-    second order run f uncompiled.
+    values, which are part of the program: numbers, strings and the like, and frozen dataclasses of them, by type and
+    value; other objects by their identity, whatever their `__eq__` says. It is traced when it is first called with
+    arguments of such a structure, with these shapes, dtypes and Python values; `traces` counts how often. Loops
+    (`mg.scan`) become kernels that serve every length and batch size; one with another scan in it, with integer
+    arithmetic on its carry or with both float types runs step by step, with the same results (`explain` says why). On
+    the tape a call is one node; derivatives of a second order run f uncompiled.
 
     Tensors that f closes over, parameters above all, are read at every call, and so are arrays that meet a tensor. f is
     traced again when other things that it reads have changed: variables that it closes over and globals that it names,
@@ -152,7 +153,7 @@ class Jitted:
             return self.f(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
         needs = recording()
-        key: list = [str(structure), needs]
+        key: list = [key_of_structure(structure, self.known), needs]
         tensors = []
         for k, leaf in enumerate(leaves):
             if isinstance(leaf, np.ndarray):  # which may be written into before the backward
@@ -161,7 +162,7 @@ class Jitted:
                 key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None))
                 tensors.append(leaf)
             else:
-                key.append((type(leaf), static(leaf, self.known)))
+                key.append(key_of_value(leaf, self.known))
         kind = tuple(key)
         found = self.known.get(kind)
         if found is None:
@@ -209,50 +210,6 @@ class JittedModule:
 
     __slots__ = ()
     explain, traces, known = Asked("explain"), Asked("traces"), Asked("known")
-
-
-def static(x, known: OrderedDict):
-    """A Python value as a part of a key: itself, or, if its identity is all that counts, a reference that keeps nothing
-    alive. When the value goes, what is known of it goes too."""
-    if isinstance(x, (float, complex, np.inexact)):
-        return repr(x)  # -0.0 is not 0.0, and NaN is NaN
-    try:
-        hash(x)
-        if type(x).__hash__ is not object.__hash__:
-            return x
-    except TypeError:
-        if not hasattr(x, "__dict__"):
-            raise TypeError(
-                f"jit: an argument is a {type(x).__name__}; wanted tensors, arrays, hashable Python values and objects "
-                "with attributes in nested tuples, lists and dicts"
-            ) from None
-    try:
-        return Identity(x, functools.partial(forget, weakref.ref(known)))
-    except TypeError:  # of some classes there are no references
-        return x
-
-
-class Identity(weakref.ref):
-    """An object in a key, by its identity."""
-
-    __slots__ = ("id",)
-
-    def __init__(self, x, callback=None):
-        super().__init__(x, callback)
-        self.id = id(x)
-
-    def __hash__(self):
-        return self.id
-
-    def __eq__(self, other):
-        return self is other or (isinstance(other, Identity) and self() is other() is not None)
-
-
-def forget(known, gone: Identity) -> None:
-    programs = known()
-    for kind in list(programs or ()):
-        if any(part[1] is gone for part in kind[2:] if len(part) == 2):
-            programs.pop(kind, None)
 
 
 class Compiled:

@@ -39,7 +39,7 @@ class Optimizer:
         for p in self.parameters:
             if not p.requires_grad or not p.is_leaf:
                 raise TypeError(f"{name}: wanted leaf tensors that require a gradient, got {p!r:.80}")
-        if len(set(self.parameters)) < len(self.parameters):
+        if len(set(map(id, self.parameters))) < len(self.parameters):
             raise ValueError(f"{name}: a parameter is given twice")
         self.steps = [0] * len(self.parameters)
         self.state = [[np.zeros_like(p._data) for _ in list(self.rule)[1:]] for p in self.parameters]
