@@ -20,6 +20,7 @@ Gates are stacked as in PyTorch: i f g o, which is Keras' i f c o, and r z n, wh
 
 from minigrad.models.attention import AspectClassifier, BahdanauAttention, LuongAttention
 from minigrad.models.captioning import Captioner, ShowAndTell, ShowAttendTell, convolutions, doubly_stochastic
+from minigrad.models.cell import Cell
 from minigrad.models.clockwork import ClockworkCell
 from minigrad.models.convgru import ConvGRU, ConvGRUCell
 from minigrad.models.convlstm import ConvLSTM, ConvLSTMCell, EncoderForecaster
@@ -59,6 +60,7 @@ __all__ = [
     "BahdanauAttention",
     "BahdanauDecoder",
     "Captioner",
+    "Cell",
     "ChildSumTreeLSTM",
     "ClockworkCell",
     "ConvGRU",

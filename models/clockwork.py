@@ -3,13 +3,13 @@
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.recurrent import pair, uniform_parameter
+from minigrad.models.cell import Cell
+from minigrad.models.recurrent import uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
 
 
-class ClockworkCell(nn.Module):
+class ClockworkCell(Cell):
     """H units in g modules of equal size; a module with period T is updated at steps t = 0, T, 2T, ..., or else copied:
 
     h' = tanh(x W_ih^T + h W_hh^T + b) where t mod T = 0, h elsewhere. A module reads from those whose period is at
@@ -42,7 +42,7 @@ class ClockworkCell(nn.Module):
         self.bias = uniform_parameter((H,), H, generator)
 
     def forward(self, x, state):
-        h, t = pair(state)
+        h, t = state
         H = self.hidden_size
         periods = np.repeat(np.array(self.periods, h.dtype), H // len(self.periods))
         ticks = t.reshape((*t.shape, 1)) / mg.tensor(periods)  # whole at a multiple of the period

@@ -3,13 +3,13 @@
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class ConvGRUCell(nn.Module):
+class ConvGRUCell(Cell):
     """A GRU whose products are "same" convolutions (Ballas et al. 2015), with a bias:
 
     r, z = σ(W_* * x + U_* * h + b_*); n = tanh(W_n * x + U_n * (r ⊙ h) + b_n); h' = (1 - z) ⊙ h + z ⊙ n.

@@ -7,11 +7,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
-from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
+from minigrad.models.cell import Cell
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class ConvLSTMCell(nn.Module):
+class ConvLSTMCell(Cell):
     """An LSTM whose products are "same" convolutions, eq. 3 of Shi et al. 2015, with or without peepholes w:
 
     i, f = σ(W_x* * x + W_h* * h + w_c* ⊙ c + b); g = tanh(W_xg * x + W_hg * h + b); c' = f ⊙ c + i ⊙ g;
@@ -48,7 +49,7 @@ class ConvLSTMCell(nn.Module):
         ]
 
     def forward(self, x, state):
-        h, c = pair(state)
+        h, c = state
         h = dropped("hidden", h)
         a = mg.conv2d(x, self.weight_ih, self.bias, padding="same") + mg.conv2d(h, self.weight_hh, padding="same")
         i, f, g, o = mg.split(a, 4, axis=-3)

@@ -5,11 +5,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class DepthGatedLSTMCell(nn.Module):
+class DepthGatedLSTMCell(Cell):
     """A stack of LSTMs with peepholes, whose memories a depth gate joins.
 
     In layer L + 1, whose input x is h' of layer L: d = σ(x W_xd^T + w_cd ⊙ c^{L+1} + w_ld ⊙ c'^L + b_d);

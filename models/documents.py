@@ -5,13 +5,14 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.models.cell import Cell, output_of
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTMCell
-from minigrad.models.recurrent import Recurrent, output_of, uniform_parameter, watch
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class GatedRNNCell(nn.Module):
+class GatedRNNCell(Cell):
     """The gated recurrence over sentences of Tang, Qin & Liu 2015 (EMNLP, section 2.2), an LSTM's without output gate:
 
     i, f = σ(W_i [x; h] + b_i), σ(W_f [x; h] + b_f);  g = tanh(W_r [x; h] + b_r);  h' = tanh(i ⊙ g + f ⊙ h).

@@ -1,13 +1,13 @@
 """Kin of the GRU: the minimal gated unit, the three mutants that a search found, and cells whose gates see x alone."""
 
 import minigrad as mg
-from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class MGUCell(nn.Module):
+class MGUCell(Cell):
     """The minimal gated unit, one gate (Zhou et al. 2016, arXiv:1603.09420):
 
     f = σ(x W_f^T + h U_f^T + b_f); n = tanh(x W_n^T + (f ⊙ h) U_n^T + b_n); h' = (1 - f) ⊙ h + f ⊙ n.
@@ -34,7 +34,7 @@ class MGUCell(nn.Module):
         return (1 - f) * old + f * dropped("candidate", n)
 
 
-class MUT1Cell(nn.Module):
+class MUT1Cell(Cell):
     """The first mutant of Jozefowicz, Zaremba & Sutskever 2015 (ICML), best on most of their tasks:
 
     z = σ(x W_xz^T + b_z); r = σ(x W_xr^T + h W_hr^T + b_r); n = tanh((r ⊙ h) W_hh^T + tanh(x) + b_h);
@@ -67,7 +67,7 @@ class MUT1Cell(nn.Module):
         return dropped("candidate", n) * z + old * (1 - z)
 
 
-class MUT2Cell(nn.Module):
+class MUT2Cell(Cell):
     """The second mutant of Jozefowicz, Zaremba & Sutskever 2015 (ICML), whose reset gate sees x as it is:
 
     z = σ(x W_xz^T + h W_hz^T + b_z); r = σ(x + h W_hr^T + b_r); n = tanh((r ⊙ h) W_hh^T + x W_xh^T + b_h);
@@ -100,7 +100,7 @@ class MUT2Cell(nn.Module):
         return dropped("candidate", n) * z + old * (1 - z)
 
 
-class MUT3Cell(nn.Module):
+class MUT3Cell(Cell):
     """The third mutant of Jozefowicz, Zaremba & Sutskever 2015 (ICML), a GRU whose update gate sees tanh(h):
 
     z = σ(x W_xz^T + tanh(h) W_hz^T + b_z); r = σ(x W_xr^T + h W_hr^T + b_r);
@@ -129,7 +129,7 @@ class MUT3Cell(nn.Module):
         return dropped("candidate", n) * z + old * (1 - z)
 
 
-class MinGRUCell(nn.Module):
+class MinGRUCell(Cell):
     """A GRU whose gate and candidate see x alone, so that h' is linear in h (Feng et al. 2024, arXiv:2410.01201):
 
     z = σ(x W_z^T + b_z); n = x W_n^T + b_n; h' = (1 - z) ⊙ h + z ⊙ n.
@@ -151,7 +151,7 @@ class MinGRUCell(nn.Module):
         return (1 - z) * h + z * dropped("candidate", n)
 
 
-class MinLSTMCell(nn.Module):
+class MinLSTMCell(Cell):
     """An LSTM whose gates see x alone and sum to 1, without an output gate (Feng et al. 2024, arXiv:2410.01201):
 
     i = σ(x W_i^T + b_i); f = σ(x W_f^T + b_f); n = x W_n^T + b_n; h' = (f ⊙ h + i ⊙ n) / (f + i).

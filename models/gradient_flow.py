@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad.models.recurrent import first_step, initial_state, output_of
+from minigrad.models.cell import first_step, initial_state, output_of
 
 
 class Flow(NamedTuple):

@@ -5,6 +5,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
@@ -69,7 +70,7 @@ class GridLSTM1d(nn.Module):
         return hidden[0]
 
 
-class GridLSTMCell(nn.Module):
+class GridLSTMCell(Cell):
     """One step in time of the grid of two dimensions, time and depth: a stacked LSTM with memory along the depth, too.
 
     At each step h and m of the depth are x W^T + b below the first layer; each of `depth` layers is a block, which

@@ -1,13 +1,13 @@
 """The gated recurrent unit (Cho et al. 2014, arXiv:1406.1078)."""
 
 import minigrad as mg
-from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class GRUCell(nn.Module):
+class GRUCell(Cell):
     """r, z = σ(x W_i*^T + b_i* + h W_h*^T + b_h*); h' = (1 - z) ⊙ n + z ⊙ h. Where r resets h is an option:
 
     reset_after=True, after the product, as PyTorch, Keras and cuDNN: n = tanh(x W_in^T + b_in + r ⊙ (h W_hn^T + b_hn)).

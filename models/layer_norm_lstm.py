@@ -5,11 +5,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.recurrent import pair, uniform_parameter, watch
+from minigrad.models.cell import Cell
+from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class LayerNormLSTMCell(nn.Module):
+class LayerNormLSTMCell(Cell):
     """An LSTM whose two products and whose memory are normalised (Ba et al. 2016):
 
     i, f, g, o = σ, σ, tanh, σ of LN(x W_ih^T) + LN(h W_hh^T); c' = f ⊙ c + i ⊙ g; h' = o ⊙ tanh(LN(c')).
@@ -32,7 +33,7 @@ class LayerNormLSTMCell(nn.Module):
         self.norm_x, self.norm_h, self.norm_c = nn.LayerNorm(4 * H), nn.LayerNorm(4 * H), nn.LayerNorm(H)
 
     def forward(self, x, state):
-        h, c = pair(state)
+        h, c = state
         a = self.norm_x(x @ self.weight_ih.T) + self.norm_h(dropped("hidden", h) @ self.weight_hh.T)
         i, f, g, o = mg.split(a, 4, axis=-1)
         i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)

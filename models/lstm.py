@@ -5,11 +5,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
-from minigrad.models.recurrent import Recurrent, pair, uniform_parameter, watch
+from minigrad.models.cell import Cell
+from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 
-class LSTMCell(nn.Module):
+class LSTMCell(Cell):
     """LSTM with a forget gate (Gers, Schmidhuber & Cummins 2000, Neural Computation 12(10)).
 
     i, f, o = σ(x W_i*^T + b_i* + h W_h*^T + b_h*), g = tanh(...) likewise; c' = f ⊙ c + i ⊙ g; h' = o ⊙ tanh(c').
@@ -40,7 +41,7 @@ class LSTMCell(nn.Module):
                         b[H : 2 * H] = start
 
     def forward(self, x, state):
-        h, c = pair(state)
+        h, c = state
         a = x @ self.weight_ih.T + self.bias_ih + dropped("hidden", h) @ self.weight_hh.T + self.bias_hh
         i, f, g, o = mg.split(a, 4, axis=-1)
         i, f, g, o = mg.sigmoid(i), mg.sigmoid(f), mg.tanh(g), mg.sigmoid(o)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.recurrent import pair, uniform_parameter, watch
+from minigrad.models.cell import Cell
+from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
 
 # What each variant changes. NIG to FGR are the names of Greff et al.; they can be combined.
@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-class LSTMVariantCell(nn.Module):
+class LSTMVariantCell(Cell):
     """The LSTM with peepholes, "vanilla" in Greff et al. 2015 (arXiv:1503.04069), and what is left without a part:
 
     i, f = σ(x W_x*^T + h W_h*^T + w_c* ⊙ c + b_*); g = tanh(x W_xg^T + h W_hg^T + b_g); c' = f ⊙ c + i ⊙ g;
@@ -72,7 +72,7 @@ class LSTMVariantCell(nn.Module):
         self.weight_gates = uniform_parameter((m * H, m * H), H, generator) if full_gate_recurrence else None
 
     def forward(self, x, state):
-        h, c, *before = pair(state)
+        h, c, *before = state
         a = x @ self.weight_ih.T + dropped("hidden", h) @ self.weight_hh.T + self.bias
         sums = dict(zip(self.blocks, mg.split(a, len(self.blocks), axis=-1)))
         if self.full_gate_recurrence:

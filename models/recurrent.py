@@ -16,7 +16,8 @@ A cell is a module that takes the input and the state of one step and returns th
     layer = Recurrent(MGUCell, 10, 20, num_layers=2, bidirectional=True)
     output, state = layer(x, lengths=[7, 3, 0])
 
-The state is a tensor or a nested tuple of tensors; its first tensor is the step's output. What else a cell may have:
+The state is a tensor or a nested tuple of tensors; its first tensor is the step's output. A cell that is a `Cell` in
+place of an `nn.Module` refuses a state of another shape where it is called alone. What else a cell may have:
 
     hidden_size         needed to stack it, and for the initial state unless it makes its own
     input_size          then a wrong input is refused with a clear error
@@ -41,6 +42,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
+from minigrad.models.cell import described, first_step, initial_state, output_of
 
 
 class Steps(NamedTuple):
@@ -268,11 +270,12 @@ class Recurrent(nn.Module):
         """The initial state of each cell, from one with a leading axis over the cells."""
         cells = len(self.cells)
         zero = initial_state(self.cells[0], x)
-        wanted = mg.tree.map(lambda z: f"{z.dtype}{[cells, *z.shape[0 if batched else 1 :]]}", zero)
-        got = mg.tree.map(lambda s: f"{s.dtype}{list(s.shape)}" if hasattr(s, "dtype") else type(s).__name__, state)
-        if written(got) != written(wanted):
+        stacked = [np.broadcast_to(np.zeros((), z.dtype), (cells, *z.shape)) for z in mg.tree.flatten(zero)[0]]
+        stacked = [z if batched else z[:, 0] for z in stacked]
+        wanted = described(mg.tree.unflatten(mg.tree.flatten(zero)[1], stacked))
+        if described(state) != wanted:
             raise ValueError(
-                f"{self._name}: got a state {written(got)}, wanted {written(wanted)}: the cell's state with a leading "
+                f"{self._name}: got a state {described(state)}, wanted {wanted}: the cell's state with a leading "
                 "axis over layers and directions"
             )
         leaves = [s if batched else s[:, None] for s in mg.tree.flatten(state)[0]]
@@ -300,37 +303,6 @@ def masked_step(cell, shared, record: bool, state, inputs):
 def keep(valid, new, old):
     """`new` where there is a step, `old` where there is padding."""
     return mg.where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
-
-
-def output_of(cell, state):
-    """What a cell shows of its state."""
-    return cell.output(state) if hasattr(cell, "output") else mg.tree.flatten(state)[0][0]
-
-
-def pair(state):
-    """The state (h, c) of a cell that has two: a tensor alone would come apart along its batch."""
-    if not isinstance(state, (tuple, list)):
-        raise TypeError(f"the state of this cell is a tuple (h, c), got one {type(state).__name__}")
-    return state
-
-
-def first_step(x):
-    """Of x (T, B, ...); zeros, if there is none."""
-    return x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
-
-
-def initial_state(cell, x):
-    """A cell's state before the first step of x (T, B, ...)."""
-    first = first_step(x)
-    if hasattr(cell, "initial_state"):
-        return cell.initial_state(first)
-    batch = first.shape[: first.ndim - getattr(cell, "feature_ndim", 1)]
-    dtype = x.dtype if x.dtype.kind == "f" else next(cell.parameters()).dtype
-    return mg.tensor(np.zeros((*batch, cell.hidden_size), dtype))
-
-
-def written(tree) -> str:
-    return f"({', '.join(written(part) for part in tree)})" if isinstance(tree, (tuple, list)) else str(tree)
 
 
 class _Watching(threading.local):

@@ -14,7 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Generator, Probability, checked
-from minigrad.models.recurrent import initial_state, output_of
+from minigrad.models.cell import Cell, initial_state, output_of
 
 
 class _Dropping(threading.local):
@@ -56,7 +56,7 @@ def step_dropping(cell, name: str, drop: Callable, *inputs):
     return new
 
 
-class Wrapper(nn.Module):
+class Wrapper(Cell):
     """A cell around a cell: what it does not have itself is the inner one's."""
 
     @checked
@@ -67,6 +67,9 @@ class Wrapper(nn.Module):
         if name == "cell":  # not there yet, as in a copy that is being made
             raise AttributeError(name)
         return getattr(self.cell, name)
+
+    def initial_state(self, x):
+        return initial_state(self.cell, x[None])
 
 
 class VariationalDropout(Wrapper):

@@ -5,11 +5,12 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
+from minigrad.models.cell import Cell
 from minigrad.models.recurrent import Recurrent, uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
 
 
-class RNNCell(nn.Module):
+class RNNCell(Cell):
     """h' = φ(x W_ih^T + b_ih + h W_hh^T + b_hh) (Elman 1990), φ = tanh or relu.
 
     x (..., I), h (..., H) -> (..., H). weight_ih (H, I), weight_hh (H, H), bias_ih and bias_hh (H,): names, shapes and

@@ -96,7 +96,7 @@ class Run:
     their names. `watcher`, an observer of tensors, is told which step it is."""
 
     def __init__(self, cell, x: Tensor, state=None, watcher=None):
-        from minigrad.models.recurrent import first_step, initial_state, output_of
+        from minigrad.models.cell import first_step, initial_state, output_of
 
         self.before = state = initial_state(cell, x) if state is None else state
         shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []

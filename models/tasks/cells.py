@@ -14,7 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import models, nn
 from minigrad.badinput import BadInput
-from minigrad.models.recurrent import initial_state, written
+from minigrad.models.cell import described, initial_state
 
 OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
@@ -131,7 +131,7 @@ def cell_named(name: str, input_size: int, hidden_size: int):
         x = mg.tensor(example_input(cell, 2, 3, np.random.default_rng(0), input_size))
         state = initial_state(cell, x)
         given = [cell.shared(x[0])] if hasattr(cell, "shared") else []
-        before, after = [written(mg.tree.map(described, s)) for s in (state, cell(x[0], state, *given))]
+        before, after = [described(s) for s in (state, cell(x[0], state, *given))]
         if before != after:
             raise ValueError(f"a step makes {after} of a state {before}; wanted the same tuples, shapes and dtypes")
         output, _ = layer(x)
@@ -147,10 +147,6 @@ def cell_named(name: str, input_size: int, hidden_size: int):
     finally:
         nn.default_generator.bit_generator.state = drawn  # a trial changes nothing
     return make
-
-
-def described(part) -> str:
-    return f"{part.dtype}{list(part.shape)}" if hasattr(part, "dtype") else type(part).__name__
 
 
 def told(error: BaseException, path: str) -> str:

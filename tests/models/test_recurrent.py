@@ -446,9 +446,9 @@ def zeros(*shape):
         (lambda: Recurrent(MGUCell, 2, 4)(X > 0), "Recurrent(MGUCell): got x of bool, its parameters are float32"),
         (
             lambda: LSTMCell(2, 4)(zeros(2, 2), mg.tensor(zeros(2, 4))),
-            "the state of this cell is a tuple (h, c), got one Tensor",
+            "LSTMCell: got the state",
         ),
-        (lambda: ConvLSTMCell(1, 2, 3)(zeros(2, 1, 4, 4), zeros(2, 2, 4, 4)), "is a tuple (h, c), got one ndarray"),
+        (lambda: ConvLSTMCell(1, 2, 3)(zeros(2, 1, 4, 4), zeros(2, 2, 4, 4)), "ConvLSTMCell: got the state"),
         (lambda: LSTM(3, "4"), "LSTM: got hidden_size='4', wanted an integer"),
         (lambda: GRU("3", 4), "GRU: got input_size='3', wanted an integer"),
         (lambda: RNN(3, 4.0), "RNN: got hidden_size=4.0, wanted an integer"),

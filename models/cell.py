@@ -1,0 +1,96 @@
+"""`Cell`: the base of the cells here, which refuses a state that is not its own. And what a layer asks of any cell."""
+
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn
+
+
+class Cell(nn.Module):
+    """A module whose `forward(x, state)` is one step and returns the next state, called as cell(x, state).
+
+    x: (..., input_size), or with `feature_ndim` axes at its end that are not batch axes. state: of the structure,
+    shapes and dtypes of `initial_state(x)`. A state that would be broadcast to these is refused: its rows would be
+    taken for others'.
+
+    Raises TypeError without a state, ValueError for a state or an x that do not fit.
+    """
+
+    def __call__(self, x, state: Any = None, *shared):
+        if state is None:
+            raise TypeError(
+                f"{type(self).__name__}: got no state, wanted cell(x, state); "
+                "the state before the first step is cell.initial_state(x)"
+            )
+        try:
+            new = self.forward(x, state, *shared)
+        except (ValueError, TypeError, IndexError, AttributeError):
+            problem = self.problem(x, state)
+            if problem:
+                raise problem from None
+            raise
+        axes = len(getattr(x, "shape", ())) - getattr(self, "feature_ndim", 1)
+        if axes < 0 or unlike(state, new, x.shape[:axes], x.dtype):
+            problem = self.problem(x, state)
+            if problem:
+                raise problem
+        return new
+
+    def problem(self, x, state) -> Exception | None:
+        """The error for an x or a state that are not what this cell takes; None if they are."""
+        name, size = type(self).__name__, getattr(self, "input_size", None)
+        axes = getattr(self, "feature_ndim", 1)
+        wanted = ["..." if axes == 1 else "B", "input_size" if size is None else str(size), "rows", "columns"]
+        if not isinstance(x, (mg.Tensor, np.ndarray)):
+            return TypeError(f"{name}: got x, a {type(x).__name__}, wanted a tensor ({', '.join(wanted[: axes + 1])})")
+        if x.ndim < axes or (size is not None and axes and x.shape[-axes] != size):
+            return ValueError(f"{name}: got x of shape {x.shape}, wanted ({', '.join(wanted[: axes + 1])})")
+        own = described(self.initial_state(x))
+        if described(state) != own:
+            return ValueError(
+                f"{name}: got the state {described(state)} with x of {described(x)}, wanted {own}, "
+                "as initial_state(x) gives it"
+            )
+        return None
+
+    def initial_state(self, x) -> Any:
+        """The state before the first step, from a step's input: zeros of shape (*batch, hidden_size)."""
+        batch = x.shape[: x.ndim - getattr(self, "feature_ndim", 1)]
+        dtype = x.dtype if x.dtype.kind == "f" else next(self.parameters()).dtype
+        return mg.tensor(np.zeros((*batch, self.hidden_size), dtype))
+
+
+def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
+    """Whether a step changed the structure, a shape or a dtype of the state, or it has not x's batch axes and dtype."""
+    if isinstance(state, (tuple, list)):
+        if not isinstance(new, (tuple, list)) or len(state) != len(new):
+            return True
+        return any(unlike(old, one, batch, dtype) for old, one in zip(state, new))
+    if not hasattr(state, "dtype") or not hasattr(new, "dtype"):
+        return True
+    return state.shape != new.shape or not state.dtype == new.dtype == dtype or state.shape[: len(batch)] != batch
+
+
+def described(state) -> str:
+    """A state in an error: dtypes and shapes, in its structure."""
+    if isinstance(state, (tuple, list)):
+        return f"({', '.join(map(described, state))})"
+    return f"{state.dtype}{list(state.shape)}" if hasattr(state, "dtype") else type(state).__name__
+
+
+def output_of(cell, state):
+    """What a cell shows of its state."""
+    return cell.output(state) if hasattr(cell, "output") else mg.tree.flatten(state)[0][0]
+
+
+def first_step(x):
+    """Of x (T, B, ...); zeros, if there is none."""
+    return x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
+
+
+def initial_state(cell, x):
+    """A cell's state before the first step of x (T, B, ...)."""
+    first = first_step(x)
+    return cell.initial_state(first) if hasattr(cell, "initial_state") else Cell.initial_state(cell, first)
