@@ -7,6 +7,8 @@ in place of many small ones and as many additions.
 
 import numpy as np
 
+from minigrad.kernels import matmul
+
 MOST = 1 << 22  # elements of factors to keep, before they are multiplied: the arrays could have been given back
 
 
@@ -47,5 +49,5 @@ class DeferredProduct:
             return self.total
         left = self.lefts[0] if len(self.lefts) == 1 else np.concatenate(self.lefts)
         right = self.rights[0] if len(self.rights) == 1 else np.concatenate(self.rights)
-        product = left.T * right if len(left) == 1 else left.T @ right
+        product = left.T * right if len(left) == 1 else matmul.product(left.T, right)
         return product if self.total is None else np.add(self.total, product, out=product)

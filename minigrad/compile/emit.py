@@ -4,6 +4,7 @@ Sizes and strides come as numbers at run time, so that one text, compiled once, 
 """
 
 import ast
+import math
 import re
 
 from minigrad.compile.divide import Unsupported
@@ -13,6 +14,15 @@ from minigrad.kernels import loops
 
 FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels
 FUSED = '@njit(error_model="numpy", fastmath={"contract"})\n'
+FLUSH = """
+@njit(error_model="numpy")
+def flush(part, total, n):
+    for i in range(n):
+        store_any(total, i, load_any(total, i, np.float64) + load_any(part, i, Float))
+        store_any(part, i, Float(0))
+"""
+TERMS = 64  # that a sum in float32 gets before it is added to its total
+BLOCK = 1024  # terms of a sum along an axis that are vectorised; blocks are added in float64
 SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 
 
@@ -88,14 +98,21 @@ class Emitter:
                 size = self.number(f"{b.name}_step")
                 before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
+        flushes = [self.flush(b, b.name, total.name) for b, total in self.schedule.totals.items()]
         lines = ["def loop(p, n, _):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
         lines.append("    matmul, conv, pack = number(n, 3), number(n, 4), number(n, 5)")
         lines += [f"    {name} = number(n, {k + FIXED})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
         lines += [f"    {line}" for line in before]
+        if flushes:
+            lines.append(f"    every = max(1, {TERMS} // max(1, last - first))")
         lines.append("    for step in range(steps):")
         lines.append(f"        t = {'steps - 1 - step' if reverse else 'step'}")
+        if flushes:
+            after += ["if step % every == every - 1:", *[f"    {line}" for line in flushes]]
         lines += [f"        {line}" for line in [*step, *body, *after]]
+        lines += [f"    {line}" for line in flushes]
+        self.functions[:0] = [FLUSH] * bool(flushes)
         number = (
             '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
         )
@@ -107,6 +124,9 @@ class Emitter:
         dtype = self.schedule.dtype.name
         header = loops.HEADER.replace("{dtype}", dtype)
         return "\n".join([loops.source_of("intrinsics"), header, loops.with_dependencies(self.text, dtype)])
+
+    def flush(self, b: Buffer, part: str, total: str) -> str:
+        return f"flush({part}, {total}, {self.number(math.prod(b.shape))})"
 
     # Tasks
 
@@ -138,6 +158,7 @@ class Emitter:
         addresses: dict[str, str] = {}
         inside = set(task.values)
         reads: list = []
+        totals: dict[str, tuple] = {}
 
         def address(view: View) -> str:
             text = self.base(view)
@@ -171,21 +192,24 @@ class Emitter:
         for v, view in task.adds:
             source = local[v] if v in inside else read(v)
             stores.append((source, address(view), spread(view, task.shape), "add_to"))
+            total = self.schedule.totals[view.buffer]
+            totals[stores[-1][1]] = view.buffer, address(View(total, 0, total.shape, (), total.dtype))
         views = [view for *_, view in reads] + [view for _, _, view, _ in stores]
         nest = Nest(task.shape, views, task.rows, self)
         lines = nest.opening(
             [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
         )
         alone = not task.values and nest.inner and all(v.strides[nest.inner[-1]] == 0 for _, _, v, _ in stores)
-        if alone and task.adds:  # a sum along the innermost axis, in a register
+        if alone and task.adds:  # a sum along the innermost axis, in registers
             at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
-            head = lines[at_head][: len(lines[at_head]) - len(lines[at_head].lstrip())]
-            for k, (source, *_) in enumerate(stores):
-                lines.insert(at_head, f"{head}s{k} = Float(0)")
-                lines.append(f"{nest.indent}s{k} += {source}")
+            head = "    " * len(nest.outer)
+            terms = [(f"s{k}", source) for k, (source, *_) in enumerate(stores)]
+            reading = [line.strip() for line in lines[at_head + 1 :]]
+            lines[at_head:] = [head + line for line in self.sums(terms, "j", nest.length(nest.inner), reading)]
             for k, (_, at, view, verb) in enumerate(stores):
                 place, index = nest.place(at, view)
-                lines.append(f"{head}{verb}({place}, {index}, s{k})")
+                lines.append(f"{head}{verb}({place}, {index}, Float(s{k}))")
+            lines += self.flushes(nest, stores, totals)
             return self.call_of(lines, addresses, SUMMED, "sum", task.rows)
         for line in statements:
             lines.append(nest.indent + line)
@@ -193,8 +217,37 @@ class Emitter:
             place, index = nest.place(at, view)
             cast = f"{element(view)}({source})"  # what is stored has the width of the memory, whatever the expression
             lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
+        lines += self.flushes(nest, stores, totals)
         doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
         return self.call_of(lines, addresses, FUSED, doc, task.rows)
+
+    def flushes(self, nest: "Nest", stores, totals) -> list[str]:
+        """What empties the sums of which every turn of the outermost loop adds terms."""
+        if not nest.outer:
+            return []
+        axis = nest.outer[0][-1]
+        summed = [at for _, at, view, verb in stores if verb == "add_to" and view.strides[axis] == 0]
+        lines = [f"        {self.flush(totals[at][0], at, totals[at][1])}" for at in summed]
+        return [f"    if i0 % {TERMS} == {TERMS - 1}:", *lines] if lines else []
+
+    def sums(self, terms: list[tuple[str, str]], index: str, n: int, reading: list[str]) -> list[str]:
+        """Sums along an axis of length n: (name, what is added), and the lines that read it. Of a long one, the blocks
+        are added up in float64."""
+        if n <= BLOCK:
+            return [
+                *[f"{name} = Float(0)" for name, _ in terms],
+                f"for {index} in range({self.number(n)}):",
+                *[f"    {line}" for line in [*reading, *[f"{name} += {term}" for name, term in terms]]],
+            ]
+        size = self.number(n)
+        return [
+            *[f"{name} = np.float64(0)" for name, _ in terms],
+            f"for block in range(0, {size}, {BLOCK}):",
+            *[f"    {name}_part = Float(0)" for name, _ in terms],
+            f"    for {index} in range(block, min(block + {BLOCK}, {size})):",
+            *[f"        {line}" for line in [*reading, *[f"{name}_part += {term}" for name, term in terms]]],
+            *[f"    {name} += {name}_part" for name, _ in terms],
+        ]
 
     def product(self, task: Product) -> list[str]:
         a, to = task.a, task.to
@@ -308,28 +361,33 @@ class Emitter:
         nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True)
         lines = nest.opening([], [("x", outer), ("y", to)])
         at, index = nest.place("x", outer)
-        start = {"max": "Float(-np.inf)", "min": "Float(np.inf)"}.get(name, "Float(0)")
         indent = nest.indent
-        lines.append(f"{indent}total = {start}")
         address = f"{at} + {index} * {self.item}" if index != "0" else at
         lines.append(f"{indent}here = {address}")
-        inner = indent
-        terms = []
-        for k in task.axes:
-            lines.append(f"{inner}for k{k} in range({self.number(x.shape[k])}):")
-            inner += "    "
-            terms.append((f"k{k}", x.strides[k]))
-        last, stride = terms[-1]
-        there = " + ".join(["here", *[f"{i} * {self.bytes(s, x.dtype)}" for i, s in terms[:-1]]])
+        *outer_axes, last = task.axes
+        terms = [f"k{k} * {self.bytes(x.strides[k], x.dtype)}" for k in outer_axes]
+        there, stride = " + ".join(["here", *terms]), x.strides[last]
         if stride == 1:
-            lines.append(f"{inner}value = load({there}, {last}, Float)")
+            reading = f"value = load({there}, k{last}, Float)"
         else:
-            lines.append(f"{inner}value = load({there} + {last} * {self.bytes(stride, x.dtype)}, 0, Float)")
-        step = {"max": "value if value > total or value != value else total",
-                "min": "value if value < total or value != value else total"}.get(name, "total + value")  # fmt: skip
-        lines.append(f"{inner}total = {step}")
+            reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, Float)"
+        n = self.number(x.shape[last])
+        if name in ("max", "min"):
+            sign = ">" if name == "max" else "<"
+            start = f"Float({'-' * (name == 'max')}np.inf)"
+            step = f"total = value if value {sign} total or value != value else total"
+            body = [f"for k{last} in range({n}):", f"    {reading}", f"    {step}"]
+        else:
+            start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else "Float(0)"
+            body = [*self.sums([("part", "value")], f"k{last}", x.shape[last], [reading]), "total += part"]
+        lines.append(f"{indent}total = {start}")
+        for k in outer_axes:
+            lines.append(f"{indent}for k{k} in range({self.number(x.shape[k])}):")
+            indent += "    "
+        lines += [indent + line for line in body]
+        indent = nest.indent
         place, index = nest.place("y", to)
-        lines.append(f"{indent}store({place}, {index}, total)")
+        lines.append(f"{indent}store({place}, {index}, Float(total))")
         addresses = {"x": self.base(x), "y": self.base(to)}
         return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes}", task.rows)
 
@@ -417,14 +475,14 @@ class Nest:
             return False
         return s == t * view.shape[b]
 
+    def length(self, group: list[int]) -> int:
+        return math.prod([self.shape[axis] for axis in group])
+
     def opening(self, reads, others) -> list[str]:
         """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
         e, lines = self.emitter, []
         for k, group in enumerate(self.outer):
-            n = 1
-            for axis in group:
-                n *= self.shape[axis]
-            bounds = "first, last" if self.rows and group == [0] else e.number(n)
+            bounds = "first, last" if self.rows and group == [0] else e.number(self.length(group))
             lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
         deep = "    " * len(self.outer)
         self.addresses: dict = {}
@@ -449,10 +507,7 @@ class Nest:
             else:
                 lines.append(deep + line)
         if self.inner:
-            n = 1
-            for axis in self.inner:
-                n *= self.shape[axis]
-            lines.append(f"{deep}for j in range({e.number(n)}):")
+            lines.append(f"{deep}for j in range({e.number(self.length(self.inner))}):")
         lines += [self.indent + line for line in late]
         return lines
 

@@ -130,13 +130,13 @@ def run_steps(loop: Loop, body: Sequence, arrays) -> list:
     """A loop, step by step."""
     nc, n = len(loop.consts), len(loop.carries)
     consts, carries, streams = arrays[:nc], arrays[nc : nc + n], arrays[nc + n :]
-    sums: list = [np.zeros(s.shape, s.dtype) for s in loop.sums]
+    sums: list = [np.zeros(s.shape) for s in loop.sums]  # in float64: float32 would lose what is added to many
     ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
     for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
         results = body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
         carries, rest = results[:n], results[n:]
         for k, part in enumerate(rest[: len(sums)]):
-            sums[k] = sums[k] + part
+            np.add(sums[k], part, out=sums[k])
         for y, part in zip(ys, rest[len(sums) :]):
             y[t] = part
-    return [*carries, *sums, *ys]
+    return [*carries, *[total.astype(s.dtype) for total, s in zip(sums, loop.sums)], *ys]

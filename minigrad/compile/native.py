@@ -61,7 +61,7 @@ class Workspace:
             elif b.kind == "filters":
                 O, I, kh, kw = b.shape
                 self.arrays[b] = conv.packed_buffer(O, I, kh, kw, b.dtype)
-            elif b.kind in ("scratch", "sum", "pair"):
+            elif b.kind in ("scratch", "sum", "total", "pair"):
                 slots = (2,) if b.kind == "pair" else ()
                 self.arrays[b] = aligned((len(parts) if b.private else 1, *slots, *b.shape), b.dtype)
             else:
@@ -200,7 +200,7 @@ class Kernel:
                     array[(slice(None), start) if b.private else start] = given[self.carries[b.index]]
             elif kind == "pair":
                 space.arrays[b][:, 0] = given[self.carries[b.index]]
-            elif kind == "sum":
+            elif kind == "sum" or kind == "total":
                 space.arrays[b][...] = 0
             elif kind == "packed":
                 w = in_elements(given[b.index])
@@ -223,11 +223,10 @@ class Kernel:
 
     def read(self, results: dict, space: Workspace, b: Buffer, how: str) -> np.ndarray:
         """An output: how says which part of a buffer it is."""
-        if b.kind == "sum":
-            total = space.arrays[b][0, ...].copy()  # ...: of no axes, an array still
-            for part in space.arrays[b][1:] if how == "all" else ():
-                total += part
-            return total
+        if b.kind == "total":
+            parts = space.arrays[b]
+            total = parts[0, ...] if how == "first" or len(parts) == 1 else np.add.reduce(parts, axis=0)
+            return np.array(total, self.schedule.loop.sums[b.index].dtype)
         if b.kind == "pair":
             return space.arrays[b][0, self.loop.length % 2, ...].copy()
         array = results[b]

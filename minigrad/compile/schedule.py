@@ -22,7 +22,9 @@ from minigrad.ops.shape import axes_of, axis_of
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory that a kernel is given. kind: input, packed, y, history, pair, scratch or sum; index: which one.
+    """Memory that a kernel is given. kind: input, packed, y, history, pair, scratch, sum or total; index: which one.
+
+    A sum of few terms is added to its total, in float64, before the next ones are added up.
 
     per_step: whether it has a slice for each step. private: whether each thread has its own.
     """
@@ -227,9 +229,11 @@ class Schedule:
             b = self.buffer("y", j, y.shape, y.dtype, True, private)
             self.targets.append((y, View(b, 0, y.shape, natural(y.shape), y.dtype)))
             self.results[n + m + j] = (b, "all")
+        self.totals: dict[Buffer, Buffer] = {}
         for j, s in enumerate(loop.sums):
             b = self.buffer("sum", j, s.shape, s.dtype, False, self.rows)
-            self.results[n + j] = (b, "all")
+            self.totals[b] = self.buffer("total", j, s.shape, np.dtype("float64"), False, self.rows)
+            self.results[n + j] = (self.totals[b], "all")
         self.copies = []
         for v, view in self.targets:
             of_all = self.rows and self.kinds[v] == WHOLE and not view.buffer.private
@@ -399,7 +403,8 @@ class Schedule:
         for task in fused.values():
             inside = set(task.values)
             for v in task.values:
-                users = [u for u in self.order if v in u.inputs and u not in inside and u not in skipped]
+                others = [u for u in self.order if v in u.inputs and u not in inside]
+                users = [u for u in others if u not in skipped or is_op(u, "matmul")]  # which reads it from memory
                 if users or v in self.homes or any(v is w for w, _ in self.copies):
                     task.writes.append((v, self.home(v)))
         extra: dict = {}
@@ -453,7 +458,7 @@ class Schedule:
                 task = None
             rows = self.kinds[source] == ROWS
             if self.rows and not rows:  # each thread adds up the whole: only the first one's counts
-                self.results[len(self.loop.carries) + j] = (b, "first")
+                self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
             if task is None:
                 level = depth[base(source)] + (1 if base(source).op is not None else 0)
                 task = Fused(source.shape, rows)

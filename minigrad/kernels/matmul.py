@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import build, loops, threads
+from minigrad.kernels import build, loops, sums, threads
 
 BLOCK_K = 256  # so many rows of B at a time, or a tile's part of A would not stay in the L1 cache
 BLOCK = threads.ROOM  # bytes of B that every tile goes through, out of the L2 cache
 SMALL = 1 << 17  # multiplications for which NumPy is quicker than our way from Python to machine code
+LONG = 1 << 15  # terms of a sum from which it is taken in parts: of equal terms float32 loses a millionth here
 LARGE = 1 << 24  # multiplications from which a second thread pays: waking it costs some 100 us
 
 DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -375,6 +376,11 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (M, K) @ b (K, N) by NumPy's BLAS; sums of many terms by `matmul`, for BLAS adds them up block after block."""
+    return matmul(a, b) if a.shape[1] >= LONG and a.dtype in DTYPES and a.dtype == b.dtype else np.matmul(a, b)
+
+
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a (M, K) @ b (K, N), both float32 or both float64, of any strides. Large products share the threads.
 
@@ -398,6 +404,9 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     elif not out.flags.aligned or np.may_share_memory(out, a) or np.may_share_memory(out, b):
         out[...] = matmul(a, b)
         return out
+    if K >= LONG and (M == 1 or N == 1):
+        out[...] = _long_sums(a, b)
+        return out
     if loops.INTERPRETED or M == 1 or N == 1 or M * K * N <= SMALL:
         return np.matmul(a, b, out=out)
     a, b = [x if x.flags.aligned else x.copy() for x in (a, b)]
@@ -408,16 +417,23 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     elif axis == 1:
         blocks = [(a, b[:, i:j], out[:, i:j]) for i, j in ends]
     else:
-        parts = [out, *(np.empty((M, N), a.dtype) for _ in ends[1:])]
+        parts = np.empty((len(ends), M, N), a.dtype)
         blocks = [(a[:, i:j], b[i:j], part) for (i, j), part in zip(ends, parts)]
     pieces = np.array([numbers_of(*block) for block in blocks])
     calls = np.zeros((len(blocks), 2), np.int64)
     calls[:, 0] = pieces.ctypes.data + np.arange(len(blocks)) * pieces.strides[0]
     threads.call(address("piece", 3, a.dtype, SHAPE), calls, np.arange(len(blocks) + 1))
     if axis == 2:
-        for part in parts[1:]:
-            out += part
+        out[...] = sums.add_reduce(parts, (0,))
     return out
+
+
+def _long_sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b where one of the two is a vector, in parts."""
+    (M, K), N, size = a.shape, b.shape[1], BLOCK_K
+    whole = K // size * size
+    left = a[:, :whole].reshape(M, -1, size).transpose(1, 0, 2)
+    return sums.add_reduce(np.matmul(left, b[:whole].reshape(-1, size, N)), (0,)) + np.matmul(a[:, whole:], b[whole:])
 
 
 def numbers_of(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> list[int]:
@@ -432,7 +448,12 @@ def division(M: int, K: int, N: int, count: int) -> tuple[int, list[int]]:
 
     There are more pieces than threads where the product is large: a thread that another process keeps from its work
     leaves more of them to the others. A piece of rows packs all of B, one of columns reads all of A.
+    Very many terms are divided in any case: float32 would lose what is added to the sum of many.
     """
+    if K >= LONG and M * N:
+        parts = min(K // (LONG // 4), K * (M + N) // (4 * M * N))  # whose results are not as large as the operands
+        if parts > count:
+            return 2, [K * i // parts for i in range(parts + 1)]
     if count == 1 or M * K * N < LARGE:
         return 0, [0, M]
     rows, columns = M // (48 * count), N // (128 * count)  # none: too few to keep all threads busy

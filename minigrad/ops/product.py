@@ -7,7 +7,8 @@ import string
 import numpy as np
 
 from minigrad.deferred import DeferredProduct
-from minigrad.kernels.sums import add_reduce
+from minigrad.kernels import sums
+from minigrad.kernels.matmul import LONG, product
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
@@ -74,7 +75,9 @@ def matmul(a, b, /):
     if a.ndim > 1 and b.ndim > 1 and a.shape[-1] == 1 == b.shape[-2]:
         return a * b  # an outer product: NumPy's BLAS takes four times as long for it
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product in place of a batch of them
-        return np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        return product(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    if a.ndim and a.shape[-1] >= LONG and a.ndim <= 2 and b.ndim in (1, 2) and a.shape[-1] == b.shape[0]:
+        return product(a.reshape(-1, a.shape[-1]), b.reshape(b.shape[0], -1)).reshape((*a.shape[:-1], *b.shape[1:]))
     return np.matmul(a, b)
 
 
@@ -205,7 +208,7 @@ def contract(arrays, /, subscripts):
         elsewhere = [result, *terms[:k], *terms[k + 1 :]]
         alone = [i for i, c in enumerate(term) if term.count(c) == 1 and not any(c in other for other in elsewhere)]
         if alone and x.dtype.kind == "f":
-            arrays[k] = add_reduce(x, tuple(alone))
+            arrays[k] = sums.add_reduce(x, tuple(alone))
             terms[k] = "".join([c for i, c in enumerate(term) if i not in alone])
     return np.einsum(f"{','.join(terms)}->{result}", *arrays, optimize=True)
 

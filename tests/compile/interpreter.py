@@ -199,7 +199,7 @@ def poisoned():
     def again(self, given):
         for _, space in self.free:
             for buffer, array in space.arrays.items():
-                if getattr(buffer, "kind", None) in ("scratch", "pair", "sum"):
+                if getattr(buffer, "kind", None) in ("scratch", "pair", "sum", "total"):
                     poison(array)
         return run(self, given)
 

@@ -118,3 +118,25 @@ def test_long_rows_are_standardized_exactly():
     truth = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-5)
     assert error(mg.layer_norm(mg.tensor(x)).numpy(), truth) < 4 * EPS
     assert error(mg.standardize(mg.tensor(x.T), 0).numpy(), truth.T) < 4 * EPS
+
+
+@pytest.mark.parametrize("kind", ["equal", "random"])
+def test_long_products(kind):
+    x = np.tile(values(kind), (5, 1))
+    wide = x.astype("float64")
+    y = mg.tensor(x)
+    weight = mg.tensor(np.ones((4, 3), "float32"), requires_grad=True)
+    (y @ weight).sum().backward()
+    pairs = [
+        (y.T @ y, wide.T @ wide),
+        (y.T @ y[:, 0], wide.T @ wide[:, 0]),
+        (y[:, 0] @ y[:, 0], wide[:, 0] @ wide[:, 0]),
+        (weight.grad, wide.T @ np.ones((5 * N, 3))),
+    ]
+    for found, truth in pairs:
+        assert error(found.numpy(), truth) < 32 * EPS  # blocks of 256 terms are exact to so much
+
+
+def test_products_of_integers_keep_their_dtype():
+    x = mg.tensor(np.ones((40_000, 2), "int32"))
+    assert (x.T @ x).dtype == np.int32 and (x.T @ x).tolist() == [[40_000] * 2] * 2
