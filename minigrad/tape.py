@@ -214,7 +214,8 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
 def freed(node: Node) -> RuntimeError:
     return RuntimeError(
         f"backward through {node.op.name} a second time: its graph was freed by the first "
-        f"(recorded at {node.line}); pass retain_graph=True to the first backward"
+        f"(recorded at {node.line}). If a tensor was carried over from the step before (a recurrent state, "
+        "say), detach() it before it is used again; else pass retain_graph=True to the first backward"
     )
 
 

@@ -4,6 +4,7 @@ The operators and methods come from the op table (minigrad/ops): each op that is
 """
 
 from collections.abc import Iterator
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -322,23 +323,21 @@ about_arrays = {
     np.ones_like: lambda t: Tensor(np.ones(t.shape, t.dtype)),
 }  # NumPy functions that look at no values
 
-OTHER_NAMES = {
-    "hstack": "concatenate", "vstack": "concatenate", "append": "concatenate", "inner": "einsum", "tensordot": "einsum",
-    "array_split": "chunk", "average": "mean", "ptp": "max", "nansum": "sum", "select": "where",
-}  # fmt: skip
-
 
 def no_rule(function) -> TypeError:
-    """The error for a NumPy function that no op stands for: it names the op whose name is nearest, if one is near."""
-    import difflib
+    """The error for a NumPy function that no op stands for."""
+    from minigrad.counterparts import instead_of
 
-    from minigrad.ops.table import table
-
-    name = function.__name__
-    near = [OTHER_NAMES[name]] if name in OTHER_NAMES else difflib.get_close_matches(name, table, n=1, cutoff=0.8)
-    fix = f"use minigrad.{near[0]}, or t.detach().numpy()" if near else "use ops of minigrad, or t.detach().numpy()"
     module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
-    return TypeError(f"{module}.{name} has no rule for tensors; {fix}")
+    return TypeError(f"{module}.{function.__name__} has no rule for tensors; {instead_of(function)}")
+
+
+def foreign(x) -> bool:
+    """Whether an operator leaves x to x's own methods: it is no tensor, array, number or list, or says that it wants to
+    be asked (as pytest.approx does)."""
+    if getattr(type(x), "__array_ufunc__", x) is None:
+        return True
+    return not (isinstance(x, (Tensor, np.ndarray, np.generic, Number, list, tuple)) or hasattr(x, "__array__"))
 
 
 def _in_place(name: str):

@@ -18,6 +18,8 @@ class Cell(nn.Module):
     Raises TypeError without a state, ValueError for a state or an x that do not fit.
     """
 
+    hidden_size: int
+
     def __call__(self, x, state: Any = None, *shared):
         if state is None:
             raise TypeError(

@@ -10,8 +10,8 @@ subgradient is PyTorch's; `kinks` lists them.
 
 import numpy as np
 
-from minigrad.ops.pointwise import elementwise
-from minigrad.tensor import Tensor, as_array, numpy_rules
+from minigrad.ops.pointwise import elementwise, operator
+from minigrad.tensor import Tensor, as_array, foreign, numpy_rules
 
 # Arithmetic
 
@@ -201,41 +201,38 @@ isnan = _condition("isnan(x)", "x != x", np.isnan, "Where x is not a number.")
 isfinite = _condition("isfinite(x)", "x - x == 0", np.isfinite, "Where x is neither infinite nor NaN.")
 
 
+_pow = operator(pow.op)
+
+
 def _power(a, b):
-    return square(a) if type(b) is int and b == 2 else pow(a, b)
+    return square(a) if type(b) is int and b == 2 else _pow(a, b)
 
 
 def _of_bools(op, symbol: str):
     """`&` and its kin mean the logical ops; on integers NumPy means bits, so those are refused."""
 
-    def operator(*operands):
+    def of_bools(*operands):
         for x in operands:
+            if foreign(x):
+                return NotImplemented
             if as_array(x).dtype != bool:
                 raise TypeError(f"{symbol} wants bool tensors, got {as_array(x).dtype}; compare first, as in x != 0")
         return op(*operands)
 
-    return operator
-
-
-def _or_identity(op):
-    """Comparison with what is no number (None, a string) is Python's own."""
-
-    def operator(a, b):
-        return NotImplemented if b is None or isinstance(b, str) else op(a, b)
-
-    return operator
+    return of_bools
 
 
 OPERATORS = {
-    "add": add, "sub": sub, "mul": mul, "truediv": div, "pow": _power,
+    "add": operator(add.op), "sub": operator(sub.op), "mul": operator(mul.op), "truediv": operator(div.op),
+    "pow": _power,
     "and": _of_bools(logical_and, "&"), "or": _of_bools(logical_or, "|"), "xor": _of_bools(logical_xor, "^"),
 }  # fmt: skip
 for _name, _op in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _op)
     setattr(Tensor, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
 for _name, _op in {
-    "eq": _or_identity(equal), "ne": _or_identity(not_equal), "lt": less, "le": less_equal,
-    "gt": greater, "ge": greater_equal,
+    "eq": operator(equal.op), "ne": operator(not_equal.op), "lt": operator(less.op), "le": operator(less_equal.op),
+    "gt": operator(greater.op), "ge": operator(greater_equal.op),
     "neg": neg, "abs": abs, "invert": _of_bools(logical_not, "~"),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _op)

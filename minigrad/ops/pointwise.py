@@ -4,13 +4,14 @@ minigrad/ops/elementwise.py declares them; this file is what a declaration does.
 """
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
 from minigrad.kernels import loops, threads
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, on_tape, publish
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, call_site, thread
-from minigrad.tensor import Tensor, common_dtype
+from minigrad.tensor import Tensor, common_dtype, foreign
 
 FLOAT64 = np.dtype("float64")
 NUMBERS = (int, float, bool)
@@ -46,6 +47,7 @@ class Elementwise(Op):
             for x, plan in zip(inputs, self.plans)
         ]  # fmt: skip
 
+    general: Callable  # the call for whatever operands; set when it is declared
     namespace: dict = {}  # the ops that the derivatives of elementwise ops name; filled by ops/elementwise.py
 
     def shape_rule(self, *inputs: Spec):
@@ -158,6 +160,15 @@ def condition(this: Op, a):
     return a
 
 
+def operator(this: Elementwise):
+    """The function that stands for an operator of two operands, `a + b`: it leaves what is foreign to the other one."""
+
+    def asks_other(a, b):
+        return NotImplemented if foreign(a) or foreign(b) else this.general(a, b)
+
+    return _binary(this, asks_other)
+
+
 class _Kernels(dict):
     """Compiled loops by dtype, each made when it is first needed."""
 
@@ -200,7 +211,7 @@ def elementwise(
     domain = dict.fromkeys(names, domain) if isinstance(domain, tuple) else domain
     this = Elementwise(name, names, expression, derivatives, domain, doc, integers, kinks, booleans)
     this.public = public
-    function = _general(this, defaults)
+    function = this.general = _general(this, defaults)
     if len(names) <= 2 and not defaults:
         function = (_unary if len(names) == 1 else _binary)(this, function)
     function.__name__ = function.__qualname__ = name

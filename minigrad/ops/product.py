@@ -13,7 +13,7 @@ from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
 from minigrad.tape import RAW, thread
-from minigrad.tensor import Tensor, numpy_rules
+from minigrad.tensor import Tensor, foreign, numpy_rules
 
 
 def product_shape(a: Spec, b: Spec) -> tuple[int, ...]:
@@ -81,8 +81,14 @@ def matmul(a, b, /):
     return np.matmul(a, b)
 
 
-Tensor.__matmul__ = matmul
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
+def _matmul_operator(a, b):
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)) and (foreign(a) or foreign(b)):
+        return NotImplemented
+    return matmul(a, b)
+
+
+Tensor.__matmul__ = _matmul_operator
+Tensor.__rmatmul__ = lambda self, other: _matmul_operator(other, self)
 
 
 def _dot_sample(d):

@@ -23,7 +23,7 @@ def test_every_cell_runs_and_is_trained(name):
 
 def test_all_cells_of_models_have_a_name():
     named = {getattr(cell, "func", cell).__name__ for cell in cells.CELLS.values()}
-    assert named == {name for name in models.__all__ if name.endswith("Cell")}
+    assert named == {name for name in models.__all__ if name.endswith("Cell")} - {"Cell"}
 
 
 @pytest.mark.parametrize("name", cells.OF_IMAGES)
