@@ -123,9 +123,10 @@ def application():
 
         make = importlib.import_module(f"{TASKS}.cells").cell_named(cell, input or 3, hidden or 4)
         failed = 0
-        for result in results(make, seed, input, hidden):
-            print(result, flush=True)
-            failed += not result.ok
+        with importlib.import_module(f"{TASKS}.cells").running(cell):
+            for result in results(make, seed, input, hidden):
+                print(result, flush=True)
+                failed += not result.ok
         if failed:
             raise typer.Exit(1)
 

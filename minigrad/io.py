@@ -3,19 +3,20 @@
 A checkpoint is such a file with everything that a run needs to go on as if it had never stopped.
 """
 
+import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigrad import disk
 from minigrad.tensor import Tensor
 
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
+DEEPEST = 100  # lists and dicts within each other: Python's own limit depends on how deep the caller is
+TOO_DEEP = f"lists and dicts lie more than {DEEPEST} deep in each other"
 
 
 def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
@@ -23,16 +24,17 @@ def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
 
     A file that is there already is replaced in one step, after the new one is safely on disk.
 
-    Raises TypeError for what is no array of numbers or no JSON; OSError when the disk is full or the folder missing,
+    Raises TypeError for what is no array of numbers or no JSON; ValueError for JSON of which lists and dicts lie more
+    than 100 deep in each other; OSError when the disk is full or the folder missing,
     and then the old file is as it was.
     """
     library = _safetensors()
     # safetensors writes the memory as it lies: wrong values, without an error, for strided and Fortran-ordered arrays
     arrays = {name: _plain(name, value) for name, value in tensors.items()}
-    text = json.dumps(metadata, allow_nan=True)
+    text = json_text(metadata)
     sums = {name: _checksum(array) for name, array in arrays.items()}
     entry = json.dumps({"sha256": sums, "metadata": text, "metadata_sha256": _digest(text.encode())})
-    _write(Path(path), library.save(arrays, {KEY: entry}))
+    disk.replace(path, library.save(arrays, {KEY: entry}))
 
 
 def load(path) -> tuple[dict[str, np.ndarray], Any]:
@@ -40,10 +42,11 @@ def load(path) -> tuple[dict[str, np.ndarray], Any]:
 
     Files of other programs have no checksums to compare and their metadata are a dict of strings, or None.
 
-    Raises ValueError, naming the file and the tensor, for one that is damaged or no safetensors file.
+    Raises ValueError, naming the file and the tensor, for one that is damaged or no safetensors file; OSError for what
+    cannot be read or is no regular file.
     """
     library = _safetensors()
-    content = Path(path).read_bytes()
+    content = disk.read(path, disk.TENSORS)
     try:
         arrays = library.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -53,15 +56,43 @@ def load(path) -> tuple[dict[str, np.ndarray], Any]:
     if not metadata or KEY not in metadata:
         return arrays, metadata
     try:
-        entry = json.loads(metadata[KEY])
+        entry = json_value(metadata[KEY])
         sums, text = entry["sha256"], entry["metadata"]
-        damaged = [f"tensor {name!r}" for name in {**sums, **arrays} if _checksum(arrays.get(name)) != sums.get(name)]
+        damaged = [f"tensor {name!r}" for name in {**sums, **arrays} if not _intact(arrays.get(name), sums.get(name))]
         damaged += ["the metadata"] if _digest(text.encode()) != entry["metadata_sha256"] else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is corrupt: its checksums cannot be read ({error!r})") from error
     if damaged:
         raise ValueError(f"{path} is corrupt: not what was saved: {', '.join(damaged)}")
-    return {name: arrays[name] for name in sums}, json.loads(text)
+    try:
+        return {name: arrays[name] for name in sums}, json_value(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is corrupt: its metadata are no JSON that can be read: {error}") from error
+
+
+def json_text(value) -> str:
+    """`value` as JSON. Raises TypeError for what JSON cannot hold, ValueError for what is too deep."""
+    try:
+        text = json.dumps(value, allow_nan=True)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    json_value(text)
+    return text
+
+
+def json_value(text: str):
+    """The value of a JSON text. Raises ValueError for what is none, or too deep."""
+    try:
+        level = [json.loads(text)]
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    (value,) = level
+    for _ in range(DEEPEST + 1):
+        inner = [part for part in level if isinstance(part, (list, dict))]
+        if not inner:
+            return value
+        level = [x for part in inner for x in (part.values() if isinstance(part, dict) else part)]
+    raise ValueError(TOO_DEEP)
 
 
 def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts) -> None:
@@ -92,27 +123,70 @@ def load_checkpoint(path, **parts) -> dict[str, Any]:
     computed without the interruption.
 
     Raises ValueError for a damaged file, one that is no checkpoint, and for parts that are missing or do not fit; then
-    every part is as it was.
+    no part has been changed. All is checked before anything is set: a part that has a method
+    check_state_dict(state), as ours have, raises there; one that raises only in load_state_dict makes those that were
+    set before it be set back.
     """
     arrays, metadata = load(path)
-    if not isinstance(metadata, dict) or "checkpoint" not in metadata:
-        raise ValueError(f"{path} is not a checkpoint of minigrad (load() reads any safetensors file)")
-    states = metadata["checkpoint"]
-    for name, array in arrays.items():
-        part, _, name = name.partition("/")
-        states[part][name] = array
+    states = _states(path, arrays, metadata)
     position = states.pop("position")
     if states.keys() != parts.keys():
         raise ValueError(f"{path} holds the parts {', '.join(states)}; wanted {', '.join(parts)}")
     before = {part: _state(part, owner) for part, owner in parts.items()}
+    done: list[str] = []
     try:
         for part, owner in parts.items():
+            _check_state(owner, states[part])
+        for part, owner in parts.items():
+            done.append(part)
             _set_state(owner, states[part])
-    except (ValueError, KeyError, TypeError) as error:
-        for name, owner in parts.items():
-            _set_state(owner, before[name])
+    except BaseException as error:
+        for name in done:
+            with contextlib.suppress(Exception):  # of the one that raised: it may refuse its own state as well
+                _set_state(parts[name], before[name])
+        if not isinstance(error, Exception):
+            raise
         raise ValueError(f"{path}: {part} does not fit: {error}") from error
     return position
+
+
+def _states(path, arrays: Mapping[str, np.ndarray], metadata) -> dict[str, dict[str, Any]]:
+    """What a checkpoint holds of each part, by name. Raises ValueError for what `save_checkpoint` does not write."""
+    if not isinstance(metadata, dict) or "checkpoint" not in metadata:
+        raise ValueError(f"{path} is not a checkpoint of minigrad (load() reads any safetensors file)")
+    states = metadata["checkpoint"]
+    if not isinstance(states, dict) or not all(isinstance(state, dict) for state in states.values()):
+        raise ValueError(f"{path} is not a checkpoint of minigrad: wanted a dict for each part of the run")
+    if "position" not in states:
+        raise ValueError(f"{path} is not a checkpoint of minigrad: it has no position")
+    for key, array in arrays.items():
+        part, _, name = key.partition("/")
+        if part not in states or name in states[part]:
+            raise ValueError(f"{path} is not a checkpoint of minigrad: tensor {key!r} is of no part, or there twice")
+        states[part][name] = array
+    return states
+
+
+def _check_state(owner, state: Mapping[str, Any]) -> None:
+    """Raise if a state is not one of this owner, as far as can be told without setting it."""
+    if isinstance(owner, np.random.Generator):
+        _check_generator(owner, state)
+    elif hasattr(owner, "check_state_dict"):
+        owner.check_state_dict(state)
+
+
+# Where NumPy reads memory at an index that it takes from the state without looking at it.
+POSITIONS = {"MT19937": ("state", "pos", 624), "Philox": ("", "buffer_pos", 4)}
+
+
+def _check_generator(generator: np.random.Generator, state: Mapping[str, Any]) -> None:
+    trial = type(generator.bit_generator)()
+    trial.state = state
+    if _generator_state(trial) != state or state.get("has_uint32", 0) not in (0, 1):
+        raise ValueError(f"not a state of {type(trial).__name__}: {state!r:.200}")
+    where, name, most = POSITIONS.get(type(trial).__name__, ("", "", 0))
+    if name and not 0 <= (state[where] if where else state)[name] <= most:
+        raise ValueError(f"{name} of {type(trial).__name__}: wanted 0 to {most}, got {state!r:.200}")
 
 
 def _set_state(owner, state: Mapping[str, Any]) -> None:
@@ -124,12 +198,16 @@ def _set_state(owner, state: Mapping[str, Any]) -> None:
 
 def _state(part: str, owner) -> Mapping[str, Any]:
     if isinstance(owner, np.random.Generator):
-        return json.loads(json.dumps(owner.bit_generator.state, default=lambda array: array.tolist()))
+        return _generator_state(owner.bit_generator)
     if isinstance(owner, Mapping):
         return owner
     if not hasattr(owner, "state_dict"):
         raise TypeError(f"checkpoint: {part} has no state_dict and is no NumPy generator: got {owner!r:.80}")
     return owner.state_dict()
+
+
+def _generator_state(bits: np.random.BitGenerator) -> dict[str, Any]:
+    return json.loads(json.dumps(bits.state, default=lambda array: array.tolist()))
 
 
 def _plain(name: str, value) -> np.ndarray:
@@ -142,33 +220,18 @@ def _plain(name: str, value) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), order="C")
 
 
-def _checksum(array: np.ndarray | None) -> str | None:
+def _checksum(array: np.ndarray) -> str:
     """SHA-256 of an array's dtype, shape and bytes."""
-    if array is None:
-        return None
     little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return _digest(f"{array.dtype.name} {array.shape} ".encode() + little_endian.tobytes())
 
 
+def _intact(array: np.ndarray | None, checksum) -> bool:
+    return array is not None and _checksum(array) == checksum
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step: whoever reads it, and whenever the power fails, finds the old content or the new."""
-    path = path.resolve()  # a link keeps pointing where it does
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write {path} ({error.strerror}); what was there is unchanged") from error
 
 
 def _safetensors():

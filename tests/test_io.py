@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad import io, nn, optim
+from minigrad import io, nn, optim, tape
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -316,3 +316,192 @@ def test_parts_that_do_not_fit(tmp_path):
         io.load_checkpoint(path, **{**other.parts, "model": nn.Linear(5, 8)})
     with pytest.raises(TypeError, match="things has no state_dict"):
         io.save_checkpoint(path, things=[1, 2])
+
+
+# Checkpoints that are whole and wrong
+
+
+class Whole:
+    """The parts of a run whose states are of every kind; and a checkpoint of it, as arrays and JSON."""
+
+    def __init__(self, seed):
+        self.model = nn.Linear(3, 2, generator=np.random.default_rng(seed))
+        self.adam = optim.Adam(self.model.parameters(), lr=0.1)
+        self.schedule = optim.Schedule(self.adam, optim.warmup(3, optim.exponential(0.9)))
+        self.sgd = optim.SGD(self.model.parameters(), lr=0.2, momentum=0.5)
+        self.plateau = optim.ReduceOnPlateau(self.sgd)
+        self.bits = [getattr(np.random, bits)(seed) for bits in ("PCG64", "MT19937", "Philox", "SFC64")]
+        self.parts = {"model": self.model, "adam": self.adam, "schedule": self.schedule, "sgd": self.sgd}
+        self.parts |= {"plateau": self.plateau, **{type(b).__name__: np.random.Generator(b) for b in self.bits}}
+        for step in range(seed):
+            self.model(mg.tensor(np.ones((1, 3), "float32"))).sum().backward()
+            self.adam.step()
+            self.sgd.step()
+            self.schedule.step()
+            self.plateau.step(1.0 + step)
+            for part in self.parts.values():
+                if isinstance(part, np.random.Generator):
+                    part.integers(9, size=3, dtype=np.uint8)
+
+    def state(self):
+        states = [self.adam.lr, self.sgd.lr, *[json.dumps(b.state, default=np.ndarray.tolist) for b in self.bits]]
+        for owner in (self.model, self.adam, self.schedule, self.sgd, self.plateau):
+            states += [v.tobytes() if isinstance(v, np.ndarray) else v for v in owner.state_dict().values()]
+        return repr(states)
+
+
+def forge(path, tensors, text):
+    """A file as `save` writes it, checksums and all, around a metadata text of ours."""
+    io.save(path, tensors, None)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    entry = json.loads(header["__metadata__"]["minigrad"])
+    entry |= {"metadata": text, "metadata_sha256": io._digest(text.encode())}
+    plain = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    safetensors.save_file(plain, path, {"minigrad": json.dumps(entry)})
+
+
+def places(value, path=()):
+    """The path to every value in a tree of lists and dicts, but for those in long lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
+    return [path] + [place for key, part in inner for place in places(part, (*path, key))]
+
+
+def deep(levels):
+    return json.loads("[" * levels + "]" * levels)
+
+
+junk = st.sampled_from(
+    [None, True, -1, 0, 7, 625, 2**32, 2**64, 10**400, 1.5, -0.0, float("nan"), float("inf"), "", "x"]
+)
+junk |= st.builds(deep, st.sampled_from([1, 3, 90, 150])) | values
+junk_arrays = st.sampled_from([
+    np.zeros(()), np.array(np.nan), np.array(-1.0), np.full((2, 3), np.nan), np.zeros((2, 3), "int64"),
+    np.ones(2, bool), np.array([-1, -1]), np.array([2, 3]), np.array([2.5, 3.5]),
+    np.zeros((2, 3, 1), "float32"), np.zeros(0),
+])  # fmt: skip
+
+
+@st.composite
+def wrong(draw, tensors, tree):
+    """The tensors and the JSON of a checkpoint with one to three changes, of which some change nothing that matters."""
+    tensors, tree = dict(tensors), {"": json.loads(json.dumps(tree))}
+    for _ in range(draw(st.integers(1, 3))):
+        if draw(st.booleans()):
+            name = draw(st.sampled_from([*sorted(tensors), "model/more", "nobody/weight", "schedule/count", "weight"]))
+            change = draw(st.sampled_from(["drop", "put"]))
+            tensors.pop(name, None) if change == "drop" else tensors.__setitem__(name, draw(junk_arrays))
+            continue
+        *above, last = draw(st.sampled_from(places(tree)[1:]))
+        owner = tree
+        for key in above:
+            owner = owner[key]
+        change = draw(st.sampled_from(["drop", "put", "put", "add"]))
+        if change == "drop" and above:
+            del owner[last]
+        elif change == "add" and isinstance(owner[last], dict):
+            owner[last][draw(st.sampled_from(["more", "lr", "weight", "state"]))] = draw(junk)
+        else:
+            owner[last] = draw(junk)
+    return tensors, tree[""]
+
+
+@settings(max_examples=max(60, settings.default.max_examples))
+@given(data=st.data())
+def test_a_checkpoint_of_wrong_contents_loads_or_is_refused_and_changes_nothing(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("io") / "file"
+    saved = Whole(3)
+    io.save_checkpoint(path, position={"step": 3, "losses": [0.5], "carry": np.ones(2)}, **saved.parts)
+    tensors, tree = data.draw(wrong(*io.load(path)))
+    forge(path, tensors, json.dumps(tree))
+    run = Whole(1)
+    before, changes = run.state(), tape.mutations.latest
+    try:
+        io.load_checkpoint(path, **run.parts)
+    except ValueError as error:
+        assert str(path) in str(error)
+        assert run.state() == before and tape.mutations.latest == changes
+    else:
+        run.state()
+        for part in run.parts.values():  # what was taken can be used
+            if isinstance(part, np.random.Generator):
+                part.random(1000)
+
+
+def test_wrong_contents_that_were_taken_or_crashed(tmp_path):
+    path = tmp_path / "file"
+    io.save_checkpoint(path, position={"step": 3}, **Whole(3).parts)
+    tensors, metadata = io.load(path)
+
+    def at(*place):
+        *above, last = ("checkpoint", *place)
+        changed = owner = json.loads(json.dumps(metadata))
+        for key in above:
+            owner = owner[key]
+        return changed, owner, last
+
+    cases = [
+        (("PCG64", "state", "state"), -1, "PCG64 does not fit"),
+        (("PCG64", "has_uint32"), 7, "PCG64 does not fit"),
+        (("MT19937", "state", "pos"), 10**6, "pos of MT19937: wanted 0 to 624"),
+        (("Philox", "buffer_pos"), -5, "buffer_pos of Philox: wanted 0 to 4"),
+        (("PCG64", "bit_generator"), "MT19937", "PCG64 does not fit"),
+        (("model",), [], "wanted a dict for each part"),
+        (("adam", "lr"), float("nan"), "lr=nan is out of range"),
+        (("adam", "lr"), -1.0, "lr=-1. is out of range"),
+        (("adam", "lr"), "0.1", "lr: got"),
+        (("schedule", "count"), -1, "count=-1 is out of range"),
+        (("schedule", "base"), float("inf"), "base=inf"),
+        (("schedule", "base"), None, "base: got object"),
+        (("plateau", "best"), float("nan"), "best=nan"),
+        (("plateau", "bad"), 1.5, "bad: got float64"),
+        (("model",), deep(150), "more than 100 deep"),
+        (("model",), deep(900), "more than 100 deep"),
+    ]
+    for place, value, message in cases:
+        changed, owner, last = at(*place)
+        owner[last] = value
+        forge(path, tensors, json.dumps(changed))
+        run = Whole(1)
+        before = run.state()
+        with pytest.raises(ValueError, match=message):
+            io.load_checkpoint(path, **run.parts)
+        assert run.state() == before
+    changed, owner, last = at("position")
+    del owner[last]
+    forge(path, tensors, json.dumps(changed))
+    with pytest.raises(ValueError, match="has no position"):
+        io.load_checkpoint(path, **Whole(1).parts)
+    forge(path, {**tensors, "adam/steps": np.array([-1, 2])}, json.dumps(metadata))
+    with pytest.raises(ValueError, match=r"steps=\[-1  2\] is out of range"):
+        io.load_checkpoint(path, **Whole(1).parts)
+    forge(path, tensors, "[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ValueError, match="more than 100 deep"):
+        io.load(path)
+    for levels in (150, 900):
+        with pytest.raises(ValueError, match="more than 100 deep"):
+            io.save(tmp_path / "new", {}, deep(levels))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_part_that_refuses_only_when_it_is_set_makes_the_others_go_back(tmp_path):
+    class Strict:
+        def __init__(self, error=None):
+            self.error = error
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            if self.error:
+                error, self.error = self.error, None
+                raise error
+
+    path = tmp_path / "file"
+    io.save_checkpoint(path, **Whole(3).parts, own=Strict())
+    for error, raised in [(RecursionError("deep"), ValueError), (KeyboardInterrupt(), KeyboardInterrupt)]:
+        run = Whole(1)
+        before = run.state()
+        with pytest.raises(raised):
+            io.load_checkpoint(path, **run.parts, own=Strict(error))
+        assert run.state() == before

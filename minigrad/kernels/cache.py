@@ -1,8 +1,9 @@
 """The cache of machine code on disk: one file a kernel, in a folder that only this user can write.
 
 What is stored is an object file (no pickle), behind a hash of it and of its key: a torn or foreign file is a miss,
-never an exception. Several processes may fill one cache: each writes a file of its own and renames it. Nothing here is
-needed for a result, so whatever the disk refuses costs the next process a compilation and nothing else.
+never an exception; what is no regular file (a pipe, a device) is not read. Several processes may fill one cache: each
+writes a file of its own and renames it. Nothing here is needed for a result, so whatever the disk refuses costs the
+next process a compilation and nothing else.
 """
 
 import contextlib
@@ -17,10 +18,13 @@ from pathlib import Path
 
 import platformdirs
 
+from minigrad import disk
+
 MAGIC = b"minigrad object 2\n"
 UNFINISHED = ".writing-"
 OURS = re.compile(rf"[0-9a-f]{{64}}|{re.escape(UNFINISHED)}[a-z0-9_]{{8}}")
 MEGABYTES = 256
+LARGEST = 1 << 26  # bytes of a file: a kernel has some ten thousand
 HOUR, DAY = 3600, 86400
 
 _unswept = math.inf  # bytes that this process has written since it last looked at the size of the whole
@@ -84,9 +88,7 @@ def read(key: str) -> bytes | None:
         path = folder() / key
         if refusal(path.parent.stat()):
             return None
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read()
+        content, status = disk.read_with_status(path, LARGEST)
         if abs(time.time() - status.st_mtime) > DAY:  # the time of a file is that of its last use, to the day
             with contextlib.suppress(OSError):
                 os.utime(path)

@@ -141,6 +141,10 @@ class Module(Sharable):
         """Copies of all parameters, by name."""
         return {name: parameter._data.copy() for name, parameter in self._by_name().items()}
 
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raise what `load_state_dict` would raise, and change nothing."""
+        fit(dict(self._every_name()), state, type(self).__name__)
+
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Overwrite the parameters with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
 

@@ -90,13 +90,21 @@ class Optimizer:
 
         Raises ValueError with all that is missing, unexpected or does not fit; then nothing has been changed.
         """
-        own = self._arrays()
-        wanted = {"lr": np.zeros(()), "steps": np.zeros(len(self.steps), int), **own}
-        arrays, _, _ = fit(wanted, state, type(self).__name__)
+        arrays = self.check_state_dict(state)
         self.lr = arrays["lr"].item()
         self.steps = arrays["steps"].tolist()
-        for name, array in own.items():
+        for name, array in self._arrays().items():
             array[...] = arrays[name]
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The state as arrays of our dtypes. Raises what `load_state_dict` would raise, and changes nothing."""
+        wanted = {"lr": np.zeros(()), "steps": np.zeros(len(self.steps), int), **self._arrays()}
+        arrays, _, _ = fit(wanted, state, type(self).__name__)
+        for name in ("lr", "steps"):
+            if not (np.isfinite(arrays[name]) & (arrays[name] >= 0)).all():
+                got = np.array2string(arrays[name], threshold=10)
+                raise ValueError(f"load_state_dict of {type(self).__name__}: {name}={got} is out of range")
+        return arrays
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f"{name}.{k}": a for k, s in enumerate(self.state) for name, a in zip(list(self.rule)[1:], s)}

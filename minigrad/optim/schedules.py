@@ -13,7 +13,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from minigrad.arguments import Count, Finite, Fraction, Size, checked, described, is_number, require
+from minigrad.nn.module import fit
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor
 
@@ -30,25 +33,37 @@ class Schedule:
         self.factor = factor
         self.base = optimizer.lr
         self.count = 0
-        self._set_rate()
+        optimizer.lr = self._rate(self.base, 0)
 
     def step(self) -> None:
         self.count += 1
-        self._set_rate()
+        self.optimizer.lr = self._rate(self.base, self.count)
 
-    def _set_rate(self) -> None:
-        factor = self.factor(self.count)
-        require("Schedule", f"factor({self.count})", factor, Finite)
-        self.optimizer.lr = self.base * factor
+    def _rate(self, base: float, count: int) -> float:
+        factor = self.factor(count)
+        require("Schedule", f"factor({count})", factor, Finite)
+        require("Schedule", f"{base} * factor({count})", base * factor, Finite)
+        return base * factor
 
     def state_dict(self) -> dict[str, Any]:
         """The first learning rate and the count; the function is the caller's to give again."""
         return {"base": self.base, "count": self.count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set what `state_dict` returned; the optimizer's learning rate follows."""
-        self.base, self.count = float(state["base"]), int(state["count"])
-        self._set_rate()
+        """Set what `state_dict` returned; the optimizer's learning rate follows.
+
+        Raises ValueError for what `state_dict` does not return, numbers below 0 or not finite among it; then nothing
+        has been changed.
+        """
+        self.base, self.count, self.optimizer.lr = self.check_state_dict(state)
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> tuple[float, int, float]:
+        """(base, count, learning rate) of a state. Raises what `load_state_dict` would raise, and changes nothing."""
+        wanted = {"base": np.zeros(()), "count": np.zeros((), int)}
+        base, count = (array.item() for array in fit(wanted, state, "Schedule")[0].values())
+        if not (0 <= base < math.inf and count >= 0):
+            raise ValueError(f"load_state_dict of Schedule: base={base} or count={count} is out of range")
+        return base, count, self._rate(base, count)
 
 
 @checked
@@ -117,4 +132,13 @@ class ReduceOnPlateau:
         return {"best": self.best, "bad": self.bad, "lr": self.optimizer.lr}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.best, self.bad, self.optimizer.lr = float(state["best"]), int(state["bad"]), float(state["lr"])
+        """Set what `state_dict` returned. Raises ValueError for anything else; then nothing has been changed."""
+        self.best, self.bad, self.optimizer.lr = self.check_state_dict(state)
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> tuple[float, int, float]:
+        """best, bad and the learning rate. Raises what `load_state_dict` would raise, and changes nothing."""
+        wanted = {"best": np.zeros(()), "bad": np.zeros((), int), "lr": np.zeros(())}
+        best, bad, lr = (array.item() for array in fit(wanted, state, "ReduceOnPlateau")[0].values())
+        if math.isnan(best) or bad < 0 or not 0 <= lr < math.inf:
+            raise ValueError(f"load_state_dict of ReduceOnPlateau: best={best}, bad={bad} or lr={lr} is out of range")
+        return best, bad, lr

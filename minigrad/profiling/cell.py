@@ -27,7 +27,8 @@ def run(
     if out is not None:
         (out / "kernels").mkdir(parents=True, exist_ok=True)
     nn.manual_seed(seed)
-    cell = make(input_size, hidden)
+    with cells.running(name):
+        cell = make(input_size, hidden)
     layer = importlib.import_module("minigrad.models").Recurrent(lambda: cell)
     call = jit(layer) if compiled else layer
     x = Tensor(cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size))

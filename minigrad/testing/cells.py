@@ -206,6 +206,8 @@ def outcome(checked: Property, make, case: Case, skipped: list[str]):
         return str(wrong), wrong.line
     except Skipped as reason:
         skipped.append(str(reason))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit as well: it would end the check as if all were well
         return f"{type(error).__name__}: {error}", pointing.line_of(error)
     return None

@@ -22,7 +22,9 @@ def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: i
     x = cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size)
     try:
         text = trace(cell, x).svg() if out.suffix == ".svg" else show(cell, x)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise BadInput(f"{name}: {cells.told(error, name.rpartition(':')[0])}") from error
     out.write_text(text, encoding="utf-8")
     print(f"{out}: {len(text) / 1e6:.2f} MB; open it in a browser")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad import models, nn
+from minigrad import disk, models, nn
 from minigrad.badinput import BadInput
 from minigrad.models.cell import described, initial_state
 
@@ -107,8 +108,12 @@ def cell_named(name: str, input_size: int, hidden_size: int):
     path, colon, class_name = name.rpartition(":")
     if not (colon and class_name):
         raise BadInput(f"{name}: wanted one of {', '.join(CELLS)}, or path/to/file.py:Class")
-    if not Path(path).is_file():
-        raise BadInput(f"{name}: there is no file {path}")
+    try:
+        disk.check(os.stat(path), path, disk.TEXT)
+    except FileNotFoundError:
+        raise BadInput(f"{name}: there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{name}: {getattr(error, 'strerror', error)}") from error
     spec = importlib.util.spec_from_file_location(f"cells_of_{Path(path).stem}", path)
     if spec is None or spec.loader is None:
         raise BadInput(f"{name}: {path} is not a Python file")
@@ -116,7 +121,9 @@ def cell_named(name: str, input_size: int, hidden_size: int):
     sys.path.append(str(Path(path).parent))  # the file may import its neighbours
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise BadInput(f"{name}: running {path} raised {told(error, path)}") from error
     finally:
         sys.path.remove(str(Path(path).parent))
@@ -139,7 +146,9 @@ def cell_named(name: str, input_size: int, hidden_size: int):
         if output.shape != wanted:
             raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size, ...) = {wanted[1:]}")
         output.sum().backward()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise BadInput(
             f"{name}: {class_name} is not a cell, a Module made by {class_name}(input_size, hidden_size) and "
             f"called as cell(x, state), giving the next state: {told(error, path)}"
@@ -167,8 +176,8 @@ def running(name: str):
     path = name.rpartition(":")[0]
     try:
         yield
-    except Exception as error:
-        if isinstance(error, BadInput) or not (path and lines_of(error, path)):
+    except BaseException as error:
+        if isinstance(error, (BadInput, KeyboardInterrupt)) or not (path and lines_of(error, path)):
             raise
         raise BadInput(f"{name}: {told(error, path)}") from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn, tree
+from minigrad import disk, nn, tree
 from minigrad.models import Recurrent
 from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.files import load_weights, read_weights
@@ -188,7 +188,7 @@ def read_text(path: str | None, default: Callable[[], str] = standard_library) -
     if path is None:
         return default()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = disk.read_text(path, "utf-8-sig")
     except OSError as error:
         raise BadInput(f"--text {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -2,10 +2,9 @@
 
 import csv
 import io as streams
-import os
 from pathlib import Path
 
-from minigrad import io, nn
+from minigrad import disk, io, nn
 from minigrad.badinput import BadInput
 
 CHECKPOINT, WEIGHTS, LOG, CURVES = "checkpoint.safetensors", "weights.safetensors", "log.csv", "curves.png"
@@ -17,7 +16,7 @@ def write_rows(rows: list[dict], path: Path) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace(path, text.getvalue().encode())
+    disk.replace(path, text.getvalue().encode())
 
 
 def draw_curves(rows: list[dict], loss_unit: str, path: Path) -> None:
@@ -41,17 +40,7 @@ def save_figure(figure, path: Path) -> None:
     """A Matplotlib figure as a PNG."""
     content = streams.BytesIO()
     figure.savefig(content, format="png", dpi=120)
-    replace(path, content.getvalue())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in one step: if it fails (a full disk), what was there is unchanged."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_bytes(content)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    disk.replace(path, content.getvalue())
 
 
 def read_weights(folder: Path) -> tuple[dict, dict]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import disk, nn
 from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
 
 LOWEST, KEYS = 21, 88
@@ -82,14 +82,14 @@ def read_pieces(path: str | None) -> dict[str, list[np.ndarray]]:
     if path is None:
         raise BadInput("--data: wanted a JSON of pieces (jsb-chorales-quarter.json of czhuang/JSB-Chorales-dataset)")
     try:
-        splits = json.loads(Path(path).read_text(encoding="utf-8"))
+        splits = json.loads(disk.read_text(path))
         rolls = {split: [piano_roll(piece) for piece in splits[split]] for split in ("train", "valid", "test")}
         if empty := [split for split, pieces in rolls.items() if not any(map(len, pieces))]:
             raise ValueError(f"no step to {empty[0]}")
         return rolls
     except OSError as error:
         raise BadInput(f"--data {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise BadInput(
             f"--data {path}: wanted a JSON with train, valid and test, each a list of pieces, a piece a list of steps, "
             f"a step a list of MIDI pitches from {LOWEST} to {LOWEST + KEYS - 1}; {type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 import minigrad as mg
+from minigrad import disk
 from minigrad.models import CRF, SpelledWords, Tagger
 from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
@@ -117,9 +118,9 @@ def read(folder: Path | str | None, *parts: str) -> list[Sentence]:
     for part in parts:
         for path in sorted(Path(folder).glob(f"*{part}.conllu")):
             try:
-                sentences = conllu(path.read_text(encoding="utf-8"))
+                sentences = conllu(disk.read_text(path))
             except (OSError, ValueError) as error:
-                raise BadInput(f"--data {folder}: {path.name}: {error}") from error
+                raise BadInput(f"--data {folder}: {path.name}: {getattr(error, 'strerror', None) or error}") from error
             if sentences:
                 return sentences
     raise BadInput(f"--data {folder}: no sentence in any {' or '.join(f'*{part}.conllu' for part in parts)} there")

@@ -123,7 +123,7 @@ class Task:
         kept = files.read_settings(self.out)
         if kept["task"] != self.name:
             raise BadInput(f"{self.out} is a run of {kept['task']}, not of {self.name}")
-        if not (self.out / files.CHECKPOINT).is_file():
+        if not (self.out / files.CHECKPOINT).exists():
             raise BadInput(f"{self.out} has no {files.CHECKPOINT} to resume from")
         for name, value in given.items():
             if name not in self.may_change and value != kept.get(name):

@@ -249,6 +249,23 @@ def test_a_folder_in_the_place_of_a_kernel_costs_nothing(folder):
     assert keys(folder) == [key(1)]  # and no unfinished file
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "link to a pipe", "endless"])
+def test_what_is_no_file_in_the_place_of_a_kernel_costs_nothing(folder, kind):
+    folder.mkdir(mode=0o700)
+    file = folder / key(1)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "endless":
+        with open(file, "wb") as large:
+            large.truncate(1 << 37)
+    else:
+        os.mkfifo(folder / "pipe")
+        file.symlink_to("/dev/zero" if kind == "link to a device" else folder / "pipe")
+    assert cache.read(key(1)) is None
+    cache.write(key(1), b"code")
+    assert cache.read(key(1)) == b"code"
+
+
 def test_without_a_home_nothing_is_kept_and_nothing_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINIGRAD_CACHE_DIR", "~no such user/cache")

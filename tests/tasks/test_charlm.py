@@ -248,6 +248,9 @@ def test_text_is_a_folder(minigrad, tmp_path):
         ("def f(:", "SyntaxError"),
         ("\nraise ValueError('two\\nlines')", "ValueError: two lines (mine.py, line 2)"),
         ("import sys; sys.exit(0)", "SystemExit"),
+        ("class Stop(BaseException): pass\nraise Stop('here')", "Stop: here (mine.py, line 2)"),
+        ("class Mine:\n def __init__(self, i, h): raise SystemExit", "SystemExit"),
+        (CELL.replace("MGUCell", "Mine").replace("return", "raise GeneratorExit #"), "GeneratorExit"),
         ("class Other: pass", "defines no Mine; it has Other"),
         ("Mine = 3", "not callable"),
         ("class Mine:\n def __init__(self, i, h): pass", "wanted a cell"),
@@ -456,16 +459,55 @@ def test_side_by_side():
         charlm.side_by_side(np.arange(14), 3, 4)
 
 
-def test_replace_keeps_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "a"
-    files.replace(path, b"old")
-    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-    with pytest.raises(OSError):
-        files.replace(path, b"new")
-    monkeypatch.undo()
-    assert content(tmp_path) == {"a": b"old"}
-
-
 def test_the_engine_imports_nothing_of_models():
     code = "import sys, minigrad, minigrad.cli; print([m for m in sys.modules if 'minigrad.models' in m])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["train", "check", "profile", "show", "compare"])
+def test_a_cell_that_ends_the_process_later_is_a_line(command, minigrad, text, tmp_path):
+    """Not at the first trial, with a batch of three, but when it is in use."""
+    path = tmp_path / "mine.py"
+    path.write_text(CELL.replace("MGUCell", "Mine").replace("f = mg", "x.shape[0] == 3 or exit(0)\n        f = mg"))
+    cell = f"{path}:Mine"
+    if command == "train":
+        answer = minigrad("train", "charlm", "--text", text, "--cell", cell, "--out", tmp_path / "run", *SIZES)
+    else:
+        out = () if command in ("check", "compare") else ("--out", tmp_path / "page.html")
+        answer = minigrad(command, cell, *out)
+    if command == "check":
+        assert answer[0] == 1 and "SystemExit: 0" in answer[1]
+    else:
+        refused(answer, "SystemExit", "mine.py, line")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a device"])
+def test_what_is_no_regular_file_is_refused_at_once_wherever_a_file_is_read(kind, minigrad, text, tmp_path):
+    def put(path):
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(path)
+            return path
+        path.symlink_to("/dev/zero")
+        return "/dev/zero" if kind == "device" else path
+
+    new, wanted = ("--out", tmp_path / "new"), "wanted a regular file"
+    odd = put(tmp_path / "odd")
+    refused(minigrad("train", "charlm", "--text", odd, *new), wanted)
+    refused(minigrad("train", "words", "--text", odd, *new), wanted)
+    refused(minigrad("train", "music", "--data", odd, *new), wanted)
+    put(tmp_path / "data" / "a-train.conllu")
+    refused(minigrad("train", "tagging", "--data", tmp_path / "data", *new), wanted)
+    refused(minigrad("train", "charlm", "--text", text, "--cell", f"{odd}:Mine", *new), wanted)
+    for command in ("check", "profile", "show", "compare"):
+        refused(minigrad(command, f"{odd}:Mine"), wanted)
+    run = tmp_path / "run"
+    assert minigrad("train", "charlm", "--text", text, "--out", run, *SIZES, "--steps", 1)[0] == 0
+    put(run / "checkpoint.safetensors")
+    refused(minigrad("train", "charlm", "--resume", "--steps", 2, "--out", run), wanted)
+    put(run / "weights.safetensors")
+    refused(minigrad("train", "charlm", "--resume", "--steps", 2, "--out", run), wanted)
+    refused(minigrad("sample", run), wanted)
+    assert not (tmp_path / "new").exists()
