@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigrad.kernels import build, loops, matmul, threads
+from minigrad.kernels.entry import FLOATS, in_order, refuse
 from minigrad.kernels.matmul import SHAPE, Shape
 
 TILE = '''
@@ -418,11 +419,14 @@ def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHA
 
     padding: zeros ((above, below), (left, right)); a negative number takes rows or columns away.
     """
-    n, I, H, W = x.shape
-    O, _, kh, kw = weight.shape
-    (top, below), (left, right) = padding
-    OH, OW = H + top + below - kh + 1, W + left + right - kw + 1
-    x = np.ascontiguousarray(x)
+    O, I, kh, kw = weight.shape if weight.ndim == 4 else (0,) * 4
+    OH, OW = _sides(x, (kh, kw), padding)
+    fits = I * O > 0 and x.dtype == weight.dtype and x.dtype in FLOATS and x.shape[1] == I and min(OH, OW) > 0
+    if not fits:
+        refuse("conv2d", f"images (N, I, H, W) and a weight (O, I, kh, kw) of one dtype, {padding=}", x, weight)
+    n, _, H, W = x.shape
+    top, left = padding[0][0], padding[1][0]
+    x, weight = in_order(x), weight if weight.flags.aligned else weight.copy()
     y = np.empty((n, O, OH, OW), x.dtype)
     kernels, size = _compiled(x.dtype, shape), x.itemsize
     at_x, at_w, at_y = x.ctypes.data, weight.ctypes.data, y.ctypes.data
@@ -457,6 +461,13 @@ def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHA
     return y
 
 
+def _sides(x: np.ndarray, kernel: tuple[int, int], padding: Pairs) -> tuple[int, ...]:
+    """Rows and columns of what comes out of a convolution; zeros if x is no images, or the kernel covers nothing."""
+    if x.ndim != 4 or min(kernel) < 1:
+        return 0, 0
+    return tuple([n + before + after - k + 1 for n, k, (before, after) in zip(x.shape[2:], kernel, padding)])
+
+
 def conv_transpose2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
     """The transpose of conv2d: to x (N, O, OH, OW) and weight (O, I, kh, kw) the (N, I, H, W) that gives such an x."""
     kernel = weight.shape[2:]
@@ -468,10 +479,13 @@ def conv2d_weight(
     x: np.ndarray, g: np.ndarray, kernel: tuple[int, int], padding: Pairs, shape: Shape = SHAPE
 ) -> np.ndarray:
     """The gradient of conv2d with respect to its weight (O, I, *kernel), g (N, O, OH, OW) that of its result."""
+    fits = x.ndim == g.ndim == 4 and len(x) == len(g) and x.dtype == g.dtype and x.dtype in FLOATS and x.size and g.size
+    if not fits or _sides(x, kernel, padding) != g.shape[2:]:
+        refuse("conv2d_weight", f"images and cotangents (N, O, OH, OW) of one dtype, {kernel=}, {padding=}", x, g)
     n, I, H, W = x.shape
     _, O, OH, OW = g.shape
     kh, kw = kernel
-    x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+    x, g = in_order(x), in_order(g)
     lanes = shape.width // x.itemsize
     terms = I * kh * kw
     kernels, size = _compiled(x.dtype, shape), x.itemsize

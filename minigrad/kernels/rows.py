@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from minigrad.kernels import build, loops, threads
+from minigrad.kernels.entry import FLOATS, refuse, require_indices
 
 HELPERS = """
 @njit(error_model="numpy", fastmath={"nnan", "nsz", "reassoc"}, forceinline=True)
@@ -121,6 +122,34 @@ def standardize_pull(result, g, x, y, rows, n, eps):
 }
 
 
+# What each kernel takes: "m" is a matrix of n columns, "r" has a number for each of its rows, both of the result's
+# dtype; "t" has an int64 for each row, in [0, n). All are in C order.
+SIGNATURES = {
+    "softmax": "mm",
+    "softmax_pull": "mmm",
+    "log_softmax": "mm",
+    "log_softmax_pull": "mmm",
+    "cross_entropy": "rmt",
+    "cross_entropy_pull": "mrmt",
+    "standardize": "mm",
+    "standardize_pull": "mmmm",
+}
+INT64 = np.dtype("int64")
+
+
+def check(name: str, rows: int, n: int, arrays) -> None:
+    signature, dtype, good = SIGNATURES[name], arrays[0].dtype, len(arrays) == len(SIGNATURES[name])
+    for kind, a in zip(signature, arrays):
+        flags = a.flags
+        good = good and a.size == (rows * n if kind == "m" else rows) and flags.c_contiguous and flags.aligned
+        good = good and a.dtype == (INT64 if kind == "t" else dtype)
+    if not good or dtype not in FLOATS:
+        words = {"m": f"{rows} x {n} floats", "r": f"{rows} floats", "t": f"{rows} int64"}
+        refuse(name, f"{', '.join(words[kind] for kind in signature)}, in C order", *arrays)
+    if signature[-1] == "t":
+        require_indices("targets", "classes", arrays[-1], n)
+
+
 @functools.cache
 def source(name: str, dtype: str) -> str:
     body = loops.with_dependencies(HELPERS + KERNELS[name], dtype)
@@ -144,13 +173,16 @@ def interpreted(name: str, dtype: str):
 
 
 def run(name: str, n: int, *arrays: np.ndarray, scalars=()) -> np.ndarray:
-    """Run a kernel over rows of length n. arrays: the result, which it writes, then the operands; contiguous all.
+    """Run a kernel over rows of length n. arrays: the result, which it writes, then the operands, as SIGNATURES says.
 
     Returns the result. Threads share the rows of a large matrix.
+
+    Raises ValueError for arrays that are not what the kernel takes, IndexError for a target outside [0, n).
     """
     result = arrays[0]
-    rows = max(a.size for a in arrays) // n if n else 0
-    if rows == 0:
+    rows = max(a.size for a in arrays) // max(n, 1)
+    check(name, rows, n, arrays)
+    if rows == 0 or n == 0:
         return result
     if loops.INTERPRETED:
         with np.errstate(all="ignore"):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minigrad.kernels import build
+from minigrad.kernels.entry import FLOATS, in_order, refuse, require_indices
 from minigrad.kernels.loops import INTERPRETED
 
 SOURCE = """
@@ -69,12 +70,19 @@ def compiled(function: str, kinds: tuple[str, ...]):
 def add_rows(result: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
     """result[index[i]] += rows[i] for each i in order, in place.
 
-    result: (n, width), contiguous, float32 or float64. index: integers in [0, n). rows: one for each index.
+    result: (n, width), contiguous. index: integers in [0, n), of one dimension. rows: one for each index, of its dtype.
+
+    Raises ValueError for other shapes and dtypes, IndexError for an index outside.
     """
-    if INTERPRETED or result.dtype.kind != "f":
+    fits = result.ndim == 2 and index.ndim == 1 and index.dtype.kind in "iu" and rows.dtype == result.dtype
+    fits = fits and rows.shape == (len(index), result.shape[1]) and in_order(result) is result
+    if not fits:
+        refuse("add_rows", "(n, width) in C order, integers (k,), rows (k, width) of its dtype", result, index, rows)
+    require_indices("kernel add_rows: indices", "rows", index, len(result))
+    if INTERPRETED or result.dtype not in FLOATS:
         np.add.at(result, index, rows)
         return
-    index, rows = np.ascontiguousarray(index, np.intp), np.ascontiguousarray(rows, result.dtype)
+    index, rows = in_order(index.astype(np.intp, copy=False)), in_order(rows)
     kernel = compiled("add_rows", (result.dtype.name, "intp", result.dtype.name))
     kernel(result.ctypes.data, index.ctypes.data, rows.ctypes.data, *rows.shape)
 
@@ -88,6 +96,9 @@ def running(x: np.ndarray, axis: int, product: bool = False) -> np.ndarray:
 
 def linear_recurrence(b: np.ndarray, a: np.ndarray, axis: int, transposed: bool) -> np.ndarray:
     """y[t] = b[t] + a[t] y[t - 1] along an axis (>= 0), y[0] = b[0]; transposed, y[t] = b[t] + a[t + 1] y[t + 1]."""
+    fits = b.shape == a.shape and b.dtype == a.dtype and b.dtype in FLOATS and 0 <= axis < b.ndim
+    if not fits:
+        refuse("linear_recurrence", "two of one shape and one dtype, float32 or float64", b, a)
     if INTERPRETED:
         y = np.array(b)
         y3, a3 = np.moveaxis(y, axis, 0), np.moveaxis(a, axis, 0)
@@ -99,7 +110,7 @@ def linear_recurrence(b: np.ndarray, a: np.ndarray, axis: int, transposed: bool)
 
 def _along(function: str, axis: int, *operands: np.ndarray) -> np.ndarray:
     """Run a function of SOURCE along an axis of operands of one shape. It carries float64 along, as PyTorch does."""
-    operands = [np.ascontiguousarray(x) for x in operands]
+    operands = [in_order(x) for x in operands]
     first = operands[0]
     y = np.empty_like(first)
     if y.size:

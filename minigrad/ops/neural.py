@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.arguments import Finite, Probability
 from minigrad.kernels import rows
+from minigrad.kernels.entry import in_order
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, var
 from minigrad.ops.shape import reshape
@@ -41,7 +42,7 @@ def _sweep(kernel: str, axis, *operands: np.ndarray, scalars=()) -> np.ndarray:
     last = tuple(range(ndim - len(axes), ndim))
     if axes != last:
         operands = [np.moveaxis(x, axes, last) for x in operands]
-    operands = [np.asarray(x, order="C") for x in operands]
+    operands = [in_order(np.asarray(x)) for x in operands]
     n = math.prod(operands[0].shape[ndim - len(axes) :])
     result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, scalars=scalars)
     return result if axes == last else np.asarray(np.moveaxis(result, last, axes), order="C")
