@@ -10,7 +10,8 @@ from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, tree
-from minigrad.compile.jit import disable_jit, jit
+from minigrad.compile.jit import jit
+from minigrad.compile.switch import disable_jit
 from minigrad.kernels.threads import set_num_threads
 
 WORKBENCH = {

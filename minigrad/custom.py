@@ -210,6 +210,17 @@ def checkpoint(f: Any) -> Any:
     return shared(f, "checkpoint", checkpointed, checkpoint) if isinstance(f, Sharable) else checkpointed
 
 
+def cut(inside: list[Node], older: list[Node], start: int, linked: bool = True) -> dict[Node, Node]:
+    """Put a node between those that a run recorded and each older one that they rest on, so that it can be pulled back
+    to there and no further; linked to what it stands for, or not."""
+    borders = {n: variable(n if linked else None, n.shape, n.dtype) for n in older}
+    for border in borders.values():
+        border.seq = start  # before all that the run recorded
+    for node in inside:
+        node.inputs = tuple([borders.get(n, n) for n in node.inputs])
+    return borders
+
+
 @dataclass
 class _Run:
     """One run of a checkpointed function: its results (those at the places `kept` rest on what it recorded), the nodes
@@ -262,11 +273,7 @@ class _CheckpointedCall:
                 "it must depend on its arguments, tensors and random generators alone"
             )
         self.refuse_changed(node, run)
-        borders = {n: stand_in(n) for n in run.older}
-        for border in borders.values():
-            border.seq = run.start  # before all that the run recorded
-        for inner in run.inside:
-            inner.inputs = tuple([borders.get(n, n) for n in inner.inputs])
+        borders = cut(run.inside, run.older, run.start, linked=not raw)
         ends = [*variables, *borders.values()]
         given = [(run.outs[k]._node, one) for k, one in zip(run.kept, g) if one is not None]
         pulled = pull_back(

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.jit import disable_jit
+from minigrad.compile.switch import disable_jit
 from minigrad.deferred import DeferredProduct
 from minigrad.nn.module import Module
 from minigrad.observe import Observer, replaced

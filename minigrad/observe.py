@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from minigrad import custom
 from minigrad.compile import execute
-from minigrad.compile.jit import Call
+from minigrad.compile.call import Call
 from minigrad.compile.native import Kernel
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import threads

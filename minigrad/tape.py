@@ -139,21 +139,27 @@ def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
     return found
 
 
+def between(order: Sequence[Node], wanted) -> set[Node]:
+    """The wanted nodes and those of a tape that depend on them: only they need a cotangent."""
+    useful = set(wanted)
+    for node in order:
+        if any(parent in useful for parent in node.inputs):
+            useful.add(node)
+    return useful
+
+
 @np.errstate(all="ignore")  # a vjp may well compute inf - inf; the result shows what came of it
-def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False) -> dict:
+def pull_back(
+    roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=False, differentiable=False, guard=None
+) -> dict:
     """Cotangents of the leaves (or of the nodes in `wanted`), given those of the roots.
 
     Cotangents are arrays; if `differentiable`, tensors, and the way back is itself recorded (while tracing they are
     tensors in any case). Unless the graph is kept, each node lets go of its arrays and its inputs as soon as it has
-    been visited.
+    been visited. guard: from a node and the cotangents of its inputs to those that are to be used.
     """
     order = tape_of(roots, min((node.seq for node in wanted), default=0) if wanted else 0)
-    useful = None
-    if wanted is not None:  # only what lies between the roots and a wanted node needs a cotangent
-        useful = set(wanted)
-        for node in order:
-            if any(parent in useful for parent in node.inputs):
-                useful.add(node)
+    useful = None if wanted is None else between(order, wanted)
     pending: dict = {}
     for root, g in zip(roots, cotangents):
         pending[root] = g if root not in pending else pending[root] + g
@@ -188,13 +194,16 @@ def pull_back(roots: Sequence[Node], cotangents: Sequence, wanted=None, keep=Fal
                 raise freed(node)
             if type(node) is Pick:
                 (parent,) = node.inputs
+                if guard is not None:
+                    (g,) = guard(node, [g])
                 pending.setdefault(parent, [None] * len(parent.shape))[node.params] = g
             else:
                 if node.seq < mutations.latest:
                     mutations.refuse(node)
                 if not raw:
                     thread.pulled = node.site
-                for parent, pulled in zip(node.inputs, node.op.pull(node, g, useful)):
+                sent = node.op.pull(node, g, useful)
+                for parent, pulled in zip(node.inputs, sent if guard is None else guard(node, sent)):
                     if pulled is not None and parent is not None:
                         accumulate(pending, ours, parent, pulled)
             if node.saved is None:  # another thread freed the node while it was read

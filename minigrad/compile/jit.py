@@ -2,34 +2,30 @@
 
 import contextlib
 import functools
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from minigrad import tree
+from minigrad.compile.absent import Reach
+from minigrad.compile.call import Call
 from minigrad.compile.execute import Sequence
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.guards import Guards
 from minigrad.compile.keys import key_of_structure, key_of_value
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
+from minigrad.compile.switch import switch
 from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
-from minigrad.custom import checkpoint
 from minigrad.ops.table import on_tape
 from minigrad.sharing import Sharable, shared, way_of
 from minigrad.tape import (
     RAW,
     TRACED,
     TRACED_OFF,
-    clock,
-    enable_grad,
     memory_of,
-    mutations,
-    no_grad,
     pull_back,
     recording,
     thread,
@@ -40,23 +36,6 @@ from minigrad.tensor import Tensor, as_tensor
 KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
 KINDS = 256  # of arguments for which a function keeps its programs; those that were used last
 RESULTS = (int, float, complex, str, bytes, np.generic, np.dtype)  # what f may return besides tensors
-
-
-class _Switch(threading.local):
-    off = 0
-
-
-switch = _Switch()
-
-
-class disable_jit(contextlib.ContextDecorator):
-    """Run jitted functions as ordinary ones in this thread, to debug them: `with mg.disable_jit():`, or a decorator."""
-
-    def __enter__(self):
-        switch.off += 1
-
-    def __exit__(self, *_):
-        switch.off -= 1
 
 
 M = TypeVar("M", bound=Sharable)
@@ -80,6 +59,10 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     (`mg.scan`) become kernels that serve every length and batch size; one with another scan in it, with integer
     arithmetic on its carry or with both float types runs step by step, with the same results (`explain` says why). On
     the tape a call is one node; derivatives of a second order run f uncompiled.
+
+    As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
+    backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would
+    change other gradients (0 times infinity is NaN), f is traced and compiled once more for those that are used.
 
     Tensors that f closes over, parameters above all, are read at every call, and so are arrays that meet a tensor. f is
     traced again when other things that it reads have changed: variables that it closes over and globals that it names,
@@ -216,10 +199,15 @@ class Compiled:
     """What jit has made of a function for one kind of arguments.
 
     forward: from arrays of the inputs to results and residuals. backward: from residuals and cotangents to gradients.
+    present: the differentiable results, by their places among them, that the backward has cotangents of; None for all.
+    It does for others where they make no difference but zeros. variants: what was compiled for others yet, when a
+    backward wanted it. used: for which of them the last backward was; the next call takes it that it will be so again.
     """
 
-    def __init__(self, f, structure, leaves, needs: bool, every=None, log=None):
-        self.f, self.structure_in, self.needs = f, structure, needs
+    def __init__(self, f, structure, leaves, needs: bool, every=None, log=None, present: frozenset | None = None):
+        self.f, self.structure_in, self.needs, self.every = f, structure, needs, every
+        self.variants: dict[frozenset, Compiled] = {}
+        self.used: frozenset = frozenset()
         program = self.program = Program()
         program.every = every if needs else None
         inputs, variables, given = [], [], []
@@ -251,26 +239,41 @@ class Compiled:
             variables += [leaf for [(_, leaf, _)] in program.captured.values()]
             self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
             cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
-            gradients: list = [None] * len(variables)
-            if self.differentiable:
-                pulled = pull_back(
-                    [made[k]._node for k in self.differentiable],
-                    [Tensor(c) for c in cotangents],
-                    wanted={v for v in variables if v is not None},
-                    keep=True,
-                )
-                gradients = [program.enter(pulled[v])[0] if v is not None and v in pulled else None for v in variables]
+            self.present = frozenset(range(len(cotangents))) if present is None else present
+            gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
         finally:
             thread.mode, thread.program = outer
         self.guards = Guards(f, leaves, program)  # after the trace: what it did to a list, say, it does not do again
         self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
+        self.origins = [origins[k] for k in self.wanted]
         items = [value.params["item"] for value in program.effects]
         self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
         count = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.arrange(inputs, roots[:count], roots[count:], cotangents)
+
+    def pull(self, program: Program, variables: list, results: list) -> tuple[list, list]:
+        """Trace the backward: for each variable a value, or None; and the results that send it something."""
+        places = sorted(self.present)
+        wanted = {v for v in variables if v is not None}
+        roots = [results[k] for k in places]
+        self.reach = Reach(roots, wanted)
+        program.around = self.reach, [np.True_] * len(roots)
+        pulled = pull_back(roots, [Tensor(program.cotangents[k]) for k in places], wanted=wanted, keep=True)
+        origins = [{places[k] for k in self.reach.origins.get(v, ())} for v in variables]
+        self.reach.close()
+        program.around = None
+        self.served = {self.present: True}
+        return [program.enter(pulled[v])[0] if v in pulled else None for v in variables], origins
+
+    def serves(self, present: frozenset) -> bool:
+        """Whether its backward is right if these cotangents alone are there, with zeros in place of the others."""
+        if present not in self.served:
+            sets = [[np.bool_(k in some) for k in sorted(self.present)] for some in (present, self.present)]
+            self.served[present] = present <= self.present and self.reach.exact(*sets)
+        return self.served[present]
 
     def arrange(self, inputs, outputs, gradients, cotangents) -> None:
         """Divide the program into what runs forward, and what waits for the cotangents."""
@@ -289,8 +292,7 @@ class Compiled:
         residuals = list(needed)
         order = sorted([v for v in early if v.op is not None], key=lambda v: v.seq)
         self.count = len(outputs)
-        borrowed = {v for [(v, _, t)] in program.captured.values() if id(t) in program.borrowed}
-        self.borrowed = [k for k, v in enumerate(residuals) if v in borrowed]
+        self.borrowed = [t for _, t, _ in self.captured if id(t) in program.borrowed]  # memory of somebody's arrays
         self.forward = Sequence(given, [*outputs, *residuals], order)
         self.backward = Sequence([*residuals, *cotangents], gradients, late)
 
@@ -304,22 +306,31 @@ class Compiled:
                 return False
         return True
 
-    def call(self, leaves, tensors):
-        arrays = (
-            [x._data for x in tensors] + [t._data for _, t, _ in self.captured] + [t._data for _, t in self.constants]
-        )
+    def run(self, tensors, copies: dict) -> tuple[list, list, list]:
+        """Its results, residuals, and the random generators with their states before; of arrays that may change before
+        the backward it reads the copies, by their ids."""
+        arrays = [x._data for x in tensors] + [t._data for _, t, _ in self.captured]
+        arrays += [t._data for _, t in self.constants]
+        if copies:
+            arrays = [copies[id(a)][1] if id(a) in copies else a for a in arrays]
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
-        outs, residuals = apart(results[: self.count], arrays), results[self.count :]
+        return apart(results[: self.count], arrays), results[self.count :], states
+
+    def call(self, leaves, tensors, root: "Compiled | None" = None):
+        variant = self.variants.get(self.used)
+        if variant is not None:
+            return variant.call(leaves, tensors, self)
+        copies = {id(t._data): (t._data, t._data.copy()) for t in self.borrowed} if self.differentiable else {}
+        outs, residuals, states = self.run(tensors, copies)
         made: list = [Tensor(x) for x in outs]
-        if self.wanted:
-            parents = [x._node for x in tensors] + [t._node for _, t, _ in self.captured]
-            for k in self.borrowed:
-                residuals[k] = residuals[k].copy()
+        root = root or self
+        if root.wanted:
+            parents = [x._node for x in tensors] + [t._node for _, t, _ in root.captured]
             given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]
             chosen = on_tape(
-                Call(self, states), [parents[k] for k in self.wanted], {}, (tuple(residuals), given),
-                [outs[k] for k in self.differentiable],
+                Call(self, root, self.ids(len(tensors)), states, copies), [parents[k] for k in root.wanted], {},
+                (tuple(residuals), given), [outs[k] for k in self.differentiable],
             )  # fmt: skip
             for k, x in zip(self.differentiable, chosen):
                 made[k] = x
@@ -327,6 +338,17 @@ class Compiled:
         for k, x in zip(self.places, made):
             leaves[k] = x
         return tree.unflatten(self.structure, leaves)
+
+    def ids(self, count: int) -> list:
+        """What its gradients are of: by place the tensors that it is given, by node those that it reads."""
+        return [k if k < count else self.captured[k - count][1]._node for k in self.wanted]
+
+    def gradients(self, residuals, cotangents, present: frozenset) -> list:
+        """Of its parents; None where none of the cotangents that are present leads."""
+        found = self.backward([*residuals, *cotangents])
+        if present == self.present:
+            return found
+        return [g if origins & present else None for g, origins in zip(found, self.origins)]
 
 
 def apart(results, given) -> list:
@@ -338,74 +360,3 @@ def apart(results, given) -> list:
         outs.append(x.copy() if owner in taken else x)
         taken.add(owner)
     return outs
-
-
-class Call:
-    """The op, on the tape, of one call of a jitted function.
-
-    Its node saves the residuals, and the arguments: of a tensor (array, node).
-    """
-
-    def __init__(self, compiled: Compiled, states):
-        self.compiled, self.states = compiled, states
-        self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
-
-    def pull(self, node, g, useful=None):
-        compiled = self.compiled
-        if thread.mode is RAW:
-            cotangents = [
-                np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)
-            ]
-            return compiled.backward([*node.saved[0], *cotangents])
-        return self.pull_uncompiled(node, g)
-
-    def refuse_changed(self, node) -> None:
-        """Raise if f would not read now what it read in the call."""
-        compiled = self.compiled
-        arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for _, t, _ in compiled.captured]
-        if not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays):
-            raise RuntimeError(
-                f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "
-                "derivatives of a second order run it again; change it after they have been taken"
-            )
-
-    def pull_uncompiled(self, node, g):
-        """On the tape: f runs again, uncompiled, and what it recorded is pulled back."""
-        compiled = self.compiled
-        self.refuse_changed(node)
-        leaves = [Tensor(*x) if type(x) is tuple else x for x in node.saved[1]]
-        args, kwargs = tree.unflatten(compiled.structure_in, leaves)
-        f = checkpoint(compiled.f if compiled.needs else no_grad()(compiled.f))
-        start, again, given = next(clock), None, []
-        found: dict = {}
-
-        def add(n, c):
-            if n is not None and c is not None:
-                found[n] = c if n not in found else found[n] + c
-
-        with enable_grad(), disable_jit(), self.drawing_as_before():
-            outs = [x for x in tree.flatten(f(*args, **kwargs))[0] if isinstance(x, Tensor)]
-            for k, one in zip(compiled.differentiable, g):
-                result = outs[k]._node
-                if result.seq < start:  # f returns what it closes over
-                    add(result, one)
-                elif again is None:
-                    (again,) = result.inputs
-                    given = [None] * len(again.shape)
-                if result.seq > start:
-                    given[result.params] = one
-            for n, c in zip(again.inputs, again.op.pull(again, given)) if again else ():
-                add(n, c)
-        return [found.get(n) for n in node.inputs]
-
-    @contextmanager
-    def drawing_as_before(self):
-        """Within, generators have the states that they had before the call."""
-        now = [(generator, generator.bit_generator.state) for generator, _ in self.states]
-        try:
-            for generator, state in self.states:
-                generator.bit_generator.state = state
-            yield
-        finally:
-            for generator, state in now:
-                generator.bit_generator.state = state

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
+from minigrad.compile.absent import Steps, guard, there
 from minigrad.compile.passes.rewrite import is_layout, is_op, rewrite
 from minigrad.compile.trace import Program, Value, drawn_shapes, stand_in
 from minigrad.ops.shape import concatenate, reshape
@@ -75,6 +76,12 @@ class Body(Program):
         value = self.input(spec)
         (self.streams if per_step else self.consts).append((value, leaf, outside))
         return value, leaf
+
+    def flag(self, known: np.ndarray, axes: int | None = None) -> Tensor:
+        """What a step sees of an array over the steps of the loops around it, the outermost first."""
+        axes = axes or known.ndim
+        outside = Tensor(self.parent.constant(known)) if axes == 1 else self.parent.flag(known, axes - 1)
+        return Tensor(*self.placed(outside, True))
 
     def draws(self, item):
         self.items.append(item)
@@ -168,62 +175,106 @@ class LoopCall:
             self.stacks[key] = Tensor(stack, node)
         return self.stacks[key], True
 
-    def pull(self, node, g, useful=None):
+    @property
+    def carry_leaves(self) -> list:
+        first = len(self.loop.consts)
+        return list(self.leaves[first : first + len(self.loop.carries)])
+
+    def steps(self, places=None, wanted=None) -> Steps:
+        """What the roots of a step, or those at these places, reach of its leaves, or of those that are wanted."""
         loop = self.loop
-        nc, count = len(loop.consts), len(self.roots)
-        body = Body(thread.program, self)
-        given = list(g) + [None] * (count - len(g))
-        roots, cotangents, inits, places = [], [], [], []
-        for k, root in enumerate(self.roots):
-            is_carry = k < len(loop.carry_outs)
-            if is_carry:
-                carry = loop.carries[k]
-                if carry.dtype.kind != "f":
-                    continue
+        if places is None:
+            places = [k for k, root in enumerate(self.roots) if root is not None]
+        if wanted is None:
+            wanted = {leaf for leaf in self.leaves if leaf is not None}
+        carries = {n: self.carry_leaves[k] for n, k in enumerate(places) if k < len(loop.carries)}
+        return Steps([self.roots[k] for k in places], places, carries, wanted, loop.length, loop.reverse)
+
+    def present(self, node, given: Sequence, wanted) -> tuple[Steps, list]:
+        """The Steps of the roots that are sent a cotangent at some step, and at which steps each of them is."""
+        around = thread.program.around
+        places = [
+            k
+            for k, (root, g) in enumerate(zip(self.roots, given))
+            if root is not None and (g is not None or k < len(self.loop.carries))
+        ]
+        known = around is not None and any((node, k) in around[0].parts for k in places)
+        while True:
+            steps = self.steps(places, wanted)
+            present = steps.follow(
+                [there(around[1], origins) for origins in around[0].given(node, steps)]
+                if known
+                else [np.bool_(g is not None) for k, g in enumerate(given) if k in places]
+            )
+            ever = [k for k, p in zip(places, present) if p.any()]
+            if ever == places:
+                break
+            places = ever
+        if known and places:
+            around[0].loops.append((around[0].given(node, steps), steps))
+        return steps, present
+
+    def starts(self, body: Body, given: Sequence, steps: Steps) -> dict:
+        """By its number, the cotangent of a carry as one of the backward: (value in the step, leaf, its start)."""
+        made = {}
+        for k, carry in enumerate(self.loop.carries):
+            if k in steps.places or self.carry_leaves[k] in steps.origins:
                 start = given[k] if given[k] is not None else Tensor(np.zeros(carry.shape, carry.dtype))
-                start = Tensor(*body.parent.enter(start))
                 leaf = Leaf(carry.shape, carry.dtype) if thread.mode is TRACED else None
-                value = body.input(carry)
-                inits.append((value, leaf, start))
-                places.append(k)
-            elif given[k] is None or root is None:
-                continue
+                made[k] = body.input(carry), leaf, Tensor(*body.parent.enter(start))
+        return made
+
+    def pull(self, node, g, useful=None):
+        loop, nc = self.loop, len(self.loop.consts)
+        after = nc + len(loop.carries)
+        given = list(g) + [None] * (len(self.roots) - len(g))
+        wanted = {
+            leaf
+            for k, (leaf, parent) in enumerate(zip(self.leaves, node.inputs))
+            if leaf is not None and (nc <= k < after or useful is None or parent in useful)
+        }
+        result: list = [None] * len(node.inputs)
+        steps, present = self.present(node, given, wanted)
+        if not steps.places:
+            return result
+        body = Body(thread.program, self)
+        body.around = steps, present
+        starts = self.starts(body, given, steps)
+        cotangents = []
+        for k in steps.places:
+            if k in starts:
+                value, leaf, _ = starts[k]
             elif k >= len(loop.carry_outs) + len(loop.sums):
                 value, leaf = body.placed(Tensor(*body.parent.enter(given[k])), True)
             else:  # of a sum over the steps, each step gets the whole
                 value, leaf = body.enter(given[k])
-            if root is not None:
-                roots.append(root)
-                cotangents.append(Tensor(value, leaf))
-        wanted = {
-            leaf
-            for k, (leaf, parent) in enumerate(zip(self.leaves, node.inputs))
-            if leaf is not None and (nc <= k < nc + len(loop.carries) or useful is None or parent in useful)
-        }
+            cotangents.append(Tensor(value, leaf))
         outer, thread.program = thread.program, body
         try:
-            pulled = pull_back(roots, cotangents, wanted=wanted, keep=True, differentiable=thread.mode is TRACED)
-            found = [
-                None if leaf is None or leaf not in pulled else Tensor(*body.enter(pulled[leaf]))
-                for leaf in self.leaves
-            ]
+            pulled = pull_back(
+                [self.roots[k] for k in steps.places], cotangents, wanted=wanted, keep=True,
+                differentiable=thread.mode is TRACED, guard=guard(steps, present, body.flag),
+            )  # fmt: skip
+            found = [Tensor(*body.enter(pulled[leaf])) if leaf in pulled else None for leaf in self.leaves]
             carried = []
-            for k, (value, _, _) in zip(places, inits):
+            for k, (value, _, _) in starts.items():
                 c = found[nc + k]
                 carried.append(c if c is not None else Tensor(body.constant(np.zeros(value.shape, value.dtype))))
         finally:
             thread.program = outer
-        after = nc + len(loop.carries)
-        ys = [(k, c) for k, c in enumerate(found) if k >= after and c is not None]
-        sums = [(k, c) for k, c in enumerate(found[:nc]) if c is not None]
+        ys = [k for k, c in enumerate(found) if k >= after and c is not None]
+        sums = [k for k, c in enumerate(found[:nc]) if c is not None]
         made = finish(
-            body, loop.length, not loop.reverse, inits, carried, [c for _, c in sums], [c for _, c in ys], loop.chunked
-        )
-        result: list = [None] * len(node.inputs)
-        for k, c in zip(places, made):
-            result[nc + k] = c
-        for (k, _), c in zip(sums + ys, made[len(carried) :]):
+            body, loop.length, not loop.reverse, list(starts.values()), carried,
+            [found[k] for k in sums], [found[k] for k in ys], loop.chunked,
+        )  # fmt: skip
+        first = [p[..., -1 if loop.reverse else 0] for p in present]
+        for k, c in zip(starts, made):
+            if np.any(there(first, steps.origins.get(self.leaves[nc + k], frozenset()))):
+                result[nc + k] = c
+        for k, c in zip(sums + ys, made[len(carried) :]):
             result[k] = c
+        steps.close()
         return result
 
 

@@ -154,6 +154,7 @@ class Program:
     """
 
     parent: Any = None  # of the body of a loop: the program that the loop is in
+    around: Any = None  # while its backward is traced: what the roots reach (a Reach), and their presence
 
     def __init__(self):
         self.inputs: list[Value] = []

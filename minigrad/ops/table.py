@@ -118,7 +118,7 @@ class Op:
         useful: the nodes that need a cotangent, None for all.
         """
         saved = node.saved if thread.mode is RAW else self.saved_tensors(node)
-        if type(g) is list:
+        if type(g) is list:  # the results are parts of one input, whose cotangent is zero where a part is not used
             g = [self.zeros(spec) if one is None else one for one, spec in zip(g, node.shape)]
         if self.variadic:
             vjp, plan = self.plans[0]

@@ -7,7 +7,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import tree
-from minigrad.compile.jit import disable_jit
+from minigrad.compile.switch import disable_jit
 from minigrad.nn import Module
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.viz.record import leaves_of, record, state_names

@@ -1,0 +1,141 @@
+"""A call of a jitted function on the tape: its compiled backward, and f run again where that does not do."""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from minigrad import tree
+from minigrad.compile.switch import disable_jit
+from minigrad.custom import cut
+from minigrad.tape import RAW, clock, enable_grad, mutations, no_grad, pull_back, recording, thread, tracing
+from minigrad.tensor import Tensor
+from minigrad.transforms import recorded_since, variable
+
+
+class Call:
+    """The op of one call of a jitted function. Its node saves the residuals, and the arguments: of a tensor (array,
+    node).
+
+    compiled: what ran: root, or one of its variants for some sets of cotangents. ids: what the gradients of compiled
+    are of. copies: by the id of each array that f closes over, the array and a copy of it from before the call.
+    """
+
+    def __init__(self, compiled, root, ids, states, copies: dict):
+        self.compiled, self.root, self.ids, self.states, self.copies = compiled, root, ids, states, copies
+        self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
+
+    def pull(self, node, g, useful=None):
+        if thread.mode is not RAW:
+            return self.pull_uncompiled(node, g)
+        compiled, root = self.compiled, self.root
+        present = frozenset([k for k, one in enumerate(g) if one is not None])
+        cotangents = [np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)]
+        if not compiled.serves(present):
+            return self.pull_variant(node, cotangents, present)
+        gradients = compiled.gradients(node.saved[0], cotangents, present)
+        if compiled is root:
+            root.used = root.present
+            return gradients
+        return self.in_order(node, self.ids, gradients)
+
+    def pull_variant(self, node, cotangents, present: frozenset) -> list:
+        """By a program for these cotangents. Its forward runs first, as it has other residuals; from the next call on
+        it runs at once."""
+        self.refuse_changed(node, "the gradients of some of its results")
+        root = self.root
+        leaves = [Tensor(*x) if type(x) is tuple else x for x in node.saved[1]]
+        if root.serves(present):
+            variant, root.used = root, root.present
+        else:
+            if present not in root.variants:
+                root.variants[present] = type(root)(
+                    root.f, root.structure_in, leaves, root.needs, root.every, present=present
+                )
+            variant, root.used = root.variants[present], present
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        with self.drawing_as_before():
+            _, residuals, _ = variant.run(tensors, self.copies)
+        return self.in_order(node, variant.ids(len(tensors)), variant.gradients(residuals, cotangents, present))
+
+    def in_order(self, node, ids: list, gradients: list) -> list:
+        """Gradients of a program in the order of the node's inputs, which is that of the root's."""
+        found: dict = {}
+        for name, one in zip(ids, gradients):
+            add(found, name, one)
+        count = sum(type(x) is tuple for x in node.saved[1])
+        return [found.pop(k if k < count else n, None) for k, n in zip(self.root.wanted, node.inputs)]
+
+    def refuse_changed(self, node, what: str) -> None:
+        """Raise if f would not read now what it read in the call."""
+        compiled = self.compiled
+        arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for _, t, _ in compiled.captured]
+        if not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays):
+            raise RuntimeError(
+                f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "
+                f"{what} run it again; change it after they have been taken"
+            )
+
+    def pull_uncompiled(self, node, g) -> list:
+        """On the tape: f runs again, uncompiled, and what it recorded is pulled back, to its arguments and to what was
+        there before."""
+        compiled, differentiable, inside_a_trace = self.compiled, recording(), tracing()
+        self.refuse_changed(node, "derivatives of a second order")
+        if inside_a_trace and self.states:
+            raise RuntimeError(
+                f"backward of {self.name} ({node.line}) inside of another jitted function, where the random numbers "
+                "that it drew are not known; call it inside, too"
+            )
+        leaves = [Tensor(*x) if type(x) is tuple else x for x in node.saved[1]]
+        if inside_a_trace:
+            leaves = [Tensor(*thread.program.enter(x)) if isinstance(x, Tensor) else x for x in leaves]
+        variables = [
+            None if x._node is None else variable(x._node, x.shape, x.dtype) for x in leaves if isinstance(x, Tensor)
+        ]
+        start, entries = next(clock), iter(variables)
+        leaves = [Tensor(x._data, next(entries)) if isinstance(x, Tensor) else x for x in leaves]
+        args, kwargs = tree.unflatten(compiled.structure_in, leaves)
+        f = compiled.f if compiled.needs else no_grad()(compiled.f)
+        with enable_grad(), disable_jit(), self.drawing_as_before():
+            outs = [x for x in tree.flatten(f(*args, **kwargs))[0] if isinstance(x, (Tensor, np.ndarray))]
+        found: dict = {}
+        roots = []
+        for k, one in zip(compiled.differentiable, g):
+            if one is not None:
+                result = outs[k]._node
+                if result.seq > start or result in variables:
+                    roots.append((result, one))
+                else:  # f returns what it closes over
+                    add(found, result, one)
+        inside, older = recorded_since(start, [root for root, _ in roots])
+        borders = cut(inside, [n for n in older if n not in variables], start)
+        pulled = pull_back(
+            [root for root, _ in roots], [one for _, one in roots],
+            wanted={*variables, *borders.values()} - {None}, keep=True, differentiable=differentiable,
+        )  # fmt: skip
+        for n, border in borders.items():
+            add(found, n, pulled.get(border))
+        if inside_a_trace:  # there each tensor from outside has a place of its own
+            entered = {thread.program.enter(t)[1]: t._node for _, t, _ in compiled.captured}
+            for n in list(found):
+                add(found, entered[n], found.pop(n))
+        return [
+            pulled.get(variables[k]) if k < len(variables) else found.pop(n, None)
+            for k, n in zip(self.root.wanted, node.inputs)
+        ]
+
+    @contextmanager
+    def drawing_as_before(self):
+        """Within, generators have the states that they had before the call."""
+        now = [(generator, generator.bit_generator.state) for generator, _ in self.states]
+        try:
+            for generator, state in self.states:
+                generator.bit_generator.state = state
+            yield
+        finally:
+            for generator, state in now:
+                generator.bit_generator.state = state
+
+
+def add(found: dict, key, cotangent) -> None:
+    if cotangent is not None:
+        found[key] = cotangent if key not in found else found[key] + cotangent

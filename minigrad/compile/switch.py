@@ -1,0 +1,21 @@
+"""Whether jitted functions run compiled in this thread."""
+
+import contextlib
+import threading
+
+
+class _Switch(threading.local):
+    off = 0
+
+
+switch = _Switch()
+
+
+class disable_jit(contextlib.ContextDecorator):
+    """Run jitted functions as ordinary ones in this thread, to debug them: `with mg.disable_jit():`, or a decorator."""
+
+    def __enter__(self):
+        switch.off += 1
+
+    def __exit__(self, *_):
+        switch.off -= 1
