@@ -6,12 +6,18 @@ higher derivative. Names in it are those of kernels/float32.py and float64.py, o
 
 A derivative is written with the cotangent g in it (that is, as the vjp), and may use the result y. At kinks the
 subgradient is PyTorch's; `kinks` lists them.
+
+Where a part of a derivative may be infinite, `where` selects the operands of the arithmetic, not its result:
+where(zero, 0, g) / where(zero, 1, x), not where(zero, 0, g / x). When the derivative is differentiated again, a result
+that is not selected gets a cotangent of 0, and 0 times infinity is NaN.
 """
 
 import numpy as np
 
 from minigrad.ops.pointwise import elementwise, operator
 from minigrad.tensor import Tensor, as_array, foreign, numpy_rules
+
+ZERO = "where(g == g, 0, g)"  # the derivative of a step: 0 for an infinite cotangent too, where 0 * g were NaN
 
 # Arithmetic
 
@@ -26,8 +32,9 @@ div = elementwise(
 )  # fmt: skip
 pow = elementwise(
     "pow(a, b)", "pow(a, b)", integers=np.power, numpy=(np.power, np.float_power),
-    a="where(b == 0, 0, g * b * pow(a, b - 1))",
-    b="where((a == 0) & (b >= 0), 0, g * y * log(where((a == 0) & (b >= 0), 1, a)))",
+    a="where((a == 0) & (b == 0), 0, g) * b * pow(a, where((a == 0) & (b == 0), 1, b) - 1)",
+    b="where((a == 0) & (b >= 0), 0, g) * pow(where((a == 0) & (b >= 0), 1, a), b)"
+    " * log(where((a == 0) & (b >= 0), 1, a))",
     domain={"a": (0.3, 3), "b": (-2, 2)}, kinks={"a": (0,)},
     doc="Power, a to the b (IEEE 754 pow). At a = b = 0 both subgradients are 0.",
 )  # fmt: skip
@@ -37,7 +44,7 @@ abs = elementwise(
     doc="Absolute value. Subgradient at 0: 0.",
 )  # fmt: skip
 sign = elementwise(
-    "sign(x)", "sign(x)", x="0 * g", integers=np.sign, numpy=np.sign, kinks=(0,), domain=(0.1, 3),
+    "sign(x)", "sign(x)", x=ZERO, integers=np.sign, numpy=np.sign, kinks=(0,), domain=(0.1, 3),
     doc="-1, 0 or 1. Its derivative is 0 everywhere.",
 )  # fmt: skip
 square = elementwise("square(x)", "x * x", x="2 * g * x", integers=np.square, numpy=np.square, doc="x².")
@@ -74,8 +81,8 @@ arctan = elementwise(
 )  # fmt: skip
 arctan2 = elementwise(
     "arctan2(a, b)", "arctan2(a, b)", numpy=np.arctan2,
-    a="where((a == 0) & (b == 0), 0, g * b / (a * a + b * b))",
-    b="where((a == 0) & (b == 0), 0, -g * a / (a * a + b * b))",
+    a="where((a == 0) & (b == 0), 0, g) * b / where((a == 0) & (b == 0), 1, a * a + b * b)",
+    b="-where((a == 0) & (b == 0), 0, g) * a / where((a == 0) & (b == 0), 1, a * a + b * b)",
     domain={"a": (0.3, 3), "b": (0.3, 3)}, doc="Angle of the point (b, a), in radians. Subgradients at (0, 0): 0.",
 )  # fmt: skip
 sinh = elementwise("sinh(x)", "sinh(x)", x="g * cosh(x)", numpy=np.sinh, doc="Hyperbolic sine.")
@@ -92,12 +99,13 @@ relu = elementwise(
     doc="max(x, 0). Subgradient at 0: 0.",
 )  # fmt: skip
 leaky_relu = elementwise(
-    "leaky_relu(x, slope=0.01)", "where(x > 0, x, slope * x)", x="where(x > 0, g, slope * g)",
-    slope="where(x > 0, 0, x * g)", kinks={"x": (0,)}, domain={"x": (-3, 3), "slope": (0.01, 0.5)}, method=False,
+    "leaky_relu(x, slope=0.01)", "where(x > 0, x, slope * x)", x="g * where(x > 0, 1, slope)",
+    slope="where(x > 0, 0, g) * where(x > 0, 0, x)", kinks={"x": (0,)},
+    domain={"x": (-3, 3), "slope": (0.01, 0.5)}, method=False,
     doc="x above 0, slope * x below. Subgradient at 0: the slope.",
 )  # fmt: skip
 elu = elementwise(
-    "elu(x)", "where(x > 0, x, expm1(x))", x="where(x > 0, g, g * (y + 1))", kinks=(0,),
+    "elu(x)", "where(x > 0, x, expm1(x))", x="g * where(x >= 0, 1, y + 1)", kinks=(0,),
     doc="x above 0, exp(x) - 1 below (Clevert et al. 2015, arXiv:1511.07289).",
 )  # fmt: skip
 gelu = elementwise(
@@ -168,14 +176,14 @@ Tensor.clip, numpy_rules[np.clip] = clip, _numpy_clip
 # Steps: derivative 0 wherever there is one.
 
 floor = elementwise(
-    "floor(x)", "floor(x)", x="0 * g", integers=np.floor, numpy=np.floor, domain=(0.1, 0.9),
+    "floor(x)", "floor(x)", x=ZERO, integers=np.floor, numpy=np.floor, domain=(0.1, 0.9),
     doc="Largest integer below.",
 )  # fmt: skip
 ceil = elementwise(
-    "ceil(x)", "ceil(x)", x="0 * g", integers=np.ceil, numpy=np.ceil, domain=(0.1, 0.9), doc="Smallest integer above."
+    "ceil(x)", "ceil(x)", x=ZERO, integers=np.ceil, numpy=np.ceil, domain=(0.1, 0.9), doc="Smallest integer above."
 )  # fmt: skip
 round = elementwise(
-    "round(x)", "round(x)", x="0 * g", integers=np.round, numpy=(np.rint, np.round), domain=(0.1, 0.4),
+    "round(x)", "round(x)", x=ZERO, integers=np.round, numpy=(np.rint, np.round), domain=(0.1, 0.4),
     doc="Nearest integer, halves to even.",
 )  # fmt: skip
 

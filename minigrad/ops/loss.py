@@ -48,8 +48,8 @@ def mse(x, target, /, reduction: Reduction = "mean"):
 
 _huber = elementwise(
     "huber_penalty(x, delta)", "where(abs(x) <= delta, 0.5 * x * x, delta * (abs(x) - 0.5 * delta))",
-    x="where(abs(x) <= delta, g * x, g * delta * sign(x))",
-    delta="where(abs(x) <= delta, 0, g * (abs(x) - delta))",
+    x="g * where(x >= delta, delta, where(x <= -delta, -delta, x))",
+    delta="where(abs(x) < delta, 0, g) * where(abs(x) < delta, 0, abs(x) - delta)",
     domain={"x": (-3, 3), "delta": (0.2, 2)}, kinks={"x": ()}, method=False, public=False,
     doc="x² / 2 up to |x| = delta, delta (|x| - delta / 2) beyond (Huber 1964).",
 )  # fmt: skip
