@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.switch import disable_jit
+from minigrad.compile.trace import numbers
 from minigrad.custom import cut
 from minigrad.tape import RAW, clock, enable_grad, mutations, no_grad, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor
@@ -65,11 +66,12 @@ class Call:
         count = sum(type(x) is tuple for x in node.saved[1])
         return [found.pop(k if k < count else n, None) for k, n in zip(self.root.wanted, node.inputs)]
 
-    def refuse_changed(self, node, what: str) -> None:
-        """Raise if f would not read now what it read in the call."""
+    def refuse_changed(self, node, what: str, copies=()) -> None:
+        """Raise if f would not read now what it read in the call. copies: pairs of an array and what it was."""
         compiled = self.compiled
         arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for _, t, _ in compiled.captured]
-        if not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays):
+        changed = not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays)
+        if changed or any(numbers(array) != numbers(copy) for array, copy in copies):
             raise RuntimeError(
                 f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "
                 f"{what} run it again; change it after they have been taken"
@@ -79,7 +81,7 @@ class Call:
         """On the tape: f runs again, uncompiled, and what it recorded is pulled back, to its arguments and to what was
         there before."""
         compiled, differentiable, inside_a_trace = self.compiled, recording(), tracing()
-        self.refuse_changed(node, "derivatives of a second order")
+        self.refuse_changed(node, "derivatives of a second order", self.copies.values())
         if inside_a_trace and self.states:
             raise RuntimeError(
                 f"backward of {self.name} ({node.line}) inside of another jitted function, where the random numbers "

@@ -281,15 +281,17 @@ def test_enable_grad_inside_of_no_grad():
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
-@pytest.mark.parametrize("change", ["captured", "argument", "closure"])
+@pytest.mark.parametrize("change", ["captured", "argument", "closure", "array"])
 def test_second_derivatives_after_a_change(change):
     """They run the function again, and it would not be what it was; the first order needs the result alone."""
-    w, k = draw(0, 3), [2.0]
+    w, k, a = draw(0, 3), [2.0], np.ones(3)
     hidden = draw(1, 3) * 1.0
-    y = mg.jit(lambda x: mg.tanh(x + w) * k[0])(hidden).sum()
+    y = mg.jit(lambda x: mg.tanh(x + w) * k[0] * a)(hidden).sum()
     y.backward(retain_graph=True, create_graph=True)
     if change == "closure":
         k[0] = 100.0
+    elif change == "array":
+        a[:] = 100.0
     else:
         with mg.no_grad():
             (w if change == "captured" else hidden).copy_(np.zeros(3))
