@@ -28,6 +28,7 @@ from minigrad.tape import (
 )  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.transforms import fitting, recorded_since, variable
+from minigrad.views import Argument, as_arguments, as_results
 
 
 def _record_call(op, inputs: Sequence, saved: tuple, leaves: list, kept: Sequence[int]) -> None:
@@ -36,7 +37,10 @@ def _record_call(op, inputs: Sequence, saved: tuple, leaves: list, kept: Sequenc
     specs = [Spec(leaves[k].shape, leaves[k].dtype) for k in kept]
     node = Node(op, inputs, {}, saved, specs, None, site)
     for index, (k, spec) in enumerate(zip(kept, specs)):
-        leaves[k] = Tensor(leaves[k]._data, Pick(op, (node,), index, (), spec.shape, spec.dtype, site))
+        data = leaves[k]._data
+        if not tracing() and (data.base is not None or any(data is x for x in saved[0])):
+            data = data.copy()  # it may be the memory of an argument, or of what the function closes over
+        leaves[k] = Tensor(data, Pick(op, (node,), index, (), spec.shape, spec.dtype, site))
 
 
 def _part(leaves) -> tuple[tuple, list]:
@@ -47,7 +51,7 @@ def _part(leaves) -> tuple[tuple, list]:
 
 def _join(arrays, others, nodes=None) -> list:
     nodes = nodes or [None] * len(others)
-    return [other if x is None else Tensor(x, node) for x, other, node in zip(arrays, others, nodes)]
+    return [other if x is None else Argument(x, node) for x, other, node in zip(arrays, others, nodes)]
 
 
 class custom_vjp:
@@ -103,7 +107,7 @@ class custom_vjp:
                 self, structure, others, labels, out_structure, len(outs), kept, residual_structure, residual_others
             )
             _record_call(call, nodes, (arrays, saved), outs, kept)
-        return tree.unflatten(out_structure, outs)
+        return tree.unflatten(out_structure, as_results(outs))
 
     def run_fwd(self, args):
         pair = self.fwd(*args)
@@ -138,7 +142,8 @@ class _CustomCall:
             _, residuals = self.function.run_fwd(tree.unflatten(self.structure, args))
         cotangents: list = [None] * self.out_count
         for k, spec, one in zip(self.kept, node.shape, g):
-            cotangents[k] = Tensor(np.zeros(spec.shape, spec.dtype)) if one is None else as_tensor(one)
+            one = as_tensor(np.zeros(spec.shape, spec.dtype) if one is None else one)
+            cotangents[k] = Argument(one._data, one._node)
         with no_grad() if raw else enable_grad():
             pulled = self.function.bwd(residuals, tree.unflatten(self.out_structure, cotangents))
         return [None if c is None else c._data if raw else c for c in self.per_leaf(pulled, args)]
@@ -188,7 +193,10 @@ def checkpoint(f: Any) -> Any:
     @wraps(f)
     def checkpointed(*args, **kwargs):
         if tracing():  # the compiler computes again what it marks
-            return thread.program.recomputed(f, args, kwargs)
+            leaves, structure = tree.flatten((args, kwargs))
+            args, kwargs = tree.unflatten(structure, as_arguments(leaves))
+            outs, structure = tree.flatten(thread.program.recomputed(f, args, kwargs))
+            return tree.unflatten(structure, as_results(outs))
         if thread.mode is not ON:
             return f(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
@@ -205,7 +213,7 @@ def checkpoint(f: Any) -> Any:
             replaced.setdefault(key, draw)  # the enclosing checkpoint repeats them too
         if run.kept:
             _record_call(call, nodes + run.older, (arrays,), run.outs, run.kept)
-        return tree.unflatten(run.structure, run.outs)
+        return tree.unflatten(run.structure, as_results(run.outs))
 
     return shared(f, "checkpoint", checkpointed, checkpoint) if isinstance(f, Sharable) else checkpointed
 

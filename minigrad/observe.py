@@ -18,6 +18,7 @@ from minigrad.kernels import threads
 from minigrad.ops.pointwise import Elementwise, _Kernels
 from minigrad.ops.table import Op, table
 from minigrad.tensor import Tensor
+from minigrad.views import Argument
 
 _replacements: dict = {}  # (owner, name) -> [whether it is the owner's own, the attribute, wraps]
 _lock = threading.Lock()
@@ -164,7 +165,9 @@ def records(o: Observer):
     def wrap(init):
         def watched(tensor, data, node=None):
             init(tensor, data, node)
-            if node is not None and o.here:
+            if (
+                node is not None and o.here and type(tensor) is not Argument
+            ):  # which stands for one that was made before
                 o.recorded(tensor)
 
         return watched

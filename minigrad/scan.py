@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad import tree
-from minigrad.ops.shape import stack, unstack
+from minigrad.ops.shape import copy, stack, unstack
 from minigrad.ops.table import Spec
 from minigrad.tape import no_grad, tracing
 from minigrad.tensor import Tensor, as_tensor
+from minigrad.views import as_arguments, as_results
 
 
 def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False):
@@ -19,9 +20,10 @@ def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False
     init: the first carry. xs: tensors (T, ...), or None with length=T. Both, and y, may be nested tuples, lists and
     dicts; what f is given has the structure of xs without the leading axis, and what f returns first must have the
     structure, shapes and dtypes of init. reverse: from the last x to the first; ys keep the order of xs. The meaning is
-    that of jax.lax.scan.
+    that of jax.lax.scan. f may not change what it is given in place (`h = h + x`, not `h += x`).
 
-    Raises ValueError for xs that disagree in length, for a carry or a y that changes, for no length at all.
+    Raises ValueError for xs that disagree in length, for a carry or a y that changes, for no length at all;
+    RuntimeError for a step that changes its arguments in place.
     """
     leaves, carry_structure = tree.flatten(init)
     carries = [as_tensor(leaf) for leaf in leaves]
@@ -29,6 +31,7 @@ def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False
     streams = [as_tensor(leaf) for leaf in streams]
     length = _length(streams, tree.names(xs_structure, "xs"), length)
     if length == 0:
+        carries = [copy(c) for c in carries]
         return tree.unflatten(carry_structure, carries), _no_steps(f, carry_structure, carries, xs_structure, streams)
     if tracing():
         from minigrad.compile.loop import scan as traced_scan
@@ -38,15 +41,17 @@ def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False
     rows: list = [None] * length
     y_structure = ys = None
     for t in reversed(range(length)) if reverse else range(length):
-        x = tree.unflatten(xs_structure, [stream[t] for stream in slices])
-        carry, y = take_step(f, tree.unflatten(carry_structure, carries), x, t)
+        x = tree.unflatten(xs_structure, as_arguments([stream[t] for stream in slices]))
+        carry, y = take_step(f, tree.unflatten(carry_structure, as_arguments(carries)), x, t)
         carries = unchanged(f, t, "the carry", carry_structure, carries, carry)
         if ys is None:
             ys, y_structure = tree.flatten(y)
             ys = rows[t] = [as_tensor(leaf) for leaf in ys]
         else:
             rows[t] = unchanged(f, t, "y", y_structure, ys, y)
-    return tree.unflatten(carry_structure, carries), tree.unflatten(y_structure, [stack(r) for r in zip(*rows)])
+    return tree.unflatten(carry_structure, as_results(carries)), tree.unflatten(
+        y_structure, [stack(r) for r in zip(*rows)]
+    )
 
 
 def _length(streams, places, length: int | None) -> int:

@@ -314,7 +314,7 @@ class enable_grad(_SetMode):
 
 
 class Mutations:
-    """When an array was last changed in place, for the arrays that were.
+    """When arrays were last changed in place, for those that were.
 
     A node remembers its time of creation and nothing else; a change is rare, so the change does the bookkeeping. At
     backward one comparison clears every node that is younger than the latest change.
@@ -322,25 +322,41 @@ class Mutations:
 
     def __init__(self):
         self.latest = 0
-        self.times: dict[int, tuple] = {}  # id of the array that owns the memory -> (weak reference to it, time)
+        self.times: dict[int, tuple] = {}  # id of the array that owns the memory -> (weak reference to it, its parts)
 
-    def note(self, array: np.ndarray) -> None:
+    def note(self, array: np.ndarray, time: int | None = None) -> None:
+        """The numbers of this array have been changed."""
         owner = memory_of(array)
         key = id(owner)
-        self.latest = next(clock)
-        self.times[key] = weakref.ref(owner, lambda _: self.times.pop(key, None)), self.latest
+        if key not in self.times:
+            self.times[key] = weakref.ref(owner, lambda _: self.times.pop(key, None)), {}
+        parts = self.times[key][1]
+        if array.size == owner.size or len(parts) > 10_000:
+            array = owner
+            parts.clear()
+        part = Part(array)
+        parts.pop(part, None)  # the parts keep the order in which they were changed
+        parts[part] = time = next(clock) if time is None else time
+        self.latest = max(self.latest, time)
 
     def changed(self, node: Node, after: int, before: float = math.inf) -> np.ndarray | None:
         """An array that the node's vjp needs and that was last changed between two times; None if there is none."""
-        for value in node.saved:
+        needed = getattr(node.op, "needed", None)
+        array: Any
+        for value in node.saved if needed is None else needed(node):
             for array in value if type(value) is tuple else (value,):
+                if isinstance(array, Node):  # while tracing, a value
+                    array = array.program.memory_if_changed(array)  # type: ignore[attr-defined]
                 if isinstance(array, np.ndarray) and after < self.time(array) < before:
                     return array
         return None
 
     def time(self, array: np.ndarray) -> int:
         """When the array was last changed in place; 0 if it never was."""
-        return self.times.get(id(memory_of(array)), (None, 0))[1]
+        found = self.times.get(id(memory_of(array)))
+        if found is None:
+            return 0
+        return next((time for part, time in reversed(found[1].items()) if part.meets(array)), 0)
 
     def refuse(self, node: Node) -> None:
         """Raise if an array that the node's vjp needs has been changed since it was recorded."""
@@ -350,6 +366,27 @@ class Mutations:
                 f"backward of {node.op.name}: an array {array.dtype}{list(array.shape)} that it needs was "
                 f"changed in place after {node.line} recorded it; change a copy, or call backward first"
             )
+
+
+class Part(tuple):
+    """Where an array lies in memory, without keeping it: (address, shape, strides, type)."""
+
+    __slots__ = ()
+
+    def __new__(cls, array: np.ndarray):
+        return super().__new__(cls, (array.ctypes.data, array.shape, array.strides, array.dtype.str))
+
+    def meets(self, array: np.ndarray) -> bool:
+        """Whether an array in the same memory has an element in common with it."""
+        try:
+            return np.shares_memory(np.asarray(self), array, max_work=1000)  # type: ignore[arg-type]
+        except np.exceptions.TooHardError:
+            return True
+
+    @property
+    def __array_interface__(self) -> dict:
+        address, shape, strides, kind = self
+        return {"data": (address, False), "shape": shape, "strides": strides, "typestr": kind, "version": 3}
 
 
 def memory_of(array: np.ndarray) -> np.ndarray:

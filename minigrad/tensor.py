@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import tape
-from minigrad.tape import OFF, Leaf, Node, mutations, pull_back, recording, thread, tracing
+from minigrad.tape import Leaf, Node, pull_back, recording, thread, tracing
 
 default_dtype = np.dtype("float32")
 
@@ -25,6 +25,14 @@ class Tensor:
 
     Make one with `minigrad.tensor`. `shape`, `dtype`, `ndim`, `size` are the array's; `requires_grad` tells whether it
     is on the tape; `grad` is the sum of the gradients that `backward` has brought to a leaf.
+
+    In-place changes (`t += x` and its kin, `t[index] = x`, `copy_`, `zero_`) mean what they mean in PyTorch, on the
+    tape, off it and in jitted functions: every name of the tensor, its views (`t[1:]`, `t.T`, `t.reshape`, `detach()`)
+    and what it is a view of have the new values, and gradients reach what was written. The tensor keeps its shape and
+    dtype. RuntimeError: of a leaf that requires a gradient (unless under no_grad), of an argument of a function that is
+    jitted or that scan, grad, checkpoint or custom_vjp calls, of a tensor from outside in a jitted function; and at
+    backward, where a number that it needs has been overwritten. TypeError: floats into integers. ValueError: a shape
+    that does not fit, a read-only view.
     """
 
     __slots__ = ("__weakref__", "_data", "_node")
@@ -126,10 +134,6 @@ class Tensor:
 
         return remove
 
-    def detach(self) -> "Tensor":
-        """The same values, off the tape. The memory is shared."""
-        return Tensor(self._data)
-
     def numpy(self) -> np.ndarray:
         """The values, read-only: a change behind the tape's back would make gradients wrong. Copy to write."""
         view = look(self._data).view()
@@ -180,6 +184,10 @@ class Tensor:
         def __le__(self, other: Any) -> "Tensor": ...
         def __gt__(self, other: Any) -> "Tensor": ...
         def __ge__(self, other: Any) -> "Tensor": ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...  # and the in-place changes: inplace.py
+        def copy_(self, values: Any) -> "Tensor": ...
+        def zero_(self) -> "Tensor": ...
+        def detach(self) -> "Tensor": ...
 
     def __len__(self):
         if not self.ndim:
@@ -229,52 +237,8 @@ class Tensor:
         memo[id(self)] = copy
         return copy.requires_grad_() if self.requires_grad else copy
 
-    def __copy__(self):
-        return type(self)(self._data, self._node)
-
     def __reduce__(self):
         raise TypeError("a tensor is not pickled; save t.numpy(), or a module's state_dict with minigrad.io")
-
-    # In-place changes. On the tape a value stays what it was, so they are for tensors that no gradient flows through.
-
-    def _change(self, name: str, write, *operands):
-        """Call write(array) on this tensor's memory, or say why not."""
-        if tracing():
-            raise RuntimeError(
-                f"{name}: an in-place change inside a jitted function; write the result to a new tensor "
-                "(mg.where, mg.concatenate), or change it outside"
-            )
-        if thread.mode is not OFF and (self.requires_grad or any(isinstance(o, Tensor) and o._node for o in operands)):
-            raise RuntimeError(
-                f"{name}: an in-place change of a tensor that is on the tape; do it under no_grad(), "
-                "or write the result to a new tensor (mg.where, mg.scatter_add)"
-            )
-        if not self._data.flags.writeable:
-            raise ValueError(f"{name}: this tensor is a read-only view (of a broadcast, perhaps); copy() it first")
-        write(self._data)
-        mutations.note(self._data)
-        return self
-
-    def __setitem__(self, index, value):
-        def write(array):
-            array[unwrap(index)] = unwrap(value)
-
-        try:
-            self._change("setitem", write, value)
-        except (IndexError, ValueError) as error:
-            got = f"{np.shape(unwrap(value))} into {self.dtype}{list(self.shape)}"
-            raise restated(error, f"setitem of {got}: {error}") from None
-
-    def copy_(self, values) -> "Tensor":
-        """Overwrite the values, in place. Shapes must agree."""
-        values = as_array(values, like=self.dtype)
-        if values.shape != self.shape:
-            raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
-        return self._change("copy_", lambda array: np.copyto(array, values, casting="same_kind"))
-
-    def zero_(self) -> "Tensor":
-        """Set every value to 0, in place."""
-        return self._change("zero_", lambda array: array.fill(0))
 
     # NumPy's protocols: np.tanh(t), np.concatenate([t, u]), array @ t are the ops of the table.
 
@@ -319,8 +283,8 @@ about_arrays = {
     np.shape: lambda t: t.shape,
     np.ndim: lambda t: t.ndim,
     np.size: lambda t: t.size,
-    np.zeros_like: lambda t: Tensor(np.zeros(t.shape, t.dtype)),
-    np.ones_like: lambda t: Tensor(np.ones(t.shape, t.dtype)),
+    np.zeros_like: lambda t: tensor(np.zeros(t.shape, t.dtype)),
+    np.ones_like: lambda t: tensor(np.ones(t.shape, t.dtype)),
 }  # NumPy functions that look at no values
 
 
@@ -338,32 +302,6 @@ def foreign(x) -> bool:
     if getattr(type(x), "__array_ufunc__", x) is None:
         return True
     return not (isinstance(x, (Tensor, np.ndarray, np.generic, Number, list, tuple)) or hasattr(x, "__array__"))
-
-
-def _in_place(name: str):
-    operator = f"__{name}__"
-
-    def change(self, other):
-        if recording() and (self._node or (isinstance(other, Tensor) and other._node)):
-            if type(self._node) is Leaf and not tracing():
-                self._change(f"__i{name}__", None)
-            return NotImplemented  # `h += x` on the tape is `h = h + x`
-        if tracing() and not (isinstance(self._data, Node) and self._data.given):
-            thread.program.changes(self)
-            return NotImplemented
-        try:
-            operand = as_array(other) if np.ndim(unwrap(other)) else unwrap(other)
-            return self._change(f"__i{name}__", lambda array: getattr(array, f"__i{name}__")(operand))
-        except (ValueError, TypeError) as error:
-            got = f"{self.dtype}{list(self.shape)}, {as_array(other).dtype}{list(np.shape(unwrap(other)))}"
-            raise restated(error, f"in-place {operator}({got}): {error}") from None
-
-    change.__name__ = f"__i{name}__"
-    return change
-
-
-for _name in ("add", "sub", "mul", "truediv", "pow"):
-    setattr(Tensor, f"__i{_name}__", _in_place(_name))
 
 
 def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:

@@ -20,7 +20,8 @@ from minigrad.arguments import described, is_integer
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
 from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, thread, tracing
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor, tensor
+from minigrad.views import Argument, as_results
 
 
 class _Variable:
@@ -81,7 +82,7 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
         leaves = [Tensor(*thread.program.enter(x)) for x in leaves]
     with enable_grad():
         inputs = [variable(x._node if outside else None, x.shape, x.dtype) for x in leaves]
-        result = f(*tree.unflatten(structure, [Tensor(x._data, node) for x, node in zip(leaves, inputs)]))
+        result = f(*tree.unflatten(structure, [Argument(x._data, node) for x, node in zip(leaves, inputs)]))
     aux = None
     if has_aux:
         if not isinstance(result, tuple) or len(result) != 2:
@@ -93,11 +94,13 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
             outs[k] = as_tensor(out)
         except (TypeError, ValueError):
             raise TypeError(f"{name}: {place} is a {type(out).__name__}, wanted a tensor") from None
+    outs = as_results(outs)
     aux_leaves, aux_structure = tree.flatten(aux)
+    aux_leaves = as_results(aux_leaves)
     tensors = [x for x in outs + aux_leaves if isinstance(x, Tensor) and x._node is not None]
     foreign = outside and bool(recorded_since(start, [x._node for x in tensors])[1])
     if foreign:
-        result = tree.unflatten(out_structure, outs)
+        result, aux = tree.unflatten(out_structure, outs), tree.unflatten(aux_structure, aux_leaves)
     else:
         result = tree.unflatten(out_structure, [x.detach() for x in outs])
         aux = tree.unflatten(aux_structure, [x.detach() if isinstance(x, Tensor) else x for x in aux_leaves])
@@ -114,7 +117,7 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
         )
         gradients = [pulled.get(node) for node in inputs]
         return tree.unflatten(structure, [
-            Tensor(np.zeros(node.shape, node.dtype)) if g is None else as_tensor(g)
+            tensor(np.zeros(node.shape, node.dtype)) if g is None else as_tensor(g)
             for node, g in zip(inputs, gradients)
         ])  # fmt: skip
 

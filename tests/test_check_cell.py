@@ -197,7 +197,7 @@ FAULTS = {  # what finds it, what the report says, what it points at
     KeepsItsState: ("determinism", "a call changes self.last", "mul at .*self.last"),
     CountsItsSteps: ("causality", "a call changes self.steps", ""),
     ChangesItsInput: ("no change in place", "the cell changes x", r"x._data\[...\] = 0"),
-    ChangesItsState: ("no change in place", "the cell changes the state", r"h.detach\(\)\[...\] = 0.5"),
+    ChangesItsState: ("state shapes", "in-place change inside .*, of an argument", r"h.detach\(\)\[...\] = 0.5"),
     ChangesItsParameter: ("no change in place", "the cell changes parameter W", r"self.W \*= 0.9"),
     Noisy: ("determinism", "run twice", "add at .*noise"),
     WrongDtype: ("state shapes", r"was float32\[1, 1\], a step returned float64\[1, 1\]", "mul at .*self.scale"),

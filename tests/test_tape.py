@@ -454,10 +454,13 @@ def test_a_change_of_what_backward_needs_is_refused_by_op_and_line(change):
         y.sum().backward()
 
 
-def test_a_change_of_the_base_of_a_view_is_refused():
+def test_a_change_of_the_base_of_a_view_is_refused_where_they_meet():
     x, a = leaf(1.0, 2.0), draw(0, 4)
     y = mg.sin(x) * a[:2]
-    a[3] = 1.0  # not of the part that is needed, but the memory is the same: refused to be safe
+    a[3] = 1.0
+    a[2:] *= 2.0
+    y.sum().backward(retain_graph=True)
+    a[1:3] = 1.0
     with pytest.raises(RuntimeError, match="backward of mul"):
         y.sum().backward()
 
@@ -496,26 +499,17 @@ def test_the_result_of_an_op_may_not_change_either():
         y.sum().backward()
 
 
-def test_changes_on_the_tape_are_refused_at_once():
+def test_changes_of_a_leaf_on_the_tape_are_refused_at_once():
     x = leaf(1.0, 2.0)
-    for change in (lambda: x.zero_(), lambda: x.__setitem__(0, 1.0), lambda: (2 * x).zero_(), lambda: x.__iadd__(1)):
+    for change in (
+        lambda: x.zero_(), lambda: x.__setitem__(0, 1.0), lambda: x.__iadd__(1), lambda: x[:1].zero_(),
+        lambda: x.reshape(2, 1)[0].__imul__(2), lambda: x.copy_(x * 2),
+    ):  # fmt: skip
         with pytest.raises(RuntimeError, match="on the tape; do it under no_grad"):
             change()
-    with pytest.raises(RuntimeError, match="on the tape"):
-        mg.tensor(np.zeros(2))[0] = x[0]
     assert x.tolist() == [1, 2]
     with pytest.raises(ValueError):
         x.numpy()[0] = 3
-
-
-def test_plus_equals_of_a_result_is_a_new_tensor():
-    x = leaf(1.0, 2.0)
-    h = old = x * 1
-    h += x
-    h *= 2
-    assert h is not old and old.tolist() == [1, 2]
-    h.sum().backward()
-    assert x.grad.tolist() == [4, 4]
 
 
 # hooks

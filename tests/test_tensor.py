@@ -307,20 +307,9 @@ def test_in_place_changes_on_the_tape_are_refused(change):
         change(mg.tensor([1.0, 2.0], requires_grad=True))
 
 
-def test_augmented_assignment_on_the_tape_makes_a_new_tensor():
-    x = mg.tensor([1.0, 2.0], requires_grad=True)
-    h = x * 1
-    before = h
-    h += x
-    h *= 3
-    assert before.tolist() == [1, 2] and h.tolist() == [6, 12]
-    h.sum().backward()
-    assert x.grad.tolist() == [6, 6]
-
-
 def test_wrong_in_place_operands_are_refused():
     t = mg.tensor([1.0, 2.0])
-    with pytest.raises(ValueError, match=r"in-place __add__\(float32\[2\], float32\[3\]\)"):
+    with pytest.raises(ValueError, match=r"add\(float32\[2\], float32\[3\]\)"):
         t += mg.tensor([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"copy_: got shape \(3,\), wanted \(2,\)"):
         t.copy_(np.ones(3))

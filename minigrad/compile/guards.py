@@ -30,12 +30,10 @@ INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib",
 class Guards:
     """What f and the leaves of its arguments read now. `hold()`: whether they would still read the same.
 
-    program: the trace. Raises RuntimeError where something has been left with a tensor of it, or is a tensor that it
-    changes in place.
+    program: the trace. Raises RuntimeError where something has been left with a tensor of it.
     """
 
     def __init__(self, f: Callable, leaves, program: Program):
-        self.changed = {id(x) for x in program.changed}
         self.operands = {id(x._data) for [(_, _, x)] in program.captured.values()}  # which are read at every call
         self.arrays = dict(program.looked)  # id -> (array, its numbers)
         self.reads: dict = {}  # id of a container -> function that reads all its values
@@ -47,7 +45,7 @@ class Guards:
             self.walk(x, attributes_in(code) if code else frozenset(), "an argument")
         reads = [*self.reads.values(), *[functools.partial(under, *where) for where in self.named.values()]]
         self.read = [(read, tuple(read())) for read in reads]
-        del self.changed, self.operands, self.reads, self.named, self.seen
+        del self.operands, self.reads, self.named, self.seen
 
     def hold(self) -> bool:
         for read, then in self.read:
@@ -99,11 +97,6 @@ class Guards:
         if isinstance(x._data, Value):
             raise RuntimeError(
                 f"jit: {what} was left with a traced tensor ({x._data}); return it, and keep what the call gives"
-            )
-        if id(x) in self.changed:
-            raise RuntimeError(
-                f"jit: {what} is changed in place inside a jitted function; write the result to a new tensor, "
-                "or change it outside"
             )
 
     def done(self, x, names: frozenset = frozenset()) -> bool:

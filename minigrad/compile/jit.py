@@ -32,6 +32,7 @@ from minigrad.tape import (
     tracing,
 )  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
+from minigrad.views import Argument
 
 KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
 KINDS = 256  # of arguments for which a function keeps its programs; those that were used last
@@ -218,7 +219,7 @@ class Compiled:
                 variable = stand_in(leaf._node, leaf)
                 inputs.append(value)
                 variables.append(variable)
-                given.append(Tensor(value, variable))
+                given.append(Argument(value, variable))
             else:
                 given.append(leaf)
         args, kwargs = tree.unflatten(structure, given)
@@ -235,7 +236,10 @@ class Compiled:
             self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in outs]
             tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs]
             made = [x for x in tensors if x is not None]
-            self.captured = [(value, tensor, leaf is not None) for [(value, leaf, tensor)] in program.captured.values()]
+            self.captured = [
+                (value, program.owned.get(id(tensor), tensor), leaf is not None)
+                for [(value, leaf, tensor)] in program.captured.values()
+            ]
             variables += [leaf for [(_, leaf, _)] in program.captured.values()]
             self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
             cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
@@ -244,7 +248,10 @@ class Compiled:
         finally:
             thread.mode, thread.program = outer
         self.guards = Guards(f, leaves, program)  # after the trace: what it did to a list, say, it does not do again
-        self.constants = [(v, t) for [(v, _, t)] in program.captured.values()][len(self.captured) :]
+        self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
+            len(self.captured) :
+        ]
+        program.memories.clear()
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
         self.origins = [origins[k] for k in self.wanted]

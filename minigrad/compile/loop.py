@@ -14,6 +14,7 @@ from minigrad.ops.table import Spec, on_tape
 from minigrad.scan import take_step, unchanged
 from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
 from minigrad.tensor import Tensor, as_tensor
+from minigrad.views import Argument, as_arguments
 
 
 class Body(Program):
@@ -344,8 +345,8 @@ def plain_scan(f: Callable, init, xs, length, reverse, chunked=False):
     try:
         carry, y = take_step(
             f,
-            tree.unflatten(carry_structure, [Tensor(v, leaf) for v, leaf, _ in inits]),
-            tree.unflatten(xs_structure, x),
+            tree.unflatten(carry_structure, [Argument(v, leaf) for v, leaf, _ in inits]),
+            tree.unflatten(xs_structure, as_arguments(x)),
         )
         carried = unchanged(f, 0, "the carry", carry_structure, carries, carry)
         ys, y_structure = tree.flatten(y)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ops.index import is_basic
 from minigrad.ops.neural import draw
 from minigrad.ops.table import Spec, table
-from minigrad.tape import Leaf, Node, call_site, thread, tracing
+from minigrad.tape import Leaf, Node, call_site, mutations, thread, tracing
 from minigrad.tensor import Tensor
 
 
@@ -58,15 +59,7 @@ class Value(Node):
     def copy(self, order=None):
         return self
 
-    @property
-    def given(self) -> bool:
-        """Whether it is, or is a view of, what the program was given: memory that is somebody else's."""
-        from minigrad.compile.passes.rewrite import is_view
-
-        value = self
-        while value.op is not None and is_view(value):
-            value = value.inputs[0]
-        return value.op is None
+    memory = property(lambda self: self.program.memory_of(self))
 
     def __str__(self):
         """For errors: what it is, and the line that made it."""
@@ -149,8 +142,11 @@ class Program:
     their arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
     cotangents: inputs that come only when the backward is run. every: of how many steps loops save their carry alone;
     None: they save what they can. looked: the arrays that Python has seen the numbers of, with a copy of them.
-    changed: tensors with numbers to which something was added, say, by `w += x`. borrowed: by their ids, tensors made
-    here of the memory of arrays, which may be written into.
+    borrowed: by their ids, tensors made here of the memory of arrays, which may be written into.
+    lent: the ids of those of them that this program, and no other one, made.
+    owned: by the ids of those that were changed in place here, what keeps the numbers that they had.
+    memories: for values, arrays that stand for their memory; nobody reads the numbers in them. They tell which results
+    are views, and which parts have been changed in place.
     """
 
     parent: Any = None  # of the body of a loop: the program that the loop is in
@@ -165,8 +161,10 @@ class Program:
         self.recomputing = False
         self.every: int | None = None
         self.looked: dict = {}
-        self.changed: list[Tensor] = []
         self.borrowed: dict[int, Tensor] = {}
+        self.lent: set[int] = set()
+        self.owned: dict[int, Tensor] = {}
+        self.memories: dict[Value, np.ndarray] = {}
 
     # What ops call while tracing
 
@@ -203,13 +201,60 @@ class Program:
     def look(self, array: np.ndarray) -> None:
         self.outermost.looked.setdefault(id(array), (array, numbers(array)))
 
-    def changes(self, x: Tensor) -> None:
-        self.outermost.changed.append(x)
-
     def borrow(self, array: np.ndarray) -> Tensor:
         made = Tensor(array)
         self.outermost.borrowed[id(made)] = made
+        self.lent.add(id(made))
         return made
+
+    # In-place changes (minigrad/inplace.py)
+
+    def claim(self, x: Tensor) -> bool:
+        """Whether x was made while this program was recorded, hence may be changed in place. If it was made of an array
+        it now holds a value, so that it can have another one."""
+        if isinstance(x._data, Value):
+            return x._data.program is self
+        if id(x) not in self.lent:
+            return False
+        self.outermost.owned[id(x)] = Tensor(x._data)
+        x._data = self.enter(x)[0]
+        return True
+
+    def memory_of(self, value) -> np.ndarray:
+        """The array that stands for a value's memory."""
+        if not isinstance(value, Value):
+            return value
+        memories = self.outermost.memories
+        if value not in memories:
+            made = value.inputs[0] if value.op is Pick else value
+            if made.op is not None and getattr(made.op, "view", False):
+                views = made.op.forward(self.memory_of(made.inputs[0]), **made.params)
+                memories[value] = views[value.params] if value.op is Pick else views
+            else:
+                memories[value] = np.empty(value.shape, value.dtype)
+        return memories[value]
+
+    def memory_if_changed(self, value: Value) -> np.ndarray | None:
+        """The same, or None where nobody has asked for it yet, so that it has not been changed."""
+        root = value
+        while root not in self.outermost.memories:
+            made = root.inputs[0] if root.op is Pick else root
+            if made.op is None or not getattr(made.op, "view", False):
+                return None
+            root = made.inputs[0]
+        return self.memory_of(value)
+
+    def note(self, x: Tensor, time: int, index=...) -> None:
+        """A part of x is changed in place at a time."""
+        memory = self.memory_of(x._data)
+        mutations.note(table["getitem"].forward(memory, index) if is_basic(index) else memory, time)
+
+    def replace(self, x: Tensor, new: Tensor) -> None:
+        """Let x have another value, in the same memory."""
+        value = self.enter(new)[0]
+        value = self.record(table["copy"], (value,), {}, Spec(value.shape, value.dtype))  # vjps may need the other one
+        self.outermost.memories[value] = self.memory_of(x._data)
+        x._data = value
 
     def constant(self, array: np.ndarray) -> Value:
         return self.capture(self.borrow(array))[0]

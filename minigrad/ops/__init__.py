@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from minigrad import inplace  # noqa: F401  # which gives Tensor its in-place changes, made of ops
 from minigrad.ops import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape  # noqa: F401
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import composites, table

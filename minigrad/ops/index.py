@@ -45,10 +45,15 @@ _INDICES = [
     sample=lambda d: (d.array((3, 4)), dict(index=d.choice(_INDICES))),
     x=lambda g, x_shape, index: unindex(g, x_shape, index),
     method=False,
+    view=True,
 )
 def getitem(x, /, index):
     """x[index], as NumPy: integers, slices, None, Ellipsis, integer arrays, boolean masks."""
-    return x[unwrap(index)]
+    index = unwrap(index)
+    part = x[index]
+    if type(part) is not np.ndarray:  # one element, which NumPy copies: with an Ellipsis it is a view
+        part = x[(*index, ...) if type(index) is tuple else (index, ...)]
+    return part
 
 
 def _unindexed(g: Spec, shape, index) -> tuple[int, ...]:
@@ -101,18 +106,68 @@ def _scattered(places, g, shape, width: int):
     return result
 
 
+def _overwritten(x: Spec, value: Spec, index) -> Spec:
+    selected = _indexed(x, index)
+    try:
+        fits = np.broadcast_shapes(value.shape, selected) == selected
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"this index selects the shape {selected} from {x.shape}, and the value has {value.shape}")
+    if value.dtype != x.dtype:
+        raise TypeError(f"the value must have the dtype {x.dtype}; cast it first")
+    return Spec(x.shape, x.dtype)
+
+
+@op(
+    shape=_overwritten,
+    sample=lambda d: (
+        d.array((3, 4)),
+        d.array(_indexed(Spec((3, 4), FLOAT32), i := d.choice(_INDICES))),
+        dict(index=i),
+    ),
+    x=lambda g, index: index_put(g, np.zeros((), g.dtype), index),
+    value=lambda g, x_shape, index: _last(getitem(g, index), x_shape, index),
+    method=False,
+    public=False,
+)
+def index_put(x, value, /, index):
+    """A copy of x in which x[index] is overwritten by value, which may be broadcast. Where an index names an element
+    twice, the last value stays."""
+    _overwritten(x, value, index)
+    result = x.copy()
+    result[unwrap(index)] = value
+    return result
+
+
+def _last(g, shape, index):
+    """g with zeros where an index names an element that it names again later."""
+    index = unwrap(index)
+    if is_basic(index) or not g.size:
+        return g
+    reach = _reach(index, len(shape))
+    places = np.arange(math.prod(shape[:reach])).reshape(shape[:reach])[index]
+    last = np.empty(math.prod(shape[:reach]), np.intp)
+    order = np.arange(places.size).reshape(places.shape)
+    last[places] = order
+    stays = last[places] == order
+    if stays.all():
+        return g
+    return where(stays.reshape(*stays.shape, *[1] * (g.ndim - stays.ndim)), g, np.zeros((), g.dtype))
+
+
 def _getitem(self, index):
     if type(index) is int or is_basic(index):
         return getitem(self, index)
     if isinstance(index, Tensor) and index.dtype.kind in "iu":
         return take(self, index, 0)
-    return getitem(self, _owned(index))
+    return getitem(self, owned_index(index))
 
 
-def _owned(index):
+def owned_index(index):
     """An index with its tensors as arrays, and a copy of its arrays: the tape keeps them, and their owner may not."""
     if isinstance(index, tuple):
-        return tuple([_owned(part) for part in index])
+        return tuple([owned_index(part) for part in index])
     return look(index).copy() if isinstance(index, np.ndarray) else unwrap(index)
 
 

@@ -27,6 +27,7 @@ def _diagonal_shape(x: Spec, offset=0, axis1=0, axis2=1) -> tuple[int, ...]:
     ),
     x=lambda g, x_shape, offset, axis1, axis2: undiagonal(g, shape=x_shape, offset=offset, axis1=axis1, axis2=axis2),
     numpy=(np.diagonal, np.linalg.diagonal),
+    view=True,
 )
 def diagonal(x, /, offset: int = 0, axis1=0, axis2=1):
     """Elements i, i + offset of two axes, as the last axis. A read-only view."""

@@ -60,6 +60,7 @@ def _reshaped(x: Spec, shape) -> tuple[int, ...]:
     x=lambda g, x_shape: reshape(g, x_shape),
     numpy=np.reshape,
     method=False,
+    view=True,
 )
 def reshape(x, /, shape):
     """The same elements, in C order, in another shape; one size may be -1. As a method, t.reshape(2, 3) too."""
@@ -79,6 +80,7 @@ def _broadcast(x: Spec, shape) -> tuple[int, ...]:
     sample=lambda d: (d.array((3, 1)), dict(shape=d.choice([(3, 4), (2, 3, 1), (2, 3, 5)]))),
     x=lambda g: g,  # the tape sums what was broadcast
     numpy=np.broadcast_to,
+    view=True,
 )
 def broadcast_to(x, /, shape):
     """x repeated, without a copy, along new leading axes and along axes of size 1."""
@@ -117,6 +119,7 @@ def _permuted(x: Spec, axes=None) -> tuple[int, ...]:
     x=lambda g, axes: transpose(g, None if axes is None else tuple(np.argsort([a % len(axes) for a in axes]).tolist())),
     numpy=np.transpose,
     method=False,
+    view=True,
 )
 def transpose(x, /, axes=None):
     """Axes in another order; reversed by default. The method takes axes too: t.transpose(1, 0, 2)."""
@@ -135,6 +138,7 @@ def _swapped(x: Spec, axis1, axis2) -> tuple[int, ...]:
     sample=lambda d: (x := d.array(d.shape(1)), dict(axis1=d.axis(x.ndim), axis2=d.axis(x.ndim))),
     x=lambda g, axis1, axis2: swapaxes(g, axis1, axis2),
     numpy=np.swapaxes,
+    view=True,
 )
 def swapaxes(x, /, axis1, axis2):
     """Two axes exchanged."""
@@ -169,6 +173,7 @@ def _along(x: Spec, axis=None) -> tuple[int, ...]:
     sample=lambda d: (x := d.array(d.shape()), dict(axis=d.axes(x.ndim))),
     x=lambda g, axis: flip(g, axis),
     numpy=np.flip,
+    view=True,
 )
 def flip(x, /, axis=None):
     """The order of the elements reversed along an axis, several, or all (None)."""
@@ -244,10 +249,19 @@ def _pieces(x: Spec, sections, axis=0) -> list[Spec]:
     return [Spec((*x.shape[:axis], m, *x.shape[axis + 1 :]), x.dtype) for m in _sizes(x.shape[axis], sections)]
 
 
+def _piece(x_shape, k: int, sections, axis):
+    axis = axis_of(axis, len(x_shape))
+    sizes = _sizes(x_shape[axis], sections)
+    start = sum(sizes[:k])
+    return (*[slice(None)] * axis, slice(start, start + sizes[k]), ...)
+
+
 @op(
     shape=_pieces,
     sample=lambda d: (d.array((4, 6)), dict(sections=d.choice([2, (1, 2, 3)]), axis=d.choice([1, -1]))),
     x=lambda g, axis: concatenate(g, axis),
+    view=True,
+    place=lambda x_shape, k, sections, axis: _piece(x_shape, k, sections, axis),
 )
 def split(x, /, sections, axis=0):
     """A list of pieces along an axis. sections: the number of equal pieces, or (as in PyTorch) the size of each.
@@ -318,6 +332,8 @@ def _unstacked(x: Spec, axis=0) -> list[Spec]:
     sample=lambda d: (d.array((3, 2)), dict(axis=d.choice([0, 1, -1]))),
     x=lambda g, axis: stack(g, axis),
     numpy=np.unstack,
+    view=True,
+    place=lambda x_shape, k, axis: (*[slice(None)] * axis_of(axis, len(x_shape)), k, ...),
 )
 def unstack(x, /, axis=0):
     """A list of the slices along an axis; along the first it is what iteration over a tensor gives."""
@@ -377,6 +393,7 @@ def _cast(x: Spec, dtype) -> Spec:
     sample=lambda d: (d.array(d.shape()), dict(dtype="float64")),
     x=lambda g: g,
     numpy=np.astype,
+    view=True,
 )
 def astype(x, /, dtype):
     """The values in another dtype, rounded; no copy if it is x's own. The gradient comes back in x's dtype.

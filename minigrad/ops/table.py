@@ -21,6 +21,7 @@ import numpy as np
 from minigrad.arguments import checks_of, refuse_unless_all
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
+from minigrad.views import as_view
 
 table: dict[str, "Op"] = {}
 FLOAT32 = np.dtype("float32")
@@ -58,6 +59,8 @@ class Op:
     """
 
     public = True  # or only for the vjps of other ops
+    view = False  # whether results share the memory of the input, or may
+    place: Callable | None = None  # of an op with several results that are views: the index of each in the input
 
     def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=()):
         self.name = name
@@ -167,11 +170,19 @@ class Op:
             got = ", ".join("None" if v is None else f"{v.dtype}{list(v.shape)}" for v in values)
             raise restated(reason, f"{self.name}({got}): {reason}") from None
         results = program.record(self, values, params, specs)
-        several = isinstance(results, list)
         if thread.mode is not TRACED or not self.vjps or not any(parents):
-            return [Tensor(r) for r in results] if several else Tensor(results)
-        saved = self.save(results, values, **params) if self.variadic else self.save(results, *values, **params)
-        return on_tape(self, parents, params, saved, results)
+            made = [Tensor(r) for r in results] if isinstance(results, list) else Tensor(results)
+        else:
+            saved = self.save(results, values, **params) if self.variadic else self.save(results, *values, **params)
+            made = on_tape(self, parents, params, saved, results)
+        return as_view(tensors[0], self, params, made) if self.view else made
+
+    def needed(self, node: Node) -> tuple:
+        """What the node saved and the vjps of those of its inputs that are on the tape name."""
+        if self.variadic:
+            return node.saved
+        plans = [plan for parent, plan in zip(node.inputs, self.plans) if parent is not None and plan is not None]
+        return tuple([node.saved[k] for k in {k for _, places in plans for k in places}])
 
     @staticmethod
     def zeros(spec: Spec):
@@ -179,13 +190,15 @@ class Op:
         return zeros if thread.mode is RAW else Tensor(zeros)
 
 
-def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, **vjps):
+def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, view=False, place=None, **vjps):
     """Declare an op: decorates its forward, a function from arrays to an array (or a list of arrays).
 
     The forward's positional-only arguments are the op's inputs (a default of None marks one that may be missing; the
     name `arrays` means a sequence of tensors), the others its parameters. The remaining arguments of `op` are the vjps,
     each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
-    it, under which name. public: whether users see it, or only the vjps of other ops.
+    it, under which name. public: whether users see it, or only the vjps of other ops. view: whether results share the
+    memory of the input, or may; place: of a list of such results, (x's shape, k, **params) -> the index of
+    the k-th in x.
 
     What a parameter's annotation says is checked at each call that gives one (minigrad/arguments.py). For the rest a
     forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
@@ -199,7 +212,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
         defaults = {p.name: p.default for p in parameters[len(inputs) :] if p.default is not p.empty}
         required = [p.name for p in parameters if p.default is p.empty]
         this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
-        this.public, variadic = public, this.variadic
+        this.public, this.view, this.place, variadic = public, view, place, this.variadic
         kinds = checks_of(forward)
         arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
@@ -260,12 +273,16 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, *
                 if type(result) is not np.ndarray:
                     result = np.asarray(result)
                 if mode is OFF or not recorded or not vjps or result.dtype.kind != "f":
-                    return Tensor(result)
-                saved = this.save(result, arrays, **params) if variadic else this.save(result, *arrays, **params)
-                return Tensor(result, Node(this, parents, params, saved, result.shape, result.dtype, call_site()))
-            if mode is OFF or not recorded or not vjps:
-                return [Tensor(r) for r in result]
-            return on_tape(this, parents, params, this.save(result, *arrays, **params), result)
+                    made = Tensor(result)
+                else:
+                    saved = this.save(result, arrays, **params) if variadic else this.save(result, *arrays, **params)
+                    node = Node(this, parents, params, saved, result.shape, result.dtype, call_site())
+                    made = Tensor(result, node)
+            elif mode is OFF or not recorded or not vjps:
+                made = [Tensor(r) for r in result]
+            else:
+                made = on_tape(this, parents, params, this.save(result, *arrays, **params), result)
+            return as_view(tensors[0], this, params, made) if view else made
 
         update_wrapper(call, forward)
         call.op, this.call = this, call

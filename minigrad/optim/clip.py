@@ -32,7 +32,7 @@ def clip_grad_norm(
     if not factor >= 1:  # NaN too
         with no_grad(), np.errstate(invalid="ignore"):  # inf * 0
             for g in gradients:
-                g._change("clip_grad_norm", lambda array: np.multiply(array, factor, out=array))
+                g *= factor
     return norm
 
 
@@ -44,7 +44,7 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, limit: NonNegative) -
     """
     with no_grad():
         for g in gradients_of("clip_grad_value", parameters):
-            g._change("clip_grad_value", lambda array: np.clip(array, -limit, limit, out=array))
+            g.copy_(np.clip(g._data, -limit, limit))
 
 
 def gradients_of(name: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:

@@ -1,0 +1,238 @@
+"""In-place changes: `t += x` and its kin, `t[index] = x`, `copy_`, `zero_`. Their meaning is PyTorch's, in every mode.
+
+A change is seen by all that share the tensor's memory: its other names, its views, and what it is a view of. The
+numbers are written into that memory. On the tape the tensor then has a new node, that of the written values; what it is
+a view of gets one too, `index_put` of the part into the whole, and other views find theirs when they are next read
+(views.py). So gradients reach what was written, and what was there before only where it was not overwritten. While a
+function is traced there is no memory: values take the place of arrays and are put together by the same ops.
+
+An array that a node saved for its vjp, and that was overwritten since, is refused in the backward (`Mutations`).
+"""
+
+import numpy as np
+
+from minigrad.ops.elementwise import OPERATORS, where
+from minigrad.ops.index import getitem, index_put, is_basic, owned_index
+from minigrad.ops.product import matmul
+from minigrad.ops.shape import astype, broadcast_to, copy, reshape
+from minigrad.tape import (
+    Leaf,
+    Node,
+    call_site,
+    clock,
+    memory_of,
+    mutations,
+    no_grad,
+    recording,
+    tape_of,
+    thread,
+    tracing,
+)
+from minigrad.tensor import Tensor, as_tensor, restated
+from minigrad.views import NOBODY, Argument, View, root_of
+
+KINDS = "buif"  # bool, unsigned, integer, float: a tensor takes values of its own kind and of those before it
+
+
+def refuse(name: str, t: Tensor, taped: bool) -> None:
+    """Raise if t may not be changed in place here. taped: whether gradients would flow through the change."""
+    root = root_of(t)
+    where_to = "write the result to a new tensor (mg.where, mg.concatenate), or change a copy(): x = x.copy()"
+    if type(root) is Argument:
+        inside = "jitted function" if tracing() else "function that scan, grad, checkpoint or their like calls"
+        raise RuntimeError(f"{name}: an in-place change inside a {inside}, of an argument of it; {where_to}")
+    if tracing() and not thread.program.claim(root):
+        raise RuntimeError(
+            f"{name}: an in-place change inside a jitted function, or a step of scan in one, of a tensor from outside; "
+            f"{where_to}, or change it outside"
+        )
+    if taped and (type(root._node) is Leaf or type(t._node) is Leaf):
+        raise RuntimeError(
+            f"{name}: an in-place change of a leaf that requires a gradient, on the tape; do it under no_grad(), or "
+            f"{where_to}"
+        )
+    if taped and isinstance(t, View) and t._parent is NOBODY and t._call[0] is not None:
+        raise RuntimeError(
+            f"{name}: an in-place change on the tape of a view that was made under no_grad(), so that the gradient of "
+            "what it is a view of would be lost; make the view outside of no_grad()"
+        )
+    if not memory_behind(t).flags.writeable:
+        raise ValueError(f"{name}: this tensor is a read-only view (of a broadcast, perhaps); copy() it first")
+
+
+def fitting(name: str, t: Tensor, values: Tensor) -> Tensor:
+    """Values in the dtype of t; refuses those of a kind that t cannot hold."""
+    if values.dtype == t.dtype:
+        return values
+    if KINDS.index(values.dtype.kind) > KINDS.index(t.dtype.kind):
+        raise TypeError(f"{name}: the result is {values.dtype} and cannot be written into {t.dtype}; use t.astype")
+    return astype(values, t.dtype)
+
+
+def write(name: str, t: Tensor, new: Tensor, start: int) -> Tensor:
+    """Let t have the values of `new`, which has its shape. start: what is younger belongs to this change."""
+    new = fitting(name, t, new)
+    taped = recording() and (t._node is not None or new._node is not None)
+    refuse(name, t, taped)
+    if taped:
+        keep_what_is_needed(t, new, start)
+    if tracing():
+        thread.program.note(t, start)
+    else:
+        np.copyto(t._data, new._data)
+        mutations.note(t._data)
+    if taped or tracing():
+        become(t, new, taped)
+    return t
+
+
+def keep_what_is_needed(t: Tensor, new: Tensor, start: int) -> None:
+    """Copy what some nodes saved for their vjps of memory that is about to be overwritten: the node that made t, and
+    those since `start`, which made the new values."""
+    nodes = [] if new._node is None else [n for n in tape_of([new._node], start) if n.seq > start]
+    nodes += [x._node for x in (t, root_of(t)) if x._node is not None]
+    owner = memory_of(memory_behind(t))
+
+    def kept(x):
+        array = isinstance(x, np.ndarray) or (isinstance(x, Node) and tracing())
+        return copied(x) if array and memory_of(memory_behind(x)) is owner else x
+
+    for n in nodes:
+        if n.saved:
+            n.saved = tuple([kept(x) for x in n.saved])
+
+
+def memory_behind(x) -> np.ndarray:
+    """The memory of a tensor, an array, or a value of a program."""
+    x = x._data if isinstance(x, Tensor) else x
+    return thread.program.memory_of(x) if tracing() else x
+
+
+def copied(x):
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    with no_grad():
+        return copy(Tensor(x))._data
+
+
+def become(t: Tensor, new: Tensor, taped: bool) -> None:
+    """Give t, and what it is a view of, the place on the tape (while tracing also the value) that comes of `new`."""
+    if isinstance(t, View) and t.source is not NOBODY:
+        follows = t._parent is not NOBODY
+        if follows or tracing():
+            become(t.source, t.undone(new if follows else Tensor(new._data)), taped and follows)
+    if tracing():
+        thread.program.replace(t, new)
+    if taped:
+        t._node = new._node
+
+
+def overwritten(x: Tensor, value: Tensor, index) -> Tensor:
+    """x with value at an index, on the tape. While tracing its numbers, too; else they have been written already."""
+    whole = is_basic(index) and np.broadcast_to(np.empty(()), x.shape)[index].size == x.size
+    data, node = x._data, None
+    if tracing():
+        with no_grad():
+            at = Tensor(value._data)
+            data = (broadcast_to(copy(at), x.shape) if index is ... else index_put(Tensor(data), at, index))._data
+    if recording() and (x._node is not None or value._node is not None):
+        parents = (None if whole else x._node, value._node)
+        saved = index_put.op.save(None, x._data, value._data, index=index)
+        node = Node(index_put.op, parents, {"index": index}, saved, x.shape, x.dtype, call_site())
+    return Tensor(data, node)
+
+
+def set_item(self, index, value, name="setitem"):
+    start = next(clock)
+    if isinstance(value, View) and value.source is self and same_place(value, index):
+        return  # the end of self[index] += x, which has written into self
+    try:
+        value = fitting(name, self, as_tensor(value, like=self.dtype))
+        mask = mask_in(index, self, value)
+        if mask is not None:
+            write(name, self, where(mask, value, self), start)
+            return
+        index = owned_index(index)
+        selected = np.broadcast_to(np.empty(()), self.shape)[index].shape
+        if value.ndim > len(selected):
+            value = reshape(value, value.shape[value.ndim - len(selected) :])
+        if not fits(value.shape, selected):
+            raise ValueError(f"the index selects the shape {selected}")
+        taped = recording() and (self._node is not None or value._node is not None)
+        refuse(name, self, taped)
+    except (IndexError, ValueError) as error:
+        got = f"{value.dtype}{list(value.shape)} into {self.dtype}{list(self.shape)}"
+        raise restated(error, f"{name} of {got}: {error}") from None
+    if taped:
+        keep_what_is_needed(self, value, start)
+    if tracing():
+        thread.program.note(self, start, index)
+    else:
+        self._data[index] = value._data
+        mutations.note(getitem.op.forward(self._data, index) if is_basic(index) else self._data)
+    if taped or tracing():
+        become(self, overwritten(self, value, index), taped)
+
+
+def mask_in(index, t: Tensor, value: Tensor) -> Tensor | None:
+    """A mask whose numbers are not known yet, since it is traced, in the shape of t."""
+    if not isinstance(index, Tensor) or not isinstance(index._data, Node) or index.dtype != bool:
+        return None
+    rest = t.ndim - index.ndim
+    if index.shape != t.shape[: index.ndim] or value.ndim > rest:
+        raise ValueError(
+            f"a traced mask of shape {index.shape} selects elements of {t.shape}, nobody knows how many: wanted one "
+            f"value for all, of at most {max(rest, 0)} dimensions, or use mg.where"
+        )
+    return reshape(index, (*index.shape, *[1] * rest))
+
+
+def same_place(view: View, index) -> bool:
+    op, params = view.call
+    return op is not None and op.name == "getitem" and is_basic(index) and same(params["index"], index)
+
+
+def same(a, b) -> bool:
+    return type(a) is type(b) and a == b
+
+
+def fits(shape, wanted) -> bool:
+    """Whether an array of a shape can be broadcast to another one."""
+    return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(shape[::-1], wanted[::-1]))
+
+
+def copy_(self, values) -> Tensor:
+    """Overwrite the values, in place; they are broadcast to this tensor's shape and cast to its dtype."""
+    values = as_tensor(values, like=self.dtype)
+    if not fits(values.shape, self.shape):
+        raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
+    set_item(self, ..., values, "copy_")
+    return self
+
+
+def zero_(self) -> Tensor:
+    """Set every value to 0, in place."""
+    set_item(self, ..., np.zeros((), self.dtype), "zero_")
+    return self
+
+
+def in_place(name: str, op):
+    def change(self, other):
+        start = next(clock)
+        new = op(self, other)
+        if new is NotImplemented:
+            return new
+        if new.shape != self.shape:
+            raise ValueError(
+                f"in-place {name}: the result has shape {new.shape} and cannot be written into {self.shape}"
+            )
+        return write(f"in-place {name}", self, new, start)
+
+    change.__name__ = f"__i{name}__"
+    return change
+
+
+for _name, _method in {"__setitem__": set_item, "copy_": copy_, "zero_": zero_}.items():
+    setattr(Tensor, _name, _method)
+for _name, _op in {**OPERATORS, "matmul": matmul}.items():
+    setattr(Tensor, f"__i{_name}__", in_place(_name, _op))
