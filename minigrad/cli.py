@@ -65,11 +65,11 @@ def application():
     import typer
 
     Cell = Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or path/to/file.py:Class.")]
-    Input = Annotated[int, typer.Option(min=1, help="Features of the input.")]
-    Hidden = Annotated[int, typer.Option(min=1, help="Units of the cell.")]
-    Steps = Annotated[int, typer.Option(min=1, help="Steps of the sequence.")]
-    Batch = Annotated[int, typer.Option(min=1, help="Sequences at a time.")]
-    Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
+    Input = Annotated[int, typer.Option(min=1, max=2**20, help="Features of the input.")]
+    Hidden = Annotated[int, typer.Option(min=1, max=2**20, help="Units of the cell.")]
+    Steps = Annotated[int, typer.Option(min=1, max=10**6, help="Steps of the sequence.")]
+    Batch = Annotated[int, typer.Option(min=1, max=10**6, help="Sequences at a time.")]
+    Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all that is drawn.")]
     # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
     app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
@@ -88,9 +88,9 @@ def application():
     def sample(
         run: Annotated[Path, typer.Argument(help="Folder of a run.")],
         prompt: Annotated[str, typer.Option(help="Text to begin with.")] = "",
-        length: Annotated[int, typer.Option(min=1, help="Characters to add.")] = 500,
+        length: Annotated[int, typer.Option(min=1, max=10**9, help="Characters to add.")] = 500,
         temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest each time.")] = 0.8,
-        seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draws.")] = 0,
     ):
         """Print text from a trained character model."""
         settings = importlib.import_module(f"{TASKS}.files").read_settings(run)
@@ -114,8 +114,8 @@ def application():
     @app.command("check")
     def check(
         cell: Cell,
-        input: Annotated[int | None, typer.Option(min=1, help="Features of the input; default: drawn.")] = None,
-        hidden: Annotated[int | None, typer.Option(min=1, help="Units of the cell; default: drawn.")] = None,
+        input: Annotated[int | None, typer.Option(min=1, max=2**20, help="Features of the input; else drawn.")] = None,
+        hidden: Annotated[int | None, typer.Option(min=1, max=2**20, help="Units of the cell; else drawn.")] = None,
         seed: Seed = 0,
     ):
         """Prove what should hold for every cell, or show the smallest counterexample. Exit code 1 if one fails."""
@@ -157,8 +157,10 @@ def application():
         batch: Batch = 16,
         seed: Seed = 0,
         task: Annotated[str | None, typer.Option(help="A task to learn, for curves; see `minigrad tasks`.")] = None,
-        task_steps: Annotated[int | None, typer.Option(min=1, help="Training steps; default, the task's.")] = None,
-        seeds: Annotated[int, typer.Option(min=1, help="Training runs of each cell, from seed 0 on.")] = 3,
+        task_steps: Annotated[
+            int | None, typer.Option(min=1, max=10**9, help="Training steps; else the task's.")
+        ] = None,
+        seeds: Annotated[int, typer.Option(min=1, max=1000, help="Training runs of each cell, from seed 0 on.")] = 3,
         out: Annotated[Path | None, typer.Option(help="Folder for a picture, and for the runs.")] = None,
     ):
         """Set cells side by side: parameters, flops, speed, memory, gradient flow, learning curves."""

@@ -397,3 +397,9 @@ def test_a_folder_that_cannot_be_written(minigrad, tmp_path):
     tmp_path.chmod(0o500)
     code, out, err = minigrad("new", "mine")
     assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_check_leaves_nothing_in_the_working_folder(tmp_path):
+    program = "from minigrad import models; from minigrad.testing import cells; next(cells.results(models.RNNCell))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=300)
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == []

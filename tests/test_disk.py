@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from faults import interrupted
 
 from minigrad import disk
 
@@ -59,30 +60,6 @@ def test_a_file_that_tells_no_size_is_read_to_the_most():
 
 class Killed(BaseException):
     """Where the process would have ended."""
-
-
-OPERATIONS = ["open", "write", "fsync", "replace", "close", "unlink", "scandir"]
-
-
-def interrupted(patch, number: int, end) -> list[str]:
-    """Let `end` happen in the place of operation `number` on a file (in the middle of a write). Returns the log."""
-    done: list[str] = []
-
-    def counted(name, operation):
-        def call(*arguments, **options):
-            done.append(name)
-            if len(done) == number:
-                if name == "write":
-                    descriptor, content = arguments
-                    operation(descriptor, content[: len(content) // 2])
-                end(name)
-            return operation(*arguments, **options)
-
-        return call
-
-    for name in OPERATIONS:
-        patch.setattr(os, name, counted(name, getattr(os, name)))
-    return done
 
 
 def test_an_exception_at_any_operation_leaves_the_old_content_or_the_new(tmp_path, monkeypatch):

@@ -406,7 +406,7 @@ def wrong(draw, tensors, tree):
     return tensors, tree[""]
 
 
-@settings(max_examples=max(60, settings.default.max_examples))
+@settings(max_examples=max(30, settings.default.max_examples))
 @given(data=st.data())
 def test_a_checkpoint_of_wrong_contents_loads_or_is_refused_and_changes_nothing(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("io") / "file"

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,7 +179,7 @@ def refute(checked: Property, make, sizes, seed: int) -> Result:
             known[case] = outcome(checked, make, case, skipped)
         assert known[case] is None
 
-    with contextlib.suppress(AssertionError):
+    with contextlib.suppress(AssertionError), hypothesis_elsewhere():
         holds()
     failed = [case for case, found in known.items() if found]
     if not failed:
@@ -190,6 +191,24 @@ def refute(checked: Property, make, sizes, seed: int) -> Result:
         with contextlib.suppress(Exception):  # a wrong cell may well not run as it did
             line = find()
     return Result(checked.name, len(known), None, smallest, what, line)
+
+
+@contextlib.contextmanager
+def hypothesis_elsewhere() -> Iterator[None]:
+    """Hypothesis keeps a few files (of its own, not of what it found) in .hypothesis/ of the working folder: put them
+    into a folder that goes away, unless there is one already."""
+    from hypothesis import configuration
+
+    home = configuration.storage_directory(intent_to_write=False).home_directory
+    if home.exists():
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(home)
 
 
 def simplicity(case: Case, checked: Property) -> tuple:

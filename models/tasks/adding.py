@@ -16,7 +16,7 @@ class Adding(CellTask):
     figure, loss_unit = "held_out_loss", "squared error"
     known = "constant guess 0.167; LSTM under 0.01 (Le, Jaitly & Hinton 2015, arXiv:1504.00941)"
 
-    length: Annotated[int, Option(min=2, help="Steps of a sequence, T.")] = 200
+    length: Annotated[int, Option(min=2, max=100_000, help="Steps of a sequence, T.")] = 200
 
     def build(self):
         self.model = Reader(self.recurrent(2), 1)

@@ -45,8 +45,8 @@ class Anomaly(CellTask):
     figure, unit, loss_unit = "roc_auc", "windows", "squared error"
     known = "above mean_auc and period_before_auc"
 
-    length: Annotated[int, Option(min=2, help="Points of a window.")] = 60
-    beats: Annotated[int, Option(min=10, help="Beats of each series.")] = 500
+    length: Annotated[int, Option(min=2, max=100_000, help="Points of a window.")] = 60
+    beats: Annotated[int, Option(min=10, max=100_000, help="Beats of each series.")] = 500
 
     def build(self):
         healthy, _ = heartbeats(self.beats, np.random.default_rng([self.seed, 3]))

@@ -52,9 +52,11 @@ class Captions(SymbolTask):
 
     decoder: Annotated[str, Option(help="attend or tell.")] = "attend"
     cell: Annotated[str, Option(help=f"Of the decoder: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "lstm"
-    channels: Annotated[int, Option(min=1, help="Channels of the first convolution, half of the second's.")] = 16
-    detection: Annotated[float, Option(min=0, help="Weight of telling each word from a region alone.")] = 1.0
-    penalty: Annotated[float, Option(min=0, help="On regions that get too little or too much attention.")] = 0.1
+    channels: Annotated[
+        int, Option(min=1, max=2**20, help="Channels of the first convolution, half of the second's.")
+    ] = 16
+    detection: Annotated[float, Option(min=0, max=1e6, help="Weight of telling each word from a region alone.")] = 1.0
+    penalty: Annotated[float, Option(min=0, max=1e6, help="On regions of too little or too much attention.")] = 0.1
 
     def build(self):
         from sklearn.datasets import load_digits

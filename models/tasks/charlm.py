@@ -53,9 +53,9 @@ class CharacterTask(CellTask):
     may_change = ("steps", "text")
 
     text: Annotated[Path | None, Option(help="UTF-8 text.  [default: Python's standard library]")] = None
-    embedding: Annotated[int, Option(min=1, help="Size of a character's embedding.")] = 64
+    embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a character's embedding.")] = 64
     dropout: Annotated[float, Option(min=0, max=0.95, help="Dropout below, between and above layers.")] = 0.0
-    length: Annotated[int, Option(min=1, help="Characters a step.")] = 64
+    length: Annotated[int, Option(min=1, max=100_000, help="Characters a step.")] = 64
 
     def build(self):
         options, text = self.settings, self.read()
@@ -64,7 +64,8 @@ class CharacterTask(CellTask):
             raise BadInput(f"{self.text or 'the default text'} is not the text that {self.out} was trained on")
         symbols = self.symbols(text)
         split = len(symbols) * 9 // 10
-        self.vocabulary = options.setdefault("vocabulary", self.vocabulary_of(symbols, split))
+        options.setdefault("vocabulary", self.vocabulary_of(symbols, split))
+        self.vocabulary = vocabulary_in(options, self.out)
         numbers = encode(symbols, self.vocabulary)
         self.training = side_by_side(numbers[:split], self.batch, self.length)
         rest = numbers[split:][:HELD_OUT]
@@ -110,8 +111,13 @@ class CharacterTask(CellTask):
             with mg.no_grad():
                 _, like = self.model(mg.tensor(self.training[:1]))
             self.model.train()
-            leaves = [mg.tensor(kept[f"state{k}"]) for k in range(len(kept))]
-            self.state = tree.unflatten(tree.flatten(like)[1], leaves)
+            leaves, structure = tree.flatten(like)
+            wanted = {f"state{k}": (leaf.shape, leaf.dtype) for k, leaf in enumerate(leaves)}
+            arrays = {name: array for name, array in kept.items() if isinstance(array, np.ndarray)}
+            found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+            if found != wanted or len(arrays) < len(kept):
+                raise ValueError(f"the state between batches is {found}, wanted {wanted}")
+            self.state = tree.unflatten(structure, [mg.tensor(arrays[name]) for name in wanted])
 
     def evaluate(self):
         nats = held_out_loss(self.model, self.held_out, self.length, len(self.vocabulary))
@@ -127,7 +133,8 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
     if not math.isfinite(temperature):
         raise BadInput(f"--temperature {temperature}: wanted a finite number")
     arrays, options = read_weights(folder)
-    vocabulary = options["vocabulary"]
+    options = CharacterTask.checked(options, folder)
+    vocabulary = vocabulary_in(options, folder)
     unknown = sorted(set(prompt) - set(vocabulary))
     if unknown and UNKNOWN not in vocabulary:
         raise BadInput(f"--prompt: the model has never seen {' '.join(map(repr, unknown))}")
@@ -136,6 +143,14 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
     load_weights(model, arrays, folder)
     yield prompt
     yield from generate(model, vocabulary, prompt, length, temperature, np.random.default_rng(seed))
+
+
+def vocabulary_in(options: dict, folder: Path) -> Sequence[str]:
+    """The symbols that a run knows: a string, or a list of strings. Raises BadInput if its settings have none such."""
+    vocabulary = options.get("vocabulary")
+    if not vocabulary or not isinstance(vocabulary, (str, list)) or not all(isinstance(s, str) for s in vocabulary):
+        raise BadInput(f"{folder} is the folder of a run without a vocabulary: {vocabulary!r:.50}")
+    return vocabulary
 
 
 def generate(

@@ -23,7 +23,7 @@ class Copy(CellTask):
     loss_unit = "nats a step"
     known = "without a memory 10 ln 8 / (T + 20), 0.297 at T = 50 (Arjovsky, Shah & Bengio 2016, arXiv:1511.06464)"
 
-    length: Annotated[int, Option(min=1, help="Steps between the symbols and their copy, T.")] = 50
+    length: Annotated[int, Option(min=1, max=100_000, help="Steps between the symbols and their copy, T.")] = 50
 
     def build(self):
         self.model = Reader(self.recurrent(SYMBOLS + 2), SYMBOLS + 1)

@@ -38,7 +38,7 @@ class CTCDigits(CellTask):
     figure, loss_unit, unit = "label_error", "nats a digit", "strings"
     known = "under 0.05 wanted, 1 if nothing is told; TIMIT's phonemes 0.315 (Graves et al. 2006)"
 
-    longest: Annotated[int, Option(min=1, help="Digits of a string, at most.")] = 8
+    longest: Annotated[int, Option(min=1, max=1000, help="Digits of a string, at most.")] = 8
 
     def build(self):
         from sklearn.datasets import load_digits

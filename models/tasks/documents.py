@@ -29,8 +29,8 @@ class Documents(Task):
     known = "above bag_of_words"
 
     cell: Annotated[str, Option(help=f"Over words: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 48
-    embedding: Annotated[int, Option(min=1, help="Size of a word's embedding.")] = 32
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 48
+    embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a word's embedding.")] = 32
 
     def build(self):
         cell = cell_named(self.cell, self.embedding, self.hidden)

@@ -25,10 +25,10 @@ class Draw(Task):
     figure, loss_unit, unit = "held_out_loss", "nats a digit", "digits"
     known = "below ten_means; of 28x28 pixels 80.97, without attention 87.40 (Gregor et al. 2015, arXiv:1502.04623)"
 
-    strokes: Annotated[int, Option(min=1, help="Strokes a digit.")] = 8
-    attention: Annotated[int, Option(min=0, help="Points a side that are read and written, 0 for all.")] = 4
-    hidden: Annotated[int, Option(min=1, help="Hidden units of encoder and decoder.")] = 96
-    latent: Annotated[int, Option(min=1, help="Size of z at each stroke.")] = 8
+    strokes: Annotated[int, Option(min=1, max=100_000, help="Strokes a digit.")] = 8
+    attention: Annotated[int, Option(min=0, max=28, help="Points a side that are read and written, 0 for all.")] = 4
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units of encoder and decoder.")] = 96
+    latent: Annotated[int, Option(min=1, max=2**20, help="Size of z at each stroke.")] = 8
 
     def build(self):
         from sklearn.datasets import load_digits

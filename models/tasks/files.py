@@ -44,16 +44,29 @@ def save_figure(figure, path: Path) -> None:
 
 
 def read_weights(folder: Path) -> tuple[dict, dict]:
-    """(arrays, settings) of a run. Raises BadInput if the folder holds none, or a damaged one."""
+    """(arrays, settings) of a run: its options, and the step that the weights are of.
+
+    Raises BadInput if the folder holds none, or a damaged one.
+    """
     try:
         arrays, settings = io.load(folder / WEIGHTS)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f"{folder} is not the folder of a run (it has no {WEIGHTS})") from None
     except ValueError as error:
         raise BadInput(str(error)) from error
-    if not isinstance(settings, dict) or "task" not in settings:
+    if not isinstance(settings, dict) or not isinstance(settings.get("task"), str):
         raise BadInput(f"{folder / WEIGHTS} was not written by minigrad train: it tells no task")
     return arrays, settings
+
+
+def is_fresh(folder: Path) -> bool:
+    """Whether a run can begin in a folder: it is empty, or has what a run that was killed in its first save has left.
+
+    Temporary files of dead processes are removed.
+    """
+    disk.remove_stale(folder)
+    names = [path.name for path in folder.iterdir()]
+    return not names or (names == [WEIGHTS] and read_settings(folder).get("step") == 0)
 
 
 def read_settings(folder: Path) -> dict:

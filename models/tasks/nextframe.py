@@ -28,10 +28,12 @@ class NextFrame(Task):
     figure = "held_out_loss"
     known = "of 64x64 pixels ConvLSTM 367, fully connected LSTM 483 (Shi et al. 2015, table 1, a tenth of a sequence)"
 
-    hidden: Annotated[int, Option(min=1, help="Hidden channels a layer.")] = 32
-    layers: Annotated[int, Option(min=1, help="Layers of encoder and forecaster.")] = 1
-    kernel: Annotated[int, Option(min=1, help="Size of the kernels.")] = 3
-    patch: Annotated[int, Option(min=1, help="Side of a patch, whose pixels are channels; 24: no image is left.")] = 2
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden channels a layer.")] = 32
+    layers: Annotated[int, Option(min=1, max=100, help="Layers of encoder and forecaster.")] = 1
+    kernel: Annotated[int, Option(min=1, max=100, help="Size of the kernels.")] = 3
+    patch: Annotated[
+        int, Option(min=1, max=48, help="Side of a patch, whose pixels are channels; 24: no image is left.")
+    ] = 2
 
     def build(self):
         if FRAME % self.patch:

@@ -50,8 +50,8 @@ class Sentiment(Task):
     known = "above bag_of_words"
 
     attention: Annotated[str, Option(help="words, or none: the last state alone.")] = "words"
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
-    embedding: Annotated[int, Option(min=1, help="Size of the embeddings of words and aspects.")] = 32
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 64
+    embedding: Annotated[int, Option(min=1, max=2**20, help="Size of the embeddings of words and aspects.")] = 32
 
     def build(self):
         if self.attention not in MODELS:

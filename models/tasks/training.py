@@ -1,4 +1,4 @@
-"""What a task is: options, a model, batches, a loss, figures; and the loop that trains it.
+"""What a task is: options, a model, batches, a loss, figures; loop.py trains it.
 
 A task is one file of this folder with one class. The file's first line is what `minigrad tasks` prints, the whole
 docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
@@ -34,23 +34,21 @@ change too often to be jitted), `position` and `restore` (what else a resumed ru
 evaluation), `best_on` (a figure of validation data: the run's weights and what it tells at its end are those of the
 evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change`
 (options that a resumed run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
-BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and Ctrl-C
-are `run`'s.
+BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and
+signals are loop.py's.
 """
 
 import inspect
 import math
-import signal
-import sys
-import time
+import numbers
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 from typer import Option
 
 import minigrad as mg
-from minigrad import io, nn, optim
+from minigrad import nn
 from minigrad.badinput import BadInput
 from minigrad.models import Recurrent
 from minigrad.models.tasks import files
@@ -65,11 +63,11 @@ class Task:
     Raises BadInput for what cannot be used, before anything is written.
     """
 
-    steps: Annotated[int, Option(min=1, help="Training steps.")] = 3000
+    steps: Annotated[int, Option(min=1, max=10**9, help="Training steps.")] = 3000
     lr: Annotated[float, Option(min=0, help="Adam's learning rate at its highest.")] = 3e-3
-    batch: Annotated[int, Option(min=1, help="Sequences a step.")] = 32
-    every: Annotated[int, Option(min=1, help="Steps between evaluations and checkpoints.")] = 250
-    seed: Annotated[int, Option(min=0, help="Of all that is drawn.")] = 0
+    batch: Annotated[int, Option(min=1, max=10**6, help="Sequences a step.")] = 32
+    every: Annotated[int, Option(min=1, max=10**9, help="Steps between evaluations and checkpoints.")] = 250
+    seed: Annotated[int, Option(min=0, max=2**63 - 1, help="Of all that is drawn.")] = 0
     out: Annotated[Path, Option(help="Folder of the run.")] = Path("runs")
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False
 
@@ -102,14 +100,14 @@ class Task:
     def __init__(self, **given):
         self.out, self.resume = Path(given.pop("out", self.out)), given.pop("resume", False)
         defaults = {name: default for name, (_, default) in self.options().items() if name not in ("out", "resume")}
-        given = {name: settled(name, value) for name, value in given.items()}
         if unknown := given.keys() - defaults.keys():
             raise TypeError(f"{self.name} has no option {', '.join(unknown)}; it has {', '.join(defaults)}")
+        given = {name: settled(name, value, self.options()[name][0]) for name, value in given.items()}
         self.settings = self.kept(given) if self.resume else {"task": self.name, **defaults, **given}
         if not self.resume and self.out.exists():
             if not self.out.is_dir():
                 raise BadInput(f"--out {self.out} is a file; wanted a folder")
-            if any(self.out.iterdir()):
+            if not files.is_fresh(self.out):
                 raise BadInput(f"{self.out} is not empty: --resume continues a run, --out FOLDER starts another")
         for name in defaults:
             setattr(self, name, self.settings[name])
@@ -120,15 +118,26 @@ class Task:
 
     def kept(self, given: dict) -> dict:
         """The settings of the run in --out, with those of `given` that may change."""
-        kept = files.read_settings(self.out)
-        if kept["task"] != self.name:
-            raise BadInput(f"{self.out} is a run of {kept['task']}, not of {self.name}")
-        if not (self.out / files.CHECKPOINT).exists():
+        kept = self.checked(files.read_settings(self.out), self.out)
+        if not (self.out / files.CHECKPOINT).exists() and not files.is_fresh(self.out):
             raise BadInput(f"{self.out} has no {files.CHECKPOINT} to resume from")
         for name, value in given.items():
             if name not in self.may_change and value != kept.get(name):
                 raise BadInput(f"--{name} {value}: a resumed run keeps its own, {kept.get(name)}")
         return {**kept, **given}
+
+    @classmethod
+    def checked(cls, settings: dict, folder: Path) -> dict:
+        """The settings of the run in a folder, all options among them. Raises BadInput for what are none."""
+        if settings["task"] != cls.name:
+            raise BadInput(f"{folder} is a run of {settings['task']}, not of {cls.name}")
+        options = {name: hint for name, (hint, _) in cls.options().items() if name not in ("out", "resume")}
+        if missing := options.keys() - settings.keys():
+            raise BadInput(f"{folder / files.WEIGHTS} does not tell {', '.join(sorted(missing))}")
+        try:
+            return settings | {name: settled(name, settings[name], hint) for name, hint in options.items()}
+        except BadInput as error:
+            raise BadInput(f"{folder / files.WEIGHTS}: {error}") from error
 
     # What a task gives
 
@@ -176,123 +185,22 @@ class Task:
         return self.batch
 
     def run(self) -> dict:
-        """Train, and write the folder. Returns the chosen row of the log. Raises BadInput if the loss runs away."""
-        from tqdm import tqdm
+        """Train, and write the folder. Returns the chosen row of the log. Raises BadInput if the loss runs away: when
+        it is not finite, or at an evaluation 1000 times the first; the checkpoint is then the one before."""
+        from minigrad.models.tasks.loop import Loop
 
-        optimizer = optim.AdamW(self.model.parameters(), lr=self.lr, weight_decay=self.decay)
-        rise = max(1, min(100, self.steps // 10))
-        schedule = optim.Schedule(optimizer, optim.warmup(rise, optim.cosine(self.steps - rise or 1, last=0.05)))
-        parts = {"model": self.model, "optimizer": optimizer, "schedule": schedule}
-        parts |= {"generator": nn.default_generator, "draws": self.draws}
-        done, seconds, stopped = 0, 0.0, False
-        losses: list[float] = []  # since the last row
-        rows: list[dict] = []
-        remedy = f"try a smaller --lr; the checkpoint in {self.out} is the one before"
-
-        def say(text: str) -> None:
-            tqdm.write(text)
-            sys.stdout.flush()
-
-        def train() -> float:
-            loss = self.train_loss(done)
-            optimizer.zero_grad()
-            loss.backward()
-            optim.clip_grad_norm(optimizer.parameters, self.clip)
-            optimizer.step()
-            schedule.step()
-            return loss.item()
-
-        def evaluate() -> tuple[dict, str]:
-            self.model.eval()
-            with mg.no_grad():
-                told = self.evaluate(), self.shown(done)
-            self.model.train()
-            return told
-
-        def save() -> None:
-            if not all(np.isfinite(array).all() for array in self.model.state_dict().values()):
-                raise BadInput(f"a weight is not finite at step {done}: {remedy}")
-            own = {"step": done, "seconds": seconds, "losses": losses, "rows": rows}
-            best = not self.best_on or not rows or self.chosen(rows)["step"] == done
-            weights = self.model.state_dict() if best else files.read_weights(self.out)[0]  # those kept, settings new
-            io.save(self.out / files.WEIGHTS, weights, self.settings)
-            io.save_checkpoint(self.out / files.CHECKPOINT, **parts, position={**self.position(), **own})
-            if rows:
-                files.write_rows(rows, self.out / files.LOG)
-                files.draw_curves(rows, self.loss_unit, self.out / files.CURVES)
-
-        def stop(*_) -> None:
-            nonlocal stopped
-            stopped = True
-            signal.signal(signal.SIGINT, before)  # a second Ctrl-C does not wait for the step
-
-        say(
-            f"{self.name}: {sum(p.size for p in self.model.parameters()):,} parameters{self.about and '; '}{self.about}"
-        )
-        if self.resume:
-            try:
-                kept = io.load_checkpoint(self.out / files.CHECKPOINT, **parts)
-                done, seconds, losses, rows = (kept.pop(name) for name in ("step", "seconds", "losses", "rows"))
-                self.restore(kept)
-            except (ValueError, KeyError) as error:
-                raise BadInput(f"cannot resume: {error}; nothing in {self.out} was changed") from error
-            if done >= self.steps:
-                say(f"{self.out}: its {done} steps are done; --steps N goes on to N")
-                return self.chosen(rows)
-        else:
-            self.out.mkdir(parents=True, exist_ok=True)
-            save()  # a full disk shows now, not after an hour
-        since = (done, seconds)
-        before = signal.signal(signal.SIGINT, stop)
-        bar = tqdm(total=self.steps, initial=done, unit="step", disable=None, dynamic_ncols=True, leave=False)
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused
-                while done < self.steps and not stopped:
-                    start = time.perf_counter()
-                    losses.append(train())
-                    seconds += time.perf_counter() - start
-                    done += 1
-                    if not math.isfinite(losses[-1]):
-                        raise BadInput(f"the loss is {losses[-1]} at step {done}: {remedy}")
-                    rate = round((done - since[0]) * self.size / (seconds - since[1]))
-                    figure = self.best_on or self.figure
-                    held_out = {written(figure): f"{rows[-1][figure]:.3f}"} if rows else {}
-                    bar.set_postfix({"loss": f"{losses[-1]:.3f}", **held_out, f"{self.unit}/s": rate}, refresh=False)
-                    bar.update()
-                    if done % self.every == 0 or done == self.steps:
-                        figures, text = evaluate()
-                        row = {"step": done, "seconds": round(seconds, 2), "loss": float(np.mean(losses)), **figures}
-                        rows.append({**row, f"{self.unit}_per_second": rate})
-                        losses, since = [], (done, seconds)
-                        save()
-                        told = {k: v for k, v in rows[-1].items() if not self.best_on or k != self.figure}
-                        say("  ".join(f"{written(name)} {written(value)}" for name, value in told.items()))
-                        if text:
-                            say(text)
-            if stopped:
-                save()
-        finally:
-            signal.signal(signal.SIGINT, before)
-            bar.close()
-        if done < self.steps:
-            print(f"stopped after step {done}; minigrad train {self.name} --resume --out {self.out}", file=sys.stderr)
-            sys.exit(128 + signal.SIGINT)
-        chosen = self.chosen(rows)
-        if self.best_on:
-            say(f"the weights kept are those of step {chosen['step']}, the best on {written(self.best_on)}")
-        if self.known:
-            say(f"{written(self.figure)} {written(chosen[self.figure])}; known: {self.known}")
-        say(f"{self.out} has {', '.join(sorted(path.name for path in self.out.iterdir()))}")
-        return chosen
+        return Loop(self).train()
 
 
 class CellTask(Task):
     """A task for any cell."""
 
     cell: Annotated[str, Option(help=f"{', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "lstm"
-    hidden: Annotated[int, Option(min=1, help="Hidden units a layer.")] = 64
-    layers: Annotated[int, Option(min=1, help="Layers.")] = 1
-    memory: Annotated[int, Option(min=0, help="Steps that gates of LSTM and GRU remember at first; 0: PyTorch's.")] = 0
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units a layer.")] = 64
+    layers: Annotated[int, Option(min=1, max=100, help="Layers.")] = 1
+    memory: Annotated[
+        int, Option(min=0, max=10**9, help="Steps that gates of LSTM and GRU remember at first; 0: PyTorch's.")
+    ] = 0
 
     def __init__(self, **given):
         super().__init__(**given)
@@ -323,8 +231,8 @@ class LabelTask(CellTask):
 class SymbolTask(Task):
     """A task whose symbols are embedded."""
 
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
-    embedding: Annotated[int, Option(min=1, help="Size of a symbol's embedding.")] = 32
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 64
+    embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a symbol's embedding.")] = 32
 
 
 class Reader(nn.Module):
@@ -339,14 +247,31 @@ class Reader(nn.Module):
         return self.output(hidden if last is None else hidden[-last:])
 
 
-def settled(name: str, value):
-    """An option as it is kept: numbers finite, paths absolute, so that a run can be resumed from another folder."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"--{name} {value}: wanted a finite number")
-    if isinstance(value, Path):
-        return str(value.absolute())
+def settled(name: str, value, hint):
+    """An option as it is kept: in range, paths absolute, so that a run can be resumed from another folder.
+
+    hint: its annotation. Raises BadInput for another type, and what is not in the range.
+    """
+    kinds, option = get_args(hint)[0], hint.__metadata__[0]
+    kinds = get_args(kinds) or (kinds,)
+    if Path in kinds and isinstance(value, (str, Path)):
+        return str(Path(value).absolute())
+    if int in kinds or float in kinds:
+        kind = numbers.Integral if int in kinds else numbers.Real
+        wanted = "an integer" if int in kinds else "a finite number"
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+            raise BadInput(f"--{name} {value!r:.50}: wanted {wanted}")
+        if not (option.min is None or option.min <= value) or not (option.max is None or value <= option.max):
+            raise BadInput(f"--{name} {value!r:.50}: wanted {wanted} {within(option)}")
+        kept: type = int if int in kinds else float
+        return kept(value)
+    if not isinstance(value, tuple(kind for kind in kinds if kind is not Path)):
+        raise BadInput(f"--{name}: got {value!r:.50}, wanted {' or '.join(kind.__name__ for kind in kinds)}")
     return cell_path(value) if name == "cell" else value
 
 
-def written(x) -> str:
-    return f"{x:.4g}" if isinstance(x, float) else str(x).replace("_", " ")
+def within(option) -> str:
+    bounds = [
+        f"{word} {bound}" for word, bound in (("at least", option.min), ("at most", option.max)) if bound is not None
+    ]
+    return " and ".join(bounds)

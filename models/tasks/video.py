@@ -31,8 +31,10 @@ class Video(Task):
         "before"
     )
     cell: Annotated[str, Option(help=f"Over frames: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
-    hidden: Annotated[int, Option(min=1, help="Hidden units.")] = 64
-    channels: Annotated[int, Option(min=1, help="Channels of the first convolution, half of the second's.")] = 8
+    hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 64
+    channels: Annotated[
+        int, Option(min=1, max=2**20, help="Channels of the first convolution, half of the second's.")
+    ] = 8
 
     def build(self):
         from sklearn.datasets import load_digits

@@ -32,9 +32,9 @@ class WordTask(CharacterTask):
     known = "under the trigram's"
 
     text: Annotated[Path | None, Option(help="UTF-8 text.  [default: Python's language reference]")] = None
-    embedding: Annotated[int, Option(min=1, help="Size of a word's embedding; see above.")] = 128
+    embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a word's embedding; see above.")] = 128
     dropout: Annotated[float, Option(min=0, max=0.95, help="Dropout below, between and above layers.")] = 0.3
-    length: Annotated[int, Option(min=1, help="Words a step.")] = 35
+    length: Annotated[int, Option(min=1, max=100_000, help="Words a step.")] = 35
 
     def build(self):
         super().build()

@@ -8,6 +8,14 @@ import pytest
 from minigrad import cli, io, optim
 
 
+@pytest.fixture(autouse=True)
+def _interrupts():
+    """SIGINT as in a terminal: where the tests run in the background, it is ignored, here and in child processes."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def minigrad(monkeypatch, capsys):
     """Calls the command; returns (exit code, stdout, stderr)."""

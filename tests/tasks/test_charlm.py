@@ -1,5 +1,6 @@
 """The command, as its user meets it: what a run leaves behind, what resuming gives, how bad input ends."""
 
+import contextlib
 import csv
 import errno
 import math
@@ -15,7 +16,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli, io, nn, optim
-from minigrad.models.tasks import cells, charlm, files
+from minigrad.models.tasks import cells, charlm, files, loop
 
 TEXT = "".join(f"{n} squared is {n * n}, and that is that.\n" for n in range(120))
 SIZES = ("--hidden", "6", "--embedding", "4", "--batch", "3", "--length", "8", "--every", "5")
@@ -154,15 +155,59 @@ def test_interrupted_from_the_terminal(text, tmp_path):
     assert f"step {metadata['checkpoint']['position']['step']};" in err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
+def test_a_run_in_the_background_outlasts_interrupts_and_ends_with_a_checkpoint_when_it_is_told_to(text, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "minigrad", "train", "charlm", "--text", text, "--out", run, *SIZES]
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *map(str, command), "--steps", "1000000"]
+    process = subprocess.Popen(shell, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+
+    def wait_for_a_new_log(before=None):
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                if (log := (run / "log.csv").read_bytes()) != before:
+                    return log
+            time.sleep(0.05)
+        pytest.fail("it trains no longer")
+
+    try:
+        log = wait_for_a_new_log()
+        process.send_signal(signal.SIGINT)
+        wait_for_a_new_log(wait_for_a_new_log(log))
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.startswith("stopped after step ") and err.count("\n") == 1
+    _, metadata = io.load(run / "checkpoint.safetensors")
+    assert f"step {metadata['checkpoint']['position']['step']};" in err
+
+
 def test_a_second_interrupt_does_not_wait(train, tmp_path, monkeypatch):
     def interrupt(self):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
+    handlers = [signal.getsignal(number) for number in loop.SIGNALS]
     monkeypatch.setattr(optim.Schedule, "step", interrupt)
     code, _, err = train(tmp_path / "run", "--steps", 9)
     assert code == 130 and "Traceback" not in err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(number) for number in loop.SIGNALS] == handlers
+
+
+@pytest.mark.parametrize("number", loop.SIGNALS)
+def test_signals_that_end_a_process_let_it_save(number, train, tmp_path, monkeypatch):
+    def told_to_end(self, before=optim.Schedule.step):
+        before(self)
+        if self.count == 2:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(optim.Schedule, "step", told_to_end)
+    code, _, err = train(tmp_path / "run", "--steps", 9)
+    assert code == 128 + number and err.startswith("stopped after step 2; ")
+    assert io.load(tmp_path / "run" / "checkpoint.safetensors")[1]["checkpoint"]["position"]["step"] == 2
 
 
 def test_a_finished_run_can_be_lengthened(train, minigrad, tmp_path):
@@ -417,7 +462,7 @@ def test_numbers_that_are_none(lr, train, tmp_path):
 
 
 def test_too_little_memory(train, tmp_path):
-    refused(train(tmp_path / "run", "--steps", 1, "--hidden", 10**9), "not enough memory")
+    refused(train(tmp_path / "run", "--steps", 1, "--hidden", 2**20), "not enough memory")
 
 
 def test_bad_prompt_and_temperature(train, minigrad, tmp_path):
