@@ -9,7 +9,8 @@ annotations mean:
 
     int                         an integer of Python or NumPy; a bool is none
     float                       a real number of Python or NumPy that is not NaN; a bool is none
-    bool, str, Callable         a bool, a string, what can be called
+    bool, str                   a bool, a string
+    Callable, Mapping           what can be called; a dict, or what is like one
     Literal["sum", "mean"]      one of these values
     tuple[int, int]             a tuple or list of two integers; tuple[int, ...]: of any number of them
     a class, as Optimizer       an instance of it (of Tensor, Any and what is abstract, as Iterable, nothing is checked)
@@ -31,7 +32,25 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from minigrad import tape
+
 F = TypeVar("F", bound=Callable)
+
+
+# What wrong arguments end in, inside of a function; and what of it users see as another kind.
+REFUSALS = (ValueError, TypeError, IndexError, OverflowError, AttributeError, KeyError, ZeroDivisionError)
+SEEN_AS = {AttributeError: TypeError, OverflowError: ValueError, KeyError: ValueError, ZeroDivisionError: ValueError}
+
+
+def restated(error: Exception, text: str) -> Exception:
+    """An error of the same kind, or the kind that it is seen as, with another text."""
+    for kind in type(error).__mro__:
+        kind = SEEN_AS.get(kind, kind)
+        if kind in (np.linalg.LinAlgError, ValueError, TypeError, IndexError, RuntimeError):
+            again = kind(text)
+            again.add_note(tape.where())  # Python prints it last, below the library's frames
+            return again
+    raise error
 
 
 class Range(NamedTuple):
@@ -86,6 +105,7 @@ KINDS = {
     str: Kind("a string", lambda value: isinstance(value, str)),
     type(None): Kind("None", lambda value: value is None),
     abc.Callable: Kind("a function", callable),
+    abc.Mapping: Kind("a dict", lambda value: isinstance(value, abc.Mapping)),
     np.random.Generator: Kind(
         "a numpy.random.Generator (np.random.default_rng(seed))", lambda value: isinstance(value, np.random.Generator)
     ),
@@ -182,41 +202,94 @@ def checks_of(f: Callable) -> dict[str, Kind]:
     return {name: kind for name, kind in kinds.items() if kind}
 
 
+def refuse_masked(data) -> None:
+    """Raise TypeError for a masked array: what is behind its mask would be computed with."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(
+            "tensor: got a masked array, whose mask would be lost; give a.filled(0), and the mask apart (mg.where)"
+        )
+
+
+def plain_array(data) -> np.ndarray:
+    """np.asarray, but that masked arrays are refused and lists of unequal lengths get an error of ours."""
+    refuse_masked(data)
+    try:
+        return np.asarray(data)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"wanted numbers in lists of equal lengths: {error}") from None
+
+
+class Checks:
+    """What is checked of the arguments of a function. The annotations are read at its first call."""
+
+    __slots__ = ("defaults", "f", "kinds", "method", "several", "signature")
+
+    def __init__(self, f: Callable):
+        self.f, self.signature = f, inspect.signature(f)
+        parameters = self.signature.parameters.values()
+        self.several = {p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        self.defaults = {p.name: p.default for p in parameters}
+        self.method = next(iter(self.defaults), None) == "self"
+        self.kinds: dict[str, Kind] | None = None
+
+    def owner(self, args: tuple) -> str:
+        """What errors call the function: a method with its object's class, a constructor and a forward by it alone."""
+        name = self.f.__name__
+        if not self.method or not args:
+            return name
+        of = type(args[0]).__name__
+        return of if name in ("__init__", "forward") else f"{of}.{name}"
+
+    def refuse(self, args: tuple, kwargs: dict) -> None:
+        """Raise TypeError or ValueError for an argument that its annotation does not allow."""
+        if self.kinds is None:
+            self.kinds = checks_of(self.f)
+        if not self.kinds:
+            return
+        try:
+            bound = self.signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return  # Python will say what is missing or unknown, and name the function
+        for name, value in bound.items():
+            kind = self.kinds.get(name)
+            if kind is None or value is self.defaults[name]:
+                continue
+            values = [(name, value)]
+            if name in self.several:
+                values = list(value.items()) if isinstance(value, dict) else [(name, v) for v in value]
+            for one, v in values:
+                refuse_unless(kind, self.owner(args), one, v)
+
+
 def checked(f: F) -> F:
     """Decorates a function, or a method, whose arguments are to be what their annotations say.
 
-    An error names the function; a method's names the class of its object, an `__init__` it alone.
+    An error names the function, of a method its class. An error of another kind that comes from inside gets the name as
+    well, unless it has passed through code of the user's.
     """
-    signature = inspect.signature(f)
-    several = {p.name for p in signature.parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    method = next(iter(signature.parameters), None) == "self"
-    defaults = {p.name: p.default for p in signature.parameters.values()}
-    kinds: dict[str, Kind] = {}
+    checks = Checks(f)
 
     @functools.wraps(f)
     def call(*args, **kwargs):
-        if not kinds:
-            kinds.update(checks_of(f))
+        checks.refuse(args, kwargs)
         try:
-            bound = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return f(*args, **kwargs)  # Python says what is missing or unknown, and names the function
-        for name, value in bound.items():
-            kind = kinds.get(name)
-            if kind is None or value is defaults[name]:
-                continue
-            owner = owner_of(f, args[0]) if method else f.__name__
-            if name in several:
-                values = value.items() if isinstance(value, dict) else [(name, v) for v in value]
-                for one, v in values:
-                    refuse_unless(kind, owner, one, v)
-            else:
-                refuse_unless(kind, owner, name, value)
-        return f(*args, **kwargs)
+            return f(*args, **kwargs)
+        except REFUSALS as error:
+            name = checks.owner(args)
+            of, _, method = name.rpartition(".")
+            if method in str(error) or (of and f"{of}:" in str(error)) or not ours(error):
+                raise
+            reason = str(error).removeprefix("tensor: ")
+            raise restated(error, f"{name}: {reason}") from error
 
     return typing.cast(F, call)
 
 
-def owner_of(f: Callable, instance) -> str:
-    name = type(instance).__name__
-    return name if f.__name__ == "__init__" else f"{name}.{f.__name__}"
+def ours(error: BaseException) -> bool:
+    """Whether an error comes from minigrad's own code: none of a user's, a callback say, is on its way."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in ("minigrad", "numpy"):
+            return False
+        trace = trace.tb_next
+    return True

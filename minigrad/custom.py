@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from minigrad import tape, tree
+from minigrad.arguments import checked
 from minigrad.ops.table import Spec
 from minigrad.sharing import Sharable, shared
 from minigrad.tape import (
@@ -69,6 +70,7 @@ class custom_vjp:
     Raises RuntimeError if it is called before defvjp; backward raises ValueError for cotangents that do not fit.
     """
 
+    @checked
     def __init__(self, f: Callable):
         update_wrapper(self, f)
         self.f = f
@@ -76,6 +78,7 @@ class custom_vjp:
         self.bwd: Callable | None = None
         self.name = f"custom_vjp of {getattr(f, '__name__', type(f).__name__)}"
 
+    @checked
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
         """Set the two functions."""
         self.fwd, self.bwd = fwd, bwd
@@ -174,6 +177,7 @@ def checkpoint(f: M) -> M: ...
 
 
 @overload
+@checked
 def checkpoint(f: Callable) -> Callable: ...
 
 

@@ -11,6 +11,7 @@ An array that a node saved for its vjp, and that was overwritten since, is refus
 
 import numpy as np
 
+from minigrad.arguments import checked, restated
 from minigrad.ops.elementwise import OPERATORS, where
 from minigrad.ops.index import getitem, index_put, is_basic, owned_index
 from minigrad.ops.product import matmul
@@ -28,7 +29,7 @@ from minigrad.tape import (
     thread,
     tracing,
 )
-from minigrad.tensor import Tensor, as_tensor, restated
+from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import NOBODY, Argument, View, root_of
 
 KINDS = "buif"  # bool, unsigned, integer, float: a tensor takes values of its own kind and of those before it
@@ -142,7 +143,7 @@ def overwritten(x: Tensor, value: Tensor, index) -> Tensor:
     return Tensor(data, node)
 
 
-def set_item(self, index, value, name="setitem"):
+def setitem(self, index, value, name="setitem"):
     start = next(clock)
     if isinstance(value, View) and value.source is self and same_place(value, index):
         return  # the end of self[index] += x, which has written into self
@@ -206,13 +207,13 @@ def copy_(self, values) -> Tensor:
     values = as_tensor(values, like=self.dtype)
     if not fits(values.shape, self.shape):
         raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
-    set_item(self, ..., values, "copy_")
+    setitem(self, ..., values, "copy_")
     return self
 
 
 def zero_(self) -> Tensor:
     """Set every value to 0, in place."""
-    set_item(self, ..., np.zeros((), self.dtype), "zero_")
+    setitem(self, ..., np.zeros((), self.dtype), "zero_")
     return self
 
 
@@ -232,7 +233,7 @@ def in_place(name: str, op):
     return change
 
 
-for _name, _method in {"__setitem__": set_item, "copy_": copy_, "zero_": zero_}.items():
-    setattr(Tensor, _name, _method)
+for _name, _method in {"__setitem__": setitem, "copy_": copy_, "zero_": zero_}.items():
+    setattr(Tensor, _name, checked(_method))
 for _name, _op in {**OPERATORS, "matmul": matmul}.items():
     setattr(Tensor, f"__i{_name}__", in_place(_name, _op))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import Count, checked
 from minigrad.ops.shape import copy, stack, unstack
 from minigrad.ops.table import Spec
 from minigrad.tape import no_grad, tracing
@@ -14,7 +15,8 @@ from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import as_arguments, as_results
 
 
-def scan(f: Callable, init, xs, length: int | None = None, reverse: bool = False):
+@checked
+def scan(f: Callable, init, xs, length: Count | None = None, reverse: bool = False):
     """Loop `carry, y = f(carry, x)` over the leading axis of xs; returns the last carry and the ys, stacked.
 
     init: the first carry. xs: tensors (T, ...), or None with length=T. Both, and y, may be nested tuples, lists and
@@ -61,8 +63,6 @@ def _length(streams, places, length: int | None) -> int:
     lengths = {place: len(stream) for stream, place in zip(streams, places)}
     if length is not None:
         lengths["length"] = length
-    if length is not None and length < 0:
-        raise ValueError(f"scan: length={length}, wanted 0 or more")
     if not lengths:
         raise ValueError("scan: xs holds no tensor, so how many steps to take must be said: length=...")
     if len(set(lengths.values())) > 1:

@@ -3,13 +3,14 @@
 The operators and methods come from the op table (minigrad/ops): each op that is declared there puts itself here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad import tape
+from minigrad.arguments import checked, described, refuse_masked, require
 from minigrad.tape import Leaf, Node, pull_back, recording, thread, tracing
 
 default_dtype = np.dtype("float32")
@@ -56,6 +57,7 @@ class Tensor:
     def requires_grad(self, wanted: bool):
         self.requires_grad_(wanted)
 
+    @checked
     def requires_grad_(self, wanted: bool = True) -> "Tensor":
         """Make this tensor a leaf of the tape, or (False) take it off. Returns the tensor."""
         if not self.is_leaf:
@@ -75,6 +77,7 @@ class Tensor:
         return node.grad if type(node) is Leaf else None
 
     @grad.setter
+    @checked
     def grad(self, value):
         node = self._node
         if type(node) is not Leaf:
@@ -88,6 +91,7 @@ class Tensor:
         with tape.lock:
             node.grad = value
 
+    @checked
     def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the `grad` of every leaf that this tensor depends on.
 
@@ -114,15 +118,14 @@ class Tensor:
             with tape.enable_grad() if create_graph else tape.no_grad():
                 leaf.add(g.copy() if create_graph else g)  # the way back may hand one tensor to several leaves
 
-    def register_hook(self, hook):
+    @checked
+    def register_hook(self, hook: Callable):
         """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
 
         Returns a function that removes the hook.
         """
         if self._node is None:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
-        if not callable(hook):
-            raise TypeError(f"register_hook: wanted a function of the gradient, got {type(hook).__name__}")
         with tape.lock:
             registered = self._node.hooks = self._node.hooks or []
             registered.append(hook)
@@ -269,16 +272,6 @@ class Tensor:
         return rule(*args, **kwargs)
 
 
-def restated(error: Exception, text: str) -> Exception:
-    """An error of the same kind with another text, or of its builtin kind: NumPy has some that want other arguments."""
-    for kind in (type(error), *type(error).__mro__):
-        if kind.__module__ in ("builtins", "numpy.linalg") and kind is not AttributeError:
-            again = kind(text)
-            again.add_note(tape.where())  # Python prints it last, below the library's frames
-            return again
-    raise error
-
-
 about_arrays = {
     np.shape: lambda t: t.shape,
     np.ndim: lambda t: t.ndim,
@@ -312,6 +305,8 @@ def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:
 
     Raises TypeError for data that is not numeric (or complex, or float16: cast first), ValueError for ragged lists.
     """
+    if type(requires_grad) is not bool:
+        require("tensor", "requires_grad", requires_grad, bool)
     array = as_array(data, dtype)
     made = thread.program.borrow(array) if tracing() else Tensor(np.array(array, copy=True))  # read at every call
     return made.requires_grad_() if requires_grad else made
@@ -331,29 +326,37 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
     elif isinstance(data, Node):  # while tracing
         array = given = data
     elif isinstance(data, (np.ndarray, np.generic)):
+        if type(data) is not np.ndarray:
+            refuse_masked(data)
         array = given = np.asarray(data)
     else:
         held: list = []
         try:
             array = np.asarray(nested_arrays(data, held))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"tensor: wanted numbers in lists of equal lengths: {error}") from None
         given = array
         if array.dtype == np.float64 and dtype is None and not held:
             array = array.astype(like if like is not None and like.kind == "f" else default_dtype)
+    if array.dtype.kind not in "fiub":
+        refuse_dtype(data, array.dtype)
     if dtype is not None:
         try:
             array = array.astype(dtype, copy=False)
         except TypeError:
             raise TypeError(f"tensor: no dtype {dtype!r}; wanted float32, float64, an integer type or bool") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
-        what = type(data).__name__ if array.dtype == object else str(array.dtype)
-        raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
+        refuse_dtype(data, array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array is not given:  # it is a copy
         look(given)
     return array
+
+
+def refuse_dtype(data, dtype: np.dtype):
+    what = described(data) if dtype.kind == "O" else str(dtype)
+    raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
 
 
 def look(array):
@@ -375,6 +378,7 @@ def nested_arrays(data, held: list):
         held.append(data)
         return look(data._data)
     if hasattr(data, "__array__"):
+        refuse_masked(data)
         held.append(data)
     return look(data)
 
@@ -383,6 +387,8 @@ def unwrap(value):
     """`value` with every tensor in it (in a tuple or a list too) replaced by its array."""
     if isinstance(value, Tensor):
         return look(value._data)
+    if isinstance(value, np.ma.MaskedArray):
+        refuse_masked(value)
     if isinstance(value, (tuple, list)):
         return type(value)([unwrap(v) for v in value])
     return value

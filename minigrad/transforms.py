@@ -16,7 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from minigrad import tree
-from minigrad.arguments import described, is_integer
+from minigrad.arguments import checked, described, is_integer
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
 from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, thread, tracing
@@ -138,6 +138,7 @@ def fitting(name: str, values: Sequence, tensors: Sequence, places: Sequence[str
     return fitted
 
 
+@checked
 def vjp(f: Callable, *primals, has_aux: bool = False):
     """(f(*primals), pull): pull(u) is u times the Jacobian, a tuple of cotangents like the primals.
 
@@ -156,6 +157,7 @@ def vjp(f: Callable, *primals, has_aux: bool = False):
     return (result, pull_cotangent, aux) if has_aux else (result, pull_cotangent)
 
 
+@checked
 def jvp(f: Callable, primals: Sequence, tangents: Sequence):
     """(f(*primals), tangent): the derivative of f along the tangents, of the structure and shapes of the result.
 
@@ -164,7 +166,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence):
     result has the tangent None.
     """
     start = next(clock)
-    primals, tangents = tuple(primals), tuple(tangents)
+    primals, tangents = several("jvp", "primals", primals), several("jvp", "tangents", tangents)
     result, _, pull, outs = _vjp("jvp", f, primals)
     leaves, structure = tree.flatten(primals)
     given = tree.flatten_like(structure, tangents, "jvp: tangents")
@@ -202,6 +204,7 @@ def _chosen(name: str, f: Callable, argnums, args, kwargs):
     return of, [args[k] for k in numbers], [f"argument {k}" for k in numbers]
 
 
+@checked
 def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
     """The function that returns (f(...), its gradient).
 
@@ -231,6 +234,7 @@ def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
     return value_and_gradient
 
 
+@checked
 def grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
     """The gradient of a scalar function, as a function: `value_and_grad` without the value. With has_aux it returns
     (gradient, aux)."""
@@ -244,6 +248,7 @@ def grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
     return gradient
 
 
+@checked
 def jacobian(f: Callable, argnums=0) -> Callable:
     """The function that returns the Jacobian of f, one backward pass for each element of the result.
 
@@ -277,15 +282,29 @@ def jacobian(f: Callable, argnums=0) -> Callable:
     return jacobian_of
 
 
+@checked
 def hessian(f: Callable, argnums=0) -> Callable:
     """The function that returns the second derivatives of a scalar function: jacobian(grad(f))."""
     return jacobian(grad(f, argnums), argnums)
 
 
+@checked
 def hvp(f: Callable, primals: Sequence, tangents: Sequence):
     """The Hessian of the scalar function f at primals, times tangents; a tuple like primals.
 
     Reverse over reverse: the Hessian is symmetric, so its vjp is its jvp.
     """
+    primals, tangents = several("hvp", "primals", primals), several("hvp", "tangents", tangents)
+    differentiable_leaves("hvp", primals, [f"argument {k}" for k in range(len(primals))])
+    leaves, structure = tree.flatten(primals)
+    given = tree.flatten_like(structure, tangents, "hvp: tangents")
+    fitting("hvp", given, [as_tensor(x) for x in leaves], tree.names(structure, "tangents"))
     everything = tuple(range(len(primals)))
-    return vjp(grad(f, everything), *primals)[1](tuple(tangents))
+    return vjp(grad(f, everything), *primals)[1](tangents)
+
+
+def several(name: str, argument: str, given) -> tuple:
+    """The primals or tangents of a transform as a tuple."""
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"{name}: got {argument}={described(given)}, wanted a tuple or list, one each argument of f")
+    return tuple(given)

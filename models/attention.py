@@ -30,6 +30,7 @@ def attend(scores, memory, mask=None):
 class Attention(nn.Module):
     """What all have in common. A subclass has `score(query, memory)`: (..., B, Q) and (T, B, M) to (..., T, B)."""
 
+    @checked
     def forward(self, query, memory, mask=None):
         """(context, weights). mask: bool (T, B), True where there is a step; what the memory holds elsewhere changes
         nothing and gets no gradient, and a memory without any step gives the context 0.
@@ -134,6 +135,7 @@ class AspectClassifier(nn.Module):
         self.w = nn.Linear(hidden + A, 1, bias=False, generator=generator)
         self.W_s = nn.Linear(hidden, classes, generator=generator)
 
+    @checked
     def forward(self, words, aspect, lengths=None):
         T, B = words.shape
         valid = valid_steps("AspectClassifier", lengths, T, B, least=1)

@@ -13,7 +13,8 @@ from minigrad.models.lstm import LSTMCell
 from minigrad.models.seq2seq import Decoder, Seq2Seq
 
 
-def convolutions(*channels: int, generator=None) -> nn.Sequential:
+@checked
+def convolutions(*channels: Size, generator: Generator = None) -> nn.Sequential:
     """Images (B, channels[0], rows, columns) to (B, channels[-1], rows / 2^n, columns / 2^n): n times a "same"
     convolution of 3 x 3, relu, and the maximum of each 2 x 2."""
     layers: list = []
@@ -103,6 +104,7 @@ class Captioner(Seq2Seq):
             regions, _, features = self.see(mg.tensor(np.zeros((1, *image), np.float32))).shape
         self.decoder = decoder(vocabulary, embedding, hidden, regions, features, cell, generator=generator)
 
+    @checked
     def see(self, images):
         """The regions of images (B, *image): (L, B, D). Raises ValueError for another shape."""
         if images.shape[1:] != self.image:
@@ -118,13 +120,16 @@ class Captioner(Seq2Seq):
     def forward(self, images, captions):
         return super().forward(self.see(images), captions)
 
+    @checked
     def greedy(self, images, **options):
         return super().greedy(self.see(images), **options)
 
+    @checked
     def beam(self, images, **options):
         return super().beam(self.see(images), **options)
 
 
+@checked
 def doubly_stochastic(weights, mask=None):
     """Σ_l (1 - Σ_t α_tl)², mean over images: attention should come to every region once (Xu et al. 2015, eq. 14).
 

@@ -47,6 +47,10 @@ class Cell(nn.Module):
         wanted = ["..." if axes == 1 else "B", "input_size" if size is None else str(size), "rows", "columns"]
         if not isinstance(x, (mg.Tensor, np.ndarray)):
             return TypeError(f"{name}: got x, a {type(x).__name__}, wanted a tensor ({', '.join(wanted[: axes + 1])})")
+        try:
+            mg.tensor(x)
+        except (TypeError, ValueError) as error:
+            return TypeError(f"{name}: got x: {str(error).removeprefix('tensor: ')}")
         if x.ndim < axes or (size is not None and axes and x.shape[-axes] != size):
             return ValueError(f"{name}: got x of shape {x.shape}, wanted ({', '.join(wanted[: axes + 1])})")
         own = described(self.initial_state(x))

@@ -114,7 +114,8 @@ class EncoderForecaster(nn.Module):
         self.encoder, self.forecaster = stack(input_size), stack(1)
         self.read_out = nn.Conv2d(sum(hidden_sizes), input_size, 1, generator=generator)
 
-    def forward(self, x, steps: int):
+    @checked
+    def forward(self, x, steps: Count):
         states = []
         for layer in self.encoder:
             x, state = layer(x)

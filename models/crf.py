@@ -55,6 +55,7 @@ class CRF(nn.Module):
             mg.where(never[:K, K], -np.inf, self.end_transitions),
         )
 
+    @checked
     def forward(self, emissions, tags, lengths=None):
         """Log-likelihood of the tags, (B,); -inf for tags that are forbidden."""
         tags = tags if isinstance(tags, mg.Tensor) else mg.tensor(tags)
@@ -70,6 +71,7 @@ class CRF(nn.Module):
         score = self.log_partition(mg.where(named, emissions, -np.inf), lengths)  # the sum over one path alone
         return score - self.log_partition(emissions, lengths)
 
+    @checked
     def log_partition(self, emissions, lengths=None):
         """log Z, (B,), by the forward recursion α_t(j) = logsumexp_i(α_{t-1}(i) + A[i, j]) + P[t, j]."""
         valid = self.valid(emissions, lengths)
@@ -83,10 +85,12 @@ class CRF(nn.Module):
         alpha, _ = mg.scan(step, start + emissions[0], (emissions[1:], valid[1:]))
         return mg.logsumexp(alpha + end, axis=1)
 
+    @checked
     def marginals(self, emissions, lengths=None):
         """p(y_t = k), (T, B, K), 0 in padding: the gradient of log Z with respect to the emissions."""
         return mg.grad(lambda emissions: self.log_partition(emissions, lengths).sum())(emissions)
 
+    @checked
     def decode(self, emissions, lengths=None):
         """The likeliest tags (T, B), 0 in padding, and their scores s(y), (B,) (Viterbi 1967)."""
         valid = self.valid(emissions, lengths)
@@ -114,6 +118,7 @@ class CRF(nn.Module):
         return valid_steps("CRF", lengths, *emissions.shape[:2], least=1)
 
 
+@checked
 def bio_forbidden(tags: Sequence[str]) -> list[tuple[int | None, int | None]]:
     """What the BIO scheme forbids (Ramshaw & Marcus 1995): I-x anywhere but after B-x or I-x.
 

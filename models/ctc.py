@@ -6,15 +6,20 @@ labelling is the sum over all its paths.
 """
 
 from collections import defaultdict
+from typing import Literal
 
 import numpy as np
 
 import minigrad as mg
+from minigrad.arguments import Count, Size, checked
 from minigrad.models.lengths import valid_steps
 
+Reduction = Literal["mean", "sum", "none"]
 
+
+@checked
 def ctc_loss(
-    log_probs, targets, input_lengths=None, target_lengths=None, blank: int = 0, reduction: str = "mean",
+    log_probs, targets, input_lengths=None, target_lengths=None, blank: Count = 0, reduction: Reduction = "mean",
     zero_infinity: bool = False,
 ):  # fmt: skip
     """-log p(targets), by the forward recursion in log space (Graves et al. 2006, equations 5 to 8).
@@ -47,8 +52,6 @@ def ctc_loss(
         raise TypeError(f"ctc_loss: got {log_probs.dtype} and {targets.dtype}, wanted float log_probs, integer targets")
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss: got blank={blank}, wanted one of the {C} classes, 0 to {C - 1}")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"ctc_loss: got reduction={reduction!r}, wanted 'mean', 'sum' or 'none'")
     frames = valid_steps("ctc_loss", input_lengths, T, B, name="input_lengths")
     labels = valid_steps("ctc_loss", target_lengths, S, B, name="target_lengths").T
     if not mg.tracing():
@@ -85,7 +88,8 @@ def ctc_loss(
     return losses.sum() if reduction == "sum" else losses
 
 
-def ctc_greedy(log_probs, input_lengths=None, blank: int = 0) -> list[list[int]]:
+@checked
+def ctc_greedy(log_probs, input_lengths=None, blank: Count = 0) -> list[list[int]]:
     """The labelling of the likeliest path, for each sequence of the batch: best path decoding (Graves et al. 2006).
 
     log_probs (T, B, C), also any other scores; input_lengths (B,) integers up to T.
@@ -101,7 +105,8 @@ def collapse(path, blank: int = 0) -> list[int]:
     return path[first & (path != blank)].tolist()
 
 
-def ctc_beam(log_probs, input_lengths=None, width: int = 10, blank: int = 0) -> list[list[tuple[list[int], float]]]:
+@checked
+def ctc_beam(log_probs, input_lengths=None, width: Size = 10, blank: Count = 0) -> list[list[tuple[list[int], float]]]:
     """Prefix beam search (Graves 2012; as in Hannun et al. 2014, arXiv:1408.2873, without a language model).
 
     Of each sequence of the batch, up to `width` labellings with their log probabilities, the likeliest first. A prefix
@@ -111,8 +116,6 @@ def ctc_beam(log_probs, input_lengths=None, width: int = 10, blank: int = 0) -> 
 
     log_probs (T, B, C); input_lengths (B,) integers up to T; width at least 1.
     """
-    if width < 1:
-        raise ValueError(f"ctc_beam: got width={width}, wanted at least 1")
     paths, lengths = frames_of("ctc_beam", log_probs, input_lengths, blank)
     return [prefix_search(path[:length], width, blank) for path, length in zip(paths, lengths)]
 
@@ -139,7 +142,7 @@ def prefix_search(log_probs, width: int, blank: int) -> list[tuple[list[int], fl
 
 def frames_of(owner: str, log_probs, input_lengths, blank: int):
     """(log_probs as an array (B, T, C), lengths), checked."""
-    log_probs = np.asarray(log_probs.detach() if isinstance(log_probs, mg.Tensor) else log_probs)
+    log_probs = mg.tensor(log_probs.detach() if isinstance(log_probs, mg.Tensor) else log_probs).numpy()
     if log_probs.ndim != 3:
         raise ValueError(f"{owner}: got log_probs of shape {log_probs.shape}, wanted (T, B, C)")
     T, B, C = log_probs.shape

@@ -63,6 +63,7 @@ class DocumentClassifier(nn.Module):
         self.over_sentences = Recurrent(document, hidden, hidden, bidirectional=True, generator=generator)
         self.output = nn.Linear(2 * hidden, classes, generator=generator)
 
+    @checked
     def forward(self, words, lengths=None):
         if words.ndim != 3:
             raise ValueError(f"DocumentClassifier: got words of shape {words.shape}, wanted (words, sentences, batch)")

@@ -68,6 +68,7 @@ class DRAW(nn.Module):
         F_y, F_x, gain = filterbank(self.write_attention(h), self.write_size, *self.shape)
         return F_y.mT @ patch @ F_x / gain
 
+    @checked
     def forward(self, x, noise) -> Evidence:
         """What `Evidence` says, with one term for the likelihood of the image and T for the strokes: x (B, rows,
         columns) from 0 to 1, noise N(0, 1) of shape (T, B, Z).
@@ -99,6 +100,7 @@ class DRAW(nn.Module):
         pixels = [image.reshape(1, len(x), -1) for image in (canvas, x)]
         return Evidence(Bernoulli(pixels[0]).log_prob(pixels[1]), divergence, log_ratio)
 
+    @checked
     def sample(self, noise):
         """The canvas after every stroke, as chances of ink, (T, B, rows, columns), from z = noise (T, B, Z)."""
 

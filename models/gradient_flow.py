@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
+from minigrad.arguments import Finite, checked
 from minigrad.models.cell import first_step, initial_state, output_of
 
 
@@ -32,6 +33,7 @@ class Flow(NamedTuple):
         return Flow(mg.tree.map(lambda norms: norms * factor, self.norms), self.total * factor)
 
 
+@checked
 def gradient_flow(cell, x, loss, state=None) -> Flow:
     """The norm of the gradient of a loss with respect to the state at every step.
 
@@ -75,7 +77,8 @@ def norms_of(x) -> np.ndarray:
     return np.sqrt(np.square(gradient.reshape(len(gradient), -1)).sum(axis=1))
 
 
-def draw_flow(flows: dict[str, Flow], path, max_norm: float | None = None) -> None:
+@checked
+def draw_flow(flows: dict[str, Flow], path, max_norm: Finite | None = None) -> None:
     """A PNG of flows side by side, by name, against steps back in time. With max_norm, a second panel shows them
     clipped. The first part of a state (h) is a solid line, the others (an LSTM's c) are dashed."""
     from matplotlib.figure import Figure

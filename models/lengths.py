@@ -13,7 +13,7 @@ def valid_steps(owner: str, lengths, steps: int, batch: int, least: int = 0, nam
     """
     if lengths is None:
         return mg.tensor(np.ones((steps, batch), bool))
-    lengths = lengths if isinstance(lengths, mg.Tensor) else mg.tensor(np.asarray(lengths))
+    lengths = lengths if isinstance(lengths, mg.Tensor) else mg.tensor(lengths)
     if lengths.dtype.kind not in "iu":
         raise TypeError(f"{owner}: got {name} of {lengths.dtype}, wanted integers")
     if lengths.shape != (batch,):

@@ -41,7 +41,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.arguments import Count, Generator, Probability, Size, checked
+from minigrad.arguments import Count, Generator, Probability, Size, checked, plain_array
 from minigrad.models.cell import described, first_step, initial_state, output_of
 
 
@@ -170,6 +170,7 @@ class Recurrent(nn.Module):
         for k, cell in enumerate(self.cells):
             yield from cell.named_modules(f"{prefix}.cells.{k}" if prefix else f"cells.{k}", seen)
 
+    @checked
     def forward(self, x, state=None, *, lengths=None, mask=None, return_states: bool = False):
         """Run over x; returns (output, state), with return_states (output, state, [a `Steps` for each cell]).
 
@@ -249,7 +250,7 @@ class Recurrent(nn.Module):
             raise ValueError(f"{self._name}: got lengths and a mask, wanted one of them")
         if lengths is not None:
             traced = mg.tracing() and isinstance(lengths, mg.Tensor)
-            lengths = lengths if isinstance(lengths, mg.Tensor) else np.asarray(lengths)
+            lengths = lengths if isinstance(lengths, mg.Tensor) else plain_array(lengths)
             if lengths.dtype.kind not in "iu":
                 raise TypeError(f"{self._name}: got lengths of {lengths.dtype}, wanted integers")
             if lengths.shape != ((B,) if batched else ()):

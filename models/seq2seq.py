@@ -115,6 +115,7 @@ class Seq2Seq(nn.Module):
         self.encoder = Recurrent(cell, embedding, hidden, **decoder.reading)
         self.decoder = decoder(targets, embedding, hidden, cell, generator=generator, **options)
 
+    @checked
     def encode(self, source, lengths=None):
         """(the decoder's first state, memory (T, B, M), mask (T, B)) of the source."""
         if source.ndim != 2:
@@ -123,6 +124,7 @@ class Seq2Seq(nn.Module):
         memory, state = self.encoder(self.embedding(source), mask=mask)
         return self.decoder.start(tree.map(lambda s: s[-1], state)), memory, mask
 
+    @checked
     def forward(self, source, target, lengths=None):
         """Logits of each target symbol given the true ones before it (teacher forcing), (S, B, targets), and the
         weights of the attention, (S, T, B) or None. target: (S, B) integers, the end symbol among them."""
@@ -136,7 +138,8 @@ class Seq2Seq(nn.Module):
         _, (logits, weights) = mg.scan(step, state, mg.concatenate([start, target[:-1]]))
         return logits, weights
 
-    def greedy(self, source, lengths=None, *, max_length: int):
+    @checked
+    def greedy(self, source, lengths=None, *, max_length: Size):
         """The likeliest symbol at each step: (symbols (max_length, B), their number (B,), weights of the attention).
 
         The number counts the end symbol; behind it there are only end symbols. A sequence that does not end has
@@ -155,7 +158,8 @@ class Seq2Seq(nn.Module):
         _, (symbols, counted, weights) = mg.scan(step, begin, None, length=max_length)
         return symbols, counted.sum(axis=0), weights
 
-    def beam(self, source, lengths=None, *, width: int, max_length: int, length_penalty: float = 0.0):
+    @checked
+    def beam(self, source, lengths=None, *, width: Size, max_length: Size, length_penalty: float = 0.0):
         """The `width` likeliest continuations that beam search finds (Sutskever et al. 2014, section 3.2):
         (symbols (max_length, B, width), their numbers (B, width), log probabilities (B, width)), as `greedy` has them.
 
@@ -163,8 +167,6 @@ class Seq2Seq(nn.Module):
         it is. The best comes first, by log probability / number^length_penalty (Wu et al. 2016, arXiv:1609.08144, use a
         kindred form). Where there are fewer than `width` continuations at all, the last have the log probability -inf.
         """
-        if width < 1 or max_length < 1:
-            raise ValueError(f"Seq2Seq: got width={width} and max_length={max_length}, wanted at least 1 of each")
         state, memory, mask = self.encode(source, lengths)
         B, V = source.shape[1], self.targets
         state = tree.map(lambda s: mg.repeat(s, width, axis=0), state)  # rows: all beams of the first source, and so on

@@ -36,6 +36,7 @@ class STORN(nn.Module):
         self.generating = Recurrent(cell, input_size + latent_size, hidden_size, generator=generator)
         self.decoder = likelihood_layer(likelihood, hidden_size, input_size, generator)
 
+    @checked
     def forward(self, x, noise) -> Evidence:
         """What `Evidence` says, for x (T, B, X) and noise N(0, 1) of shape (T, B, Z). The model at a step sees nothing
         of the steps after it: what is padding may be left out of the sums.
@@ -49,6 +50,7 @@ class STORN(nn.Module):
         h, _ = self.generating(mg.concatenate([before, z], axis=-1))
         return Evidence(self.decoder(h).log_prob(x), kl(posterior, PRIOR), PRIOR.log_prob(z) - posterior.log_prob(z))
 
+    @checked
     def sample(self, noise, noise_x):
         """(x, its distribution at each step), x (T, B, X), from z = noise, (T, B, Z), and noise for x, (T, B, X), both
         N(0, 1)."""

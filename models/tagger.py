@@ -28,6 +28,7 @@ class SpelledWords(nn.Module):
         self.characters = nn.Embedding(characters, character_size, generator=generator)
         self.speller = LSTM(character_size, character_hidden, bidirectional=True, generator=generator)
 
+    @checked
     def forward(self, inputs):
         words, spelling = inputs
         T, B, L = spelling.shape
@@ -63,12 +64,14 @@ class Tagger(nn.Module):
         self.crf = crf
         self.drop = nn.Dropout(dropout, generator=generator)
 
+    @checked
     def forward(self, words, lengths=None):
         """Scores of the tags, (T, B, K): logits of the softmax, emissions of the CRF."""
         x = self.drop(self.embedding(words))
         states, _ = self.reader(x, mask=valid_steps("Tagger", lengths, *x.shape[:2], least=1))
         return self.output(self.drop(states))
 
+    @checked
     def loss(self, words, tags, lengths=None):
         """-log p(tags), nats a tag."""
         scores = self(words, lengths)
@@ -81,6 +84,7 @@ class Tagger(nn.Module):
             total = mg.cross_entropy(scores.reshape(T * B, K), tags.reshape(T * B), reduction="sum")
         return total / valid.sum().astype(total.dtype)
 
+    @checked
     def decode(self, words, lengths=None):
         """The likeliest tags, (T, B), 0 in padding: of each word by itself, with a CRF of the whole sentence."""
         scores = self(words, lengths)

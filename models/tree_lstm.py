@@ -28,6 +28,7 @@ class Forest(NamedTuple):
     place: np.ndarray
 
 
+@checked
 def forest(trees: Sequence, positions: Sequence | None = None, multiples: tuple[int, int, int] = (1, 1, 1)) -> Forest:
     """Trees, each told by the parents of its nodes: [-1, 0, 0, 2] has the root 0, its children 1 and 2, and 3 below 2.
 
@@ -102,6 +103,7 @@ class TreeLSTM(nn.Module):
         """What a row gets from the row before it: ((i, g, o) without the input, (W, 3H); Σ_k f_k ⊙ c_k, (W, H))."""
         raise NotImplementedError
 
+    @checked
     def forward(self, x, trees: Forest):
         """(h, c), each (nodes, H), of every node, from the inputs x (nodes, I). See `forest`.
 
@@ -166,6 +168,7 @@ class NaryTreeLSTM(TreeLSTM):
         super().__init__(input_size, hidden_size, arity, arity, generator)
         self.arity = arity
 
+    @checked
     def forward(self, x, trees: Forest):
         if not isinstance(trees.position, mg.Tensor) and trees.position.max() >= self.arity:
             raise ValueError(

@@ -30,6 +30,7 @@ class FrameClassifier(nn.Module):
         self.alone = nn.Linear(features, hidden, generator=generator) if cell is None else None
         self.output = nn.Linear(hidden, classes, generator=generator)
 
+    @checked
     def forward(self, video, lengths=None):
         T, B = video.shape[:2]
         video = keep(valid_steps("FrameClassifier", lengths, T, B), video, 0)

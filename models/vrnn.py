@@ -39,6 +39,7 @@ class VRNN(nn.Module):
         self.decoder = layer(2 * H, likelihood_layer(likelihood, H, X, generator))
         self.cell = cell(2 * H, H, generator=generator)
 
+    @checked
     def forward(self, x, noise) -> Evidence:
         """What `Evidence` says, for x (T, B, X) and noise N(0, 1) of shape (T, B, Z). The model at a step sees nothing
         of the steps after it: what is padding may be left out of the sums.
@@ -60,6 +61,7 @@ class VRNN(nn.Module):
         _, evidence = mg.scan(step, initial_state(self.cell, noise), (x, noise))
         return evidence
 
+    @checked
     def sample(self, noise, noise_x):
         """(x, its distribution at each step), x (T, B, X), from noise for z, (T, B, Z), and for x, (T, B, X), both
         N(0, 1)."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from minigrad.arguments import Count, Finite, Generator, checked
+from minigrad.arguments import Count, Finite, Generator, checked, described
 from minigrad.tape import no_grad
 from minigrad.tensor import Tensor, default_dtype
 
@@ -86,20 +86,25 @@ def orthogonal(shape: Axes, gain: Finite = 1.0, *, generator: Generator = None, 
     return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
 
 
+@checked
 def constant_slice(parameter: Tensor, where: slice, value: float) -> None:
     """Set a part of a parameter, in place. A bias of 1 for a forget gate keeps early states (Gers et al. 2000;
     Jozefowicz et al. 2015): with gates i f g o, constant_slice(cell.bias_ih, slice(H, 2 * H), 1.0)."""
+    if not isinstance(parameter, Tensor):
+        raise TypeError(f"constant_slice: got parameter={described(parameter)}, wanted a tensor")
     with no_grad():
         parameter[where] = value
 
 
-def fans(shape) -> tuple[int, int]:
+@checked
+def fans(shape: Axes) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight."""
-    if np.ndim(shape) != 1 or len(shape) < 2 or 0 in shape:
+    if len(shape) < 2 or 0 in shape:
         raise ValueError(f"got shape {shape}, wanted at least two axes (outputs, inputs, ...), none of size 0")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
 
-def fan(shape, mode: str) -> int:
+@checked
+def fan(shape: Axes, mode: Literal["fan_in", "fan_out"]) -> int:
     return fans(shape)[mode == "fan_out"]

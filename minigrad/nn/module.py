@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arguments import checked
 from minigrad.sharing import Sharable, key_of
 from minigrad.tape import Leaf, no_grad
 from minigrad.tensor import Tensor, as_array
@@ -19,6 +20,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
+    @checked
     def __init__(self, data, requires_grad: bool = True):
         super().__init__(np.array(as_array(data), order="C"))
         self.requires_grad_(requires_grad)
@@ -106,6 +108,7 @@ class Module(Sharable):
                 )
         return named
 
+    @checked
     def train(self, mode: bool = True) -> "Module":
         """Set `training` here and below. Returns the module."""
         for module in self.modules():
@@ -122,6 +125,7 @@ class Module(Sharable):
             if parameter.requires_grad:
                 parameter.grad = None
 
+    @checked
     def astype(self, dtype) -> "Module":
         """Convert every parameter to `dtype` (float32 or float64), in place; gradients are dropped. Returns the module.
 
@@ -145,6 +149,7 @@ class Module(Sharable):
         """Raise what `load_state_dict` would raise, and change nothing."""
         fit(dict(self._every_name()), state, type(self).__name__)
 
+    @checked
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Overwrite the parameters with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
 

@@ -14,6 +14,7 @@ that is not selected gets a cotangent of 0, and 0 times infinity is NaN.
 
 import numpy as np
 
+from minigrad.arguments import checked
 from minigrad.ops.pointwise import elementwise, operator
 from minigrad.tensor import Tensor, as_array, foreign, numpy_rules
 
@@ -154,6 +155,7 @@ _clip = elementwise(
 )  # fmt: skip
 
 
+@checked
 def clip(x, low=None, high=None):
     """x limited to [low, high], either of which may be None: see the op of this name."""
     dtype = as_array(x).dtype

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigrad.arguments import Finite, Probability
+from minigrad.arguments import Finite, Probability, checked
 from minigrad.kernels import rows
 from minigrad.kernels.entry import in_order
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
@@ -211,6 +211,7 @@ def stop_gradient(x, /):
     return x
 
 
+@checked
 def straight_through(hard, soft):
     """The value of hard with the gradient of soft, of one shape (Bengio et al. 2013, arXiv:1308.3432).
 

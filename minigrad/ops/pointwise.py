@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minigrad.arguments import REFUSALS
 from minigrad.kernels import loops, threads
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, on_tape, publish
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, call_site, thread
@@ -247,7 +248,7 @@ def _general(this: Elementwise, defaults: dict):
         try:
             unified, dtype = this.unify(*arrays)
             y = np.asarray(threads.split(this.kernels[dtype], *unified))
-        except (ValueError, TypeError, OverflowError) as error:
+        except REFUSALS as error:
             this.complain(arrays, {}, error)
         if thread.mode is OFF or not this.derivatives or not any(parents):
             return Tensor(y)
@@ -272,7 +273,7 @@ def _unary(this: Elementwise, general):
         try:
             kernel = kernels[array.dtype]
             y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
-        except TypeError as error:
+        except REFUSALS as error:
             this.complain([array], {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
@@ -312,7 +313,7 @@ def _binary(this: Elementwise, general):
         try:
             kernel = kernels[dtype]
             y = kernel(x, z) if size < threads.LARGE else threads.split(kernel, x, z)
-        except (ValueError, TypeError) as error:
+        except REFUSALS as error:
             this.complain((x, z), {}, error)
         if type(y) is not np.ndarray:
             y = np.asarray(y)

@@ -6,6 +6,7 @@ import string
 
 import numpy as np
 
+from minigrad.arguments import checked
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import sums
 from minigrad.kernels.matmul import LONG, product
@@ -219,6 +220,7 @@ def contract(arrays, /, subscripts):
     return np.einsum(f"{','.join(terms)}->{result}", *arrays, optimize=True)
 
 
+@checked
 def einsum(subscripts: str, *operands):
     """Einstein's summation: einsum("bij,bjk->bik", a, b).
 

@@ -18,9 +18,9 @@ from functools import update_wrapper
 
 import numpy as np
 
-from minigrad.arguments import checks_of, refuse_unless_all
+from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all, restated
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
-from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules, restated
+from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
 from minigrad.views import as_view
 
 table: dict[str, "Op"] = {}
@@ -97,11 +97,15 @@ class Op:
 
     def complain(self, arrays, params, error: Exception):
         """Raise what the shape rule has to say of these inputs; what NumPy said of them if it has no objection."""
-        specs = [None if a is None else Spec(np.shape(a), as_array(a).dtype) for a in arrays]
+        try:
+            specs = [None if a is None else Spec(np.shape(a), as_array(a).dtype) for a in arrays]
+        except REFUSALS as reason:
+            text = str(reason).removeprefix("tensor: ")
+            raise restated(reason, f"{self.name}({', '.join(map(described, arrays))}): {text}") from None
         got = ", ".join("None" if spec is None else str(spec) for spec in specs)
         try:
             self.specs(*specs, **params)
-        except (ValueError, TypeError, IndexError) as reason:
+        except REFUSALS as reason:
             raise restated(reason, f"{self.name}({got}): {reason}") from None
         raise restated(error, f"{self.name}({got}): {error}") from error
 
@@ -110,7 +114,7 @@ class Op:
         name = self.inputs[0 if self.variadic else k]
         try:
             array = as_array(x, like=like)
-        except (ValueError, TypeError) as error:
+        except REFUSALS as error:
             reason = str(error).removeprefix("tensor: ")
             raise restated(error, f"{self.name}: input '{name}' is a {type(x).__name__}: {reason}") from None
         return array.copy() if array is x and thread.mode is ON else array
@@ -166,7 +170,7 @@ class Op:
                     values[k] = program.cast(values[k], dtype)
         try:
             specs = self.specs(*values, **params)
-        except (ValueError, TypeError, IndexError) as reason:
+        except REFUSALS as reason:
             got = ", ".join("None" if v is None else f"{v.dtype}{list(v.shape)}" for v in values)
             raise restated(reason, f"{self.name}({got}): {reason}") from None
         results = program.record(self, values, params, specs)
@@ -244,8 +248,11 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
             if kinds and params is not defaults:
                 refuse_unless_all(kinds, this.name, params.items())
             if variadic:
-                if not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray)):
-                    raise TypeError(f"{this.name}: wanted a sequence of tensors, got {type(tensors[0]).__name__}")
+                if (
+                    not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray))
+                    or getattr(tensors[0], "shape", None) == ()
+                ):
+                    raise TypeError(f"{this.name}: wanted a sequence of tensors, got {described(tensors[0])}")
                 tensors = list(tensors[0])
             if traced:
                 return this.trace(tensors, params, promoted)
@@ -267,7 +274,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
                     if promoted:
                         promote(arrays, promoted)
                     result = this.forward(*arrays, **params)
-            except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+            except REFUSALS as error:
                 this.complain(arrays, params, error)
             if type(result) is not list:
                 if type(result) is not np.ndarray:
@@ -363,12 +370,12 @@ def composite(*, sample, numpy=None, method=True):
                     continue
                 try:
                     given[k] = Tensor(as_array(x, like=like))
-                except (ValueError, TypeError) as error:
+                except REFUSALS as error:
                     reason = str(error).removeprefix("tensor: ")
                     raise restated(error, f"{name}: input '{p.name}' is a {type(x).__name__}: {reason}") from None
             try:
                 return function(*given, **kwargs)
-            except (ValueError, TypeError, IndexError) as error:
+            except REFUSALS as error:
                 raise restated(error, f"{name}: {error}") from None
 
         update_wrapper(call, function)

@@ -85,6 +85,7 @@ class Optimizer:
         """lr, the number of updates of each parameter, and copies of the state's arrays, named such as "m.0"."""
         return {"lr": self.lr, "steps": np.array(self.steps), **{k: a.copy() for k, a in self._arrays().items()}}
 
+    @checked
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` returned, of an optimizer of the same kind over parameters of the same shapes.
 

@@ -49,6 +49,7 @@ class Schedule:
         """The first learning rate and the count; the function is the caller's to give again."""
         return {"base": self.base, "count": self.count}
 
+    @checked
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` returned; the optimizer's learning rate follows.
 
@@ -113,6 +114,7 @@ class ReduceOnPlateau:
         self.best = math.inf
         self.bad = 0
 
+    @checked
     def step(self, loss: float | Tensor) -> None:
         """loss: a number or a tensor with one element; NaN is no improvement."""
         if isinstance(loss, Tensor) and loss.size == 1:
@@ -131,6 +133,7 @@ class ReduceOnPlateau:
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "bad": self.bad, "lr": self.optimizer.lr}
 
+    @checked
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` returned. Raises ValueError for anything else; then nothing has been changed."""
         self.best, self.bad, self.optimizer.lr = self.check_state_dict(state)

@@ -186,11 +186,11 @@ X, Y = np.zeros((4, 2, 3)), np.ones((2, 2), int)
         (lambda: ctc_loss(X, Y, reduction="all"), "got reduction='all'"),
         (lambda: ctc_loss(X, Y, [4, 5]), "ctc_loss: got input_lengths [4, 5], wanted each from 0 to 4"),
         (lambda: ctc_loss(X, Y, [4]), "ctc_loss: got input_lengths of shape (1,), wanted (2,), one for each sequence"),
-        (lambda: ctc_loss(X, Y, [4, 4], [1.0, 2.0]), "ctc_loss: got target_lengths of float64, wanted integers"),
+        (lambda: ctc_loss(X, Y, [4, 4], [1.0, 2.0]), "ctc_loss: got target_lengths of float32, wanted integers"),
         (lambda: ctc_loss(X, Y, blank=1), "got targets [1, 1, 1, 1], wanted classes from 0 to 2 without the blank, 1"),
         (lambda: ctc_loss(X, 3 * Y), "got targets [3, 3, 3, 3]"),
         (lambda: ctc_greedy(X[0]), "ctc_greedy: got log_probs of shape (2, 3), wanted (T, B, C)"),
-        (lambda: ctc_beam(X, width=0), "ctc_beam: got width=0, wanted at least 1"),
+        (lambda: ctc_beam(X, width=0), "ctc_beam: got width=0, wanted an integer of at least 1"),
         (lambda: ctc_beam(X, blank=-1), "ctc_beam: got blank=-1"),
     ],
 )

@@ -257,7 +257,7 @@ def test_luong_scores_are_an_option():
         (lambda: Seq2Seq(3, 3, 2, 2, end=3), "Seq2Seq: got start=0 and end=3, wanted two of the 3 target symbols"),
         (lambda: made(Decoder, None).greedy(mg.tensor([1, 2]), max_length=2), "got a source of shape (2,), wanted (T"),
         (lambda: made(Decoder, None).greedy(mg.tensor([[1]]), [2], max_length=2), "got lengths [2], wanted each from"),
-        (lambda: made(Decoder, None).beam(mg.tensor([[1]]), width=0, max_length=2), "got width=0 and max_length=2"),
+        (lambda: made(Decoder, None).beam(mg.tensor([[1]]), width=0, max_length=2), "got width=0, wanted an integer"),
     ],
 )
 def test_errors(call, message):
