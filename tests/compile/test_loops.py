@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import multiprocessing
+import sys
 import threading
 
 import numpy as np
@@ -153,17 +154,26 @@ def test_a_carry_that_changes_is_one_sentence():
         mg.jit(lambda xs: mg.scan(lambda c, x: c, one, xs))(mg.tensor([0.0, 1.0]))
 
 
-def test_programs_of_thousands_of_ops():
+@pytest.fixture
+def shallow_stack():
+    """Python's stack ends after 250 more calls."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 250)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+def test_programs_of_more_ops_in_a_row_than_the_stack_has_calls(shallow_stack):
     w = draw(0, 2, 2)
 
     def f(x):
         y = x
-        for _ in range(400):
+        for _ in range(100):
             y = mg.tanh(y) @ w + mg.sin(y) @ w + x
         return y
 
     same(f, [w], draw(1, 3, 2))
-    weights = [draw(k, 2, 2) for k in range(1100)]
+    weights = [draw(k, 2, 2) for k in range(300)]  # more than a function may have had arguments
 
     def g(x):
         y = mg.sin(x) @ weights[0]
