@@ -1,5 +1,6 @@
 """Functions whose calls are one node of the tape each: with a vjp of your own, or computed again in the backward."""
 
+import gc
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from minigrad.tape import (
     call_site,
     clock,
     enable_grad,
+    line_of_site,
     no_grad,
     pull_back,
     recording,
@@ -29,7 +31,7 @@ from minigrad.tape import (
 )  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.transforms import fitting, recorded_since, variable
-from minigrad.views import Argument, as_arguments, as_results
+from minigrad.views import Argument, as_results, root_of, without_changes
 
 
 def _record_call(op, inputs: Sequence, saved: tuple, leaves: list, kept: Sequence[int]) -> None:
@@ -191,27 +193,27 @@ def checkpoint(f: Any) -> Any:
     closes over get their gradients; draws from random generators are repeated. f may hold further checkpoints and be
     differentiated to any order. It runs once more for each backward, so it should have no effects.
 
-    Raises RuntimeError at backward if what f read has been changed in place, or if f took another course.
+    Raises RuntimeError if f changes an argument in place, or on the tape a tensor that it closes over; at backward, if
+    what f read has been changed in place, or if f took another course.
     """
 
     @wraps(f)
     def checkpointed(*args, **kwargs):
         if tracing():  # the compiler computes again what it marks
-            leaves, structure = tree.flatten((args, kwargs))
-            args, kwargs = tree.unflatten(structure, as_arguments(leaves))
-            outs, structure = tree.flatten(thread.program.recomputed(f, args, kwargs))
-            return tree.unflatten(structure, as_results(outs))
+            return thread.program.recomputed(without_changes, (f, args, kwargs), {})
         if thread.mode is not ON:
-            return f(*args, **kwargs)
+            return without_changes(f, args, kwargs)
         leaves, structure = tree.flatten((args, kwargs))
         arrays, others = _part(leaves)
         nodes = [x._node if isinstance(x, Tensor) else None for x in leaves]
         call = _CheckpointedCall(f, structure, others)
         replaced, thread.generators = thread.generators, call.draws
+        before, thread.written = thread.written, []
         try:
             run = call.record(arrays, [None if n is None else Leaf(n.shape, n.dtype) for n in nodes])
+            call.refuse_changes_outside(run)
         finally:
-            thread.generators = replaced
+            thread.generators, thread.written = replaced, before
         call.older = [n.seq for n in run.older]
         for key, draw in call.draws.items() if replaced is not None else ():
             replaced.setdefault(key, draw)  # the enclosing checkpoint repeats them too
@@ -309,6 +311,23 @@ class _CheckpointedCall:
             thread.generators = replaced
             for generator, state in states:
                 generator.bit_generator.state = state
+
+    def refuse_changes_outside(self, run: _Run) -> None:
+        """Raise if f has changed a tensor on the tape that is still there when f has returned, and is no result: what
+        is recorded inside has no gradients for it."""
+        results = [root_of(x) for x in run.outs if isinstance(x, Tensor)]
+
+        def remaining():
+            found = [(written(), site) for written, site in thread.written or ()]
+            return [(x, site) for x, site in found if x is not None and not any(x is y for y in results)]
+
+        if remaining():
+            gc.collect()  # what only a cycle keeps is not there any more
+            for x, site in remaining():
+                raise RuntimeError(
+                    f"{self.name}: it changed a tensor {x.dtype}{list(x.shape)} from outside in place, on the tape "
+                    f"({line_of_site(site)}); return the new values, and change it with them outside"
+                )
 
     def refuse_changed(self, node, run: _Run) -> None:
         """Raise if an array that f read was changed in place between the first run and this one."""

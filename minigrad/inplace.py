@@ -9,12 +9,13 @@ function is traced there is no memory: values take the place of arrays and are p
 An array that a node saved for its vjp, and that was overwritten since, is refused in the backward (`Mutations`).
 """
 
+import weakref
+
 import numpy as np
 
 from minigrad.arguments import checked, restated
 from minigrad.ops.elementwise import OPERATORS, where
 from minigrad.ops.index import getitem, index_put, is_basic, owned_index
-from minigrad.ops.product import matmul
 from minigrad.ops.shape import astype, broadcast_to, copy, reshape
 from minigrad.tape import (
     Leaf,
@@ -126,6 +127,8 @@ def become(t: Tensor, new: Tensor, taped: bool) -> None:
         thread.program.replace(t, new)
     if taped:
         t._node = new._node
+        if thread.written is not None and not isinstance(t, View):
+            thread.written.append((weakref.ref(t), new._node.site))
 
 
 def overwritten(x: Tensor, value: Tensor, index) -> Tensor:
@@ -235,5 +238,5 @@ def in_place(name: str, op):
 
 for _name, _method in {"__setitem__": setitem, "copy_": copy_, "zero_": zero_}.items():
     setattr(Tensor, _name, checked(_method))
-for _name, _op in {**OPERATORS, "matmul": matmul}.items():
+for _name, _op in OPERATORS.items():  # not matmul: `h @= w` is `h = h @ w`, as in PyTorch
     setattr(Tensor, f"__i{_name}__", in_place(_name, _op))

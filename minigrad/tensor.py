@@ -3,6 +3,8 @@
 The operators and methods come from the op table (minigrad/ops): each op that is declared there puts itself here.
 """
 
+import dis
+import sys
 from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ default_dtype = np.dtype("float32")
 # The C library gives freed blocks above 128 KiB back to the system, and a tape makes and frees thousands of them: each
 # would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
 np.empty((32 << 20) - (8 << 10), np.uint8)
+STORE_ITEM = dis.opmap["STORE_SUBSCR"]
 numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by the op table
 
 
@@ -203,6 +206,13 @@ class Tensor:
         return bool(look(self._data))
 
     def __float__(self):
+        if self._node is not None and recording():
+            frame = sys._getframe(1)
+            if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:  # NumPy asks for a number, not for __array__
+                raise TypeError(
+                    "array[index] = t would lose the gradient of t, which is on the tape; make the array a tensor "
+                    "(mg.tensor(array)), or store t.item()"
+                )
         return float(self.item())
 
     def __int__(self):

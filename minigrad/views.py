@@ -6,8 +6,10 @@ view finds its node, when it is asked for, from the tensor that it is a view of.
 array to share, and a view finds its value in the same way.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from minigrad import tree
 from minigrad.tape import OFF, ON, TRACED, Leaf, Node, memory_of, thread, tracing
 from minigrad.tensor import Tensor
 
@@ -138,6 +140,14 @@ def as_results(leaves) -> list:
     from minigrad.ops.shape import copy
 
     return [copy(x) if type(x) is Argument else x for x in leaves]
+
+
+def without_changes(f: Callable, args, kwargs):
+    """f(*args, **kwargs), where f may not change its arguments in place."""
+    leaves, structure = tree.flatten((args, kwargs))
+    args, kwargs = tree.unflatten(structure, as_arguments(leaves))
+    outs, structure = tree.flatten(f(*args, **kwargs))
+    return tree.unflatten(structure, as_results(outs))
 
 
 NOBODY = Tensor(None)

@@ -32,7 +32,7 @@ from minigrad.tape import (
     tracing,
 )  # fmt: skip
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.views import Argument
+from minigrad.views import Argument, without_changes
 
 KEPT = 8  # traces for one kind of arguments: what a function closes over may change at every call
 KINDS = 256  # of arguments for which a function keeps its programs; those that were used last
@@ -81,7 +81,8 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     f should have no effects: what it prints or appends happens while it is traced and not again.
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
-    or string; RuntimeError where it changes a tensor of its caller in place, or leaves a traced one in a variable.
+    or string; RuntimeError where it changes an argument or a tensor from outside in place, or leaves a traced one in a
+    variable.
     """
     if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
         raise ValueError(f"jit: got checkpoint={checkpoint!r}, wanted a number of steps, 1 or more, or None")
@@ -133,8 +134,10 @@ class Jitted:
         return f"jit({self.f!r})"
 
     def __call__(self, *args, **kwargs):
-        if switch.off or tracing() or thread.mode is RAW:
+        if switch.off or thread.mode is RAW:
             return self.f(*args, **kwargs)
+        if tracing():  # a part of the program that is being recorded
+            return without_changes(self.f, args, kwargs)
         leaves, structure = tree.flatten((args, kwargs))
         needs = recording()
         key: list = [key_of_structure(structure, self.known), needs]

@@ -80,6 +80,7 @@ def _summed_to(x: Spec, shape) -> tuple[int, ...]:
     x=lambda g, x_shape: broadcast_to(g, x_shape),
     method=False,
     public=False,
+    view=True,
 )
 def sum_to(x, /, shape):
     """Sum over the axes along which `shape` would be stretched to broadcast to x: the transpose of broadcasting."""
