@@ -27,7 +27,7 @@ class Cell(nn.Module):
                 "the state before the first step is cell.initial_state(x)"
             )
         try:
-            new = self.forward(x, state, *shared)
+            new = super().__call__(x, state, *shared)
         except (ValueError, TypeError, IndexError, AttributeError):
             problem = self.problem(x, state)
             if problem:

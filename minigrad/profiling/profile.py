@@ -268,10 +268,11 @@ class profile(Observer):
                 return call
 
             made = copy.copy(sequence)
-            made.functions = dict(sequence.functions)
+            made.globals = dict(sequence.globals)
             for k, v in enumerate(sequence.order, len(sequence.inputs)):
-                made.functions[f"of_v{k}"] = at(v.site or self.site or call_site(), sequence.functions[f"of_v{k}"])
-            made.functions["run"] = types.FunctionType(sequence.functions["run"].__code__, made.functions)
+                if (f := sequence.globals.get(f"of_v{k}")) is not None:  # no pick
+                    made.globals[f"of_v{k}"] = at(v.site or self.site or call_site(), f)
+            made.run = types.FunctionType(sequence.run.__code__, made.globals)
             self.programs[sequence] = made
         return run(self.programs[sequence], arrays)
 
