@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import tape
+from minigrad import numpycall, tape
 from minigrad.arguments import checked, described, refuse_masked, require
 from minigrad.tape import Leaf, Node, pull_back, recording, thread, tracing
 
@@ -279,7 +279,7 @@ class Tensor:
         rule = numpy_rules.get(function) or about_arrays.get(function)
         if rule is None:
             raise no_rule(function)
-        return rule(*args, **kwargs)
+        return numpycall.call(function, rule, args, kwargs)
 
 
 about_arrays = {
@@ -295,8 +295,7 @@ def no_rule(function) -> TypeError:
     """The error for a NumPy function that no op stands for."""
     from minigrad.counterparts import instead_of
 
-    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
-    return TypeError(f"{module}.{function.__name__} has no rule for tensors; {instead_of(function)}")
+    return TypeError(f"{numpycall.name_of(function)} has no rule for tensors; {instead_of(function)}")
 
 
 def foreign(x) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad.arguments import checked
 from minigrad.ops.pointwise import elementwise, operator
+from minigrad.ops.shape import astype
 from minigrad.tensor import Tensor, as_array, foreign, numpy_rules
 
 ZERO = "where(g == g, 0, g)"  # the derivative of a step: 0 for an infinite cotangent too, where 0 * g were NaN
@@ -32,7 +33,7 @@ div = elementwise(
     doc="Quotient; integers become float32.",
 )  # fmt: skip
 pow = elementwise(
-    "pow(a, b)", "pow(a, b)", integers=np.power, numpy=(np.power, np.float_power),
+    "pow(a, b)", "pow(a, b)", integers=np.power, numpy=np.power,
     a="where((a == 0) & (b == 0), 0, g) * b * pow(a, where((a == 0) & (b == 0), 1, b) - 1)",
     b="where((a == 0) & (b >= 0), 0, g) * pow(where((a == 0) & (b >= 0), 1, a), b)"
     " * log(where((a == 0) & (b >= 0), 1, a))",
@@ -41,7 +42,7 @@ pow = elementwise(
 )  # fmt: skip
 neg = elementwise("neg(x)", "-x", x="-g", integers=np.negative, numpy=np.negative, doc="Negative.")
 abs = elementwise(
-    "abs(x)", "abs(x)", x="g * sign(x)", integers=np.absolute, numpy=(np.absolute, np.fabs), kinks=(0,),
+    "abs(x)", "abs(x)", x="g * sign(x)", integers=np.absolute, numpy=np.absolute, kinks=(0,),
     doc="Absolute value. Subgradient at 0: 0.",
 )  # fmt: skip
 sign = elementwise(
@@ -49,7 +50,7 @@ sign = elementwise(
     doc="-1, 0 or 1. Its derivative is 0 everywhere.",
 )  # fmt: skip
 square = elementwise("square(x)", "x * x", x="2 * g * x", integers=np.square, numpy=np.square, doc="x².")
-reciprocal = elementwise("reciprocal(x)", "1 / x", x="-g * y * y", numpy=np.reciprocal, domain=(0.5, 3), doc="1 / x.")
+reciprocal = elementwise("reciprocal(x)", "1 / x", x="-g * y * y", domain=(0.5, 3), doc="1 / x.")
 
 # Exponentials, logarithms, roots
 
@@ -147,11 +148,13 @@ where = elementwise(
     doc="a where the condition (bool) holds, b elsewhere.",
 )  # fmt: skip
 _clip = elementwise(
-    "clip(x, low, high)", "where(high < low, high, where(x < low, low, where(x > high, high, x)))",
+    "clip(x, low, high)",
+    "where(low != low, low, where((high < low) | (high != high), where(x != x, x, high), "
+    "where(x < low, low, where(x > high, high, x))))",
     x="where((x >= low) & (x <= high), g, 0)", low="where((x < low) & (low < high), g, 0)",
     high="where((x > high) | (high < low), g, 0)", integers=np.clip, method=False,
     domain={"x": (-3, 3), "low": (-2, -1), "high": (1, 2)}, kinks={"x": (-1.5, 1.5)},
-    doc="x limited to [low, high]; high where low > high. Subgradient at either bound: 1.",
+    doc="x limited to [low, high]; high where low > high; NaN where one of the three is. Subgradient at a bound: 1.",
 )  # fmt: skip
 
 
@@ -167,6 +170,8 @@ def clip(x, low=None, high=None):
 
 
 def _numpy_clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ValueError("np.clip: a_min and min, or a_max and max, are one bound; give it once")
     return clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
@@ -185,7 +190,7 @@ ceil = elementwise(
     "ceil(x)", "ceil(x)", x=ZERO, integers=np.ceil, numpy=np.ceil, domain=(0.1, 0.9), doc="Smallest integer above."
 )  # fmt: skip
 round = elementwise(
-    "round(x)", "round(x)", x=ZERO, integers=np.round, numpy=(np.rint, np.round), domain=(0.1, 0.4),
+    "round(x)", "round(x)", x=ZERO, integers=np.round, numpy=np.round, domain=(0.1, 0.4),
     doc="Nearest integer, halves to even.",
 )  # fmt: skip
 
@@ -246,3 +251,29 @@ for _name, _op in {
     "neg": neg, "abs": abs, "invert": _of_bools(logical_not, "~"),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _op)
+
+
+# NumPy's functions that make floats of integers, or integers of integers, where ours do not.
+
+
+def _in_floats(op, always=False):
+    def rule(*operands):
+        arrays = [as_array(x) for x in operands]
+        return op(*[astype(x, "float64") if always or a.dtype.kind != "f" else x for x, a in zip(operands, arrays)])
+
+    rule.op, rule.__name__ = op.op, op.__name__
+    return rule
+
+
+def _numpy_reciprocal(x):
+    if as_array(x).dtype.kind != "f":
+        raise TypeError(
+            f"np.reciprocal of {as_array(x).dtype} divides integers; use 1 // t.numpy(), or minigrad.reciprocal"
+        )
+    return reciprocal(x)
+
+
+_numpy_reciprocal.op, _numpy_reciprocal.__name__ = reciprocal.op, "reciprocal"
+numpy_rules[np.float_power] = _in_floats(pow, always=True)
+numpy_rules[np.fabs], numpy_rules[np.rint] = _in_floats(abs), _in_floats(round)
+numpy_rules[np.reciprocal] = _numpy_reciprocal

@@ -400,9 +400,13 @@ def pad(x, /, pad_width, mode="constant", constant_values=0):
     """x with a margin: `pad_width` elements before and after each axis, as np.pad.
 
     pad_width: one number, a pair (before, after), or a pair for each axis, the first axis first (PyTorch's order is the
-    other way round). mode: "constant" fills in one number; "edge", "reflect", "symmetric", "wrap" continue x.
+    other way round). mode: "constant" fills in constant_values, given in these forms too; "edge", "reflect",
+    "symmetric", "wrap" continue x.
     """
-    widths = np.broadcast_to(unwrap(pad_width), (x.ndim, 2)).tolist()
+    widths = np.asarray(unwrap(pad_width))
+    if widths.dtype.kind not in "iu":
+        raise TypeError(f"pad_width {pad_width!r}: wanted integers, or pairs of them")
+    widths = np.broadcast_to(widths, (x.ndim, 2)).tolist()
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad_width {pad_width}: a margin cannot be negative; cut with a slice")
     if mode in _MODES:
@@ -415,11 +419,16 @@ def pad(x, /, pad_width, mode="constant", constant_values=0):
     shape = tuple([before + n + after for n, (before, after) in zip(x.shape, widths)])
     inside = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, widths)])
     padded = unindex(x, shape, inside)
-    if constant_values == 0:
+    values = np.broadcast_to(np.asarray(unwrap(constant_values), x.dtype), (x.ndim, 2))
+    if not values.any():
         return padded
-    mask = np.zeros(shape, bool)
-    mask[inside] = True
-    return where(mask, padded, np.asarray(constant_values, x.dtype))
+    margin, inside_of = np.zeros(shape, x.dtype), np.zeros(shape, bool)
+    for axis, ((before, after), n) in enumerate(zip(widths, shape)):  # the later axes' values fill the corners
+        along = (slice(None),) * axis
+        margin[(*along, slice(before))] = values[axis, 0]
+        margin[(*along, slice(n - after, None))] = values[axis, 1]
+    inside_of[inside] = True
+    return where(inside_of, padded, margin)
 
 
 # Order

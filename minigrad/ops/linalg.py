@@ -5,7 +5,7 @@ import numpy as np
 from minigrad.ops.product import product_shape
 from minigrad.ops.reduce import sum, sum_to
 from minigrad.ops.shape import reshape, swapaxes
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.table import Spec, composite, op, publish
 from minigrad.tensor import common_dtype
 
 # Diagonals
@@ -26,12 +26,20 @@ def _diagonal_shape(x: Spec, offset=0, axis1=0, axis2=1) -> tuple[int, ...]:
         dict(offset=d.integer(-2, 3), **dict(zip(("axis1", "axis2"), d.choice([(0, 1), (-1, 0), (1, 2), (2, 1)])))),
     ),
     x=lambda g, x_shape, offset, axis1, axis2: undiagonal(g, shape=x_shape, offset=offset, axis1=axis1, axis2=axis2),
-    numpy=(np.diagonal, np.linalg.diagonal),
+    numpy=np.diagonal,
     view=True,
 )
 def diagonal(x, /, offset: int = 0, axis1=0, axis2=1):
     """Elements i, i + offset of two axes, as the last axis. A read-only view."""
     return np.diagonal(x, offset, axis1, axis2)
+
+
+def _last_diagonal(x, offset=0):
+    """np.linalg.diagonal: of the last two axes, where np.diagonal means the first two."""
+    return diagonal(x, offset, -2, -1)
+
+
+publish(_last_diagonal, np.linalg.diagonal, method=False)
 
 
 def _undiagonal_shape(g: Spec, shape, offset=0, axis1=0, axis2=1) -> tuple[int, ...]:
@@ -78,6 +86,14 @@ def diag(x, /, k: int = 0):
 def trace(x, /, offset: int = 0, axis1=0, axis2=1):
     """Sum of a diagonal of two axes (the first two, as in NumPy), over the others."""
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
+
+
+def _last_trace(x, offset=0):
+    """np.linalg.trace: of the last two axes, where np.trace means the first two."""
+    return trace(x, offset, -2, -1)
+
+
+publish(_last_trace, np.linalg.trace, method=False)
 
 
 # Matrices
@@ -168,7 +184,8 @@ def _cholesky_x(g, y):
     half = np.tril(np.ones((n, n), y.dtype)) - 0.5 * np.eye(n, dtype=y.dtype)
     inner = half * (_mT(y) @ g)
     outer = solve(_mT(y), _mT(solve(_mT(y), inner)))
-    return 0.5 * (outer + _mT(outer))
+    lower = np.tril(np.ones((n, n), y.dtype), -1) + 0.5 * np.eye(n, dtype=y.dtype)
+    return lower * (outer + _mT(outer))  # what is above the diagonal is not read
 
 
 @op(
@@ -178,14 +195,15 @@ def _cholesky_x(g, y):
     numpy=np.linalg.cholesky,
 )
 def cholesky(x, /):
-    """Lower triangular y with y @ y.mT = x, for symmetric positive definite x (its symmetric part is taken).
+    """Lower triangular y with y @ y.mT = x, for symmetric positive definite x. Its lower triangle alone is read.
 
-    The gradient is symmetric (Murray 2016, arXiv:1602.07527, eq. 8).
+    So is the gradient: that of the lower triangle, 0 above (Murray 2016, arXiv:1602.07527, eq. 8). PyTorch's spreads it
+    over both triangles; that of what x was made from, such as a in a @ a.mT, is the same.
 
     Raises LinAlgError, a ValueError, for an x that is not positive definite.
     """
     _square(x)
-    return _factorised(np.linalg.cholesky, (x + x.swapaxes(-1, -2)) / 2)
+    return _factorised(np.linalg.cholesky, x)
 
 
 def _scale(g, x):

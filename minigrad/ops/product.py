@@ -231,6 +231,10 @@ def einsum(subscripts: str, *operands):
 
     Raises ValueError where the subscripts do not fit the operands.
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(
+            f"einsum: got subscripts of type {type(subscripts).__name__}, wanted a string such as 'ij,jk->ik'"
+        )
     return contract(operands, subscripts=subscripts)
 
 

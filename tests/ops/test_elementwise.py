@@ -199,6 +199,32 @@ def test_python_numbers_are_weak(name, dtype):
     assert f(whole, x).dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("jitted", [False, True])
+def test_clip_of_nan_and_with_nan_is_numpys(dtype, jitted):
+    values = [-2.0, 0.0, 2.0, inf, -inf, float("nan")]
+    x, low, high = [a.ravel().astype(dtype) for a in np.meshgrid(values, values, values)]
+    clip = mg.jit(mg.clip) if jitted else mg.clip
+    np.testing.assert_array_equal(clip(*map(mg.tensor, (x, low, high))).numpy(), np.clip(x, low, high))
+    for bound in (float("nan"), 1.0):
+        np.testing.assert_array_equal(clip(mg.tensor(x), bound, 2.0).numpy(), np.clip(x, bound, 2.0))
+        np.testing.assert_array_equal(clip(mg.tensor(x), 0.0, bound).numpy(), np.clip(x, 0.0, bound))
+
+
+@pytest.mark.parametrize("ufunc", [np.float_power, np.fabs, np.rint])
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32", "float64"])
+def test_ufuncs_that_make_floats_make_the_same_floats(ufunc, dtype):
+    arrays = [np.array([1, 2, 3], dtype)] * (2 if ufunc is np.float_power else 1)
+    y, wanted = ufunc(*map(mg.tensor, arrays)), ufunc(*arrays)
+    assert y.dtype == (wanted.dtype if wanted.dtype != np.float16 else np.float64)
+    np.testing.assert_array_equal(y.numpy(), wanted)
+
+
+def test_numpys_reciprocal_of_integers_is_refused():
+    with pytest.raises(TypeError, match="np.reciprocal of int64 divides integers"):
+        np.reciprocal(mg.tensor(np.array([1, 2])))
+
+
 def test_where_and_clip_take_weak_numbers():
     x = mg.tensor(np.array([1.0, -2.0], "float32"), requires_grad=True)
     assert mg.where(x > 0, x, 0.0).dtype == np.float32

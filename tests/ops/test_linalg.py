@@ -133,7 +133,10 @@ def test_gradients_are_pytorchs(name, batch):
     np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-12)
     y.backward(np.cos(y.detach().numpy()))
     z.backward(z.detach().cos())
-    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-9, atol=1e-12)
+    g = ours.grad.numpy()
+    if name == "cholesky":  # PyTorch's spreads over both triangles
+        g = (g + g.swapaxes(-1, -2)) / 2
+    np.testing.assert_allclose(g, theirs.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +154,20 @@ def test_the_gradient_of_the_determinant_of_a_singular_matrix_is_its_cofactors()
     np.testing.assert_allclose(gradient(mg.det, np.zeros((3, 3))), 0, atol=1e-12)
 
 
-def test_the_gradient_of_cholesky_is_symmetric():
-    g = gradient(lambda x: mg.cholesky(x)[1, 0], np.array([[4.0, 1.0], [1.0, 3.0]]))
-    np.testing.assert_allclose(g, [[-1 / 16, 1 / 4], [1 / 4, 0]], atol=1e-12)  # x10 / sqrt(x00), halved on both sides
+def test_cholesky_reads_the_lower_triangle():
+    x = np.array([[4.0, 99.0], [1.0, 3.0]])
+    np.testing.assert_array_equal(mg.cholesky(mg.tensor(x)).numpy(), np.linalg.cholesky(x))
+    g = gradient(lambda x: mg.cholesky(x)[1, 0], x)
+    np.testing.assert_allclose(g, [[-1 / 16, 0], [1 / 2, 0]], atol=1e-12)  # of x10 / sqrt(x00)
+
+
+def test_the_gradient_of_cholesky_is_pytorchs_through_what_is_symmetric():
+    torch = pytest.importorskip("torch")
+    a = np.random.default_rng(0).normal(size=(2, 3, 3))
+    g = gradient(lambda a: (mg.cholesky(a @ a.mT + np.eye(3)) ** 2).sum(), a)
+    leaf = torch.tensor(a, requires_grad=True)
+    (torch.linalg.cholesky(leaf @ leaf.mT + torch.eye(3)) ** 2).sum().backward()
+    np.testing.assert_allclose(g, leaf.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
 SINGULAR = np.ones((2, 3, 3))

@@ -320,6 +320,8 @@ WRITTEN_OUT = {  # rules that translate NumPy's parameters into others of ours
     "split-_cut": lambda x: np.split(x, [1, 3], axis=1),
     "norm-_norm_as_numpy": lambda x: np.linalg.norm(x, ord=1, axis=1),
     "diagonal-diagonal": lambda x: np.diagonal(x, 1),
+    "diagonal-_last_diagonal": lambda x: np.linalg.diagonal(x, offset=1),
+    "trace-_last_trace": lambda x: np.linalg.trace(x, offset=1),
     "diag-diag": lambda x: np.diag(x, k=-1),
     "astype-astype": lambda x: np.astype(x, np.float32),
     "einsum-einsum": lambda x: np.einsum("ij,kj->ik", x, x),

@@ -1,0 +1,76 @@
+"""A call of a NumPy function on tensors, restated as a call of the op that stands for it.
+
+NumPy's parameters and ours agree by name, not by place: np.sum(t, 0, None, None, True) means keepdims. A parameter that
+the op lacks may have NumPy's default; any other value is refused, never taken to mean something else.
+"""
+
+import functools
+import inspect
+
+WITHOUT_EFFECT = {"optimize", "kind", "stable"}  # on the result: what sorts does so stably
+
+
+@functools.cache
+def signature(function) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return None
+
+
+@functools.cache
+def places(function, rule) -> list[str]:
+    """NumPy's names of the rule's inputs: the same, or (as `a` for x) the parameter at the same place."""
+    ours = list(inspect.signature(rule).parameters.values())
+    inputs = [p.name for p in ours if p.kind is p.POSITIONAL_ONLY] or [p.name for p in ours[:1]]
+    return list(signature(function).parameters)[: len(inputs)]  # type: ignore[union-attr]
+
+
+def name_of(function) -> str:
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    return f"{module}.{function.__name__}"
+
+
+def call(function, rule, args: tuple, kwargs: dict):
+    """rule(*args, **kwargs), where these are the arguments of a call of a NumPy function."""
+    theirs, ours = signature(function), signature(rule)
+    if theirs is None or ours is None:
+        return rule(*args, **kwargs)
+    try:
+        bound = theirs.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name_of(function)}: {error}") from None
+    inputs, given = [], {}
+    all_inputs = any(p.kind is p.VAR_POSITIONAL for p in ours.parameters.values())
+    for name, value in bound.arguments.items():
+        kind = theirs.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            inputs += value
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            given.update(value)
+        elif name in places(function, rule) or (all_inputs and kind is not inspect.Parameter.KEYWORD_ONLY):
+            inputs.append(value)
+        elif value is not theirs.parameters[name].default:
+            given[name] = value
+    for name in [name for name in given if name not in ours.parameters]:
+        value, parameter = given.pop(name), theirs.parameters.get(name)
+        defaults = [parameter.default if parameter else inspect.Parameter.empty, True if name == "where" else None]
+        same = any(value is d or (type(value) is type(d) and value == d) for d in defaults)
+        if name not in WITHOUT_EFFECT and not same:
+            raise TypeError(f"{name_of(function)} of tensors takes no {name}={value!r}; {hint(name)}")
+    try:
+        return rule(*inputs, **given)
+    except (TypeError, ValueError, IndexError) as error:
+        if function.__name__ in str(error) or rule.__name__ in str(error):
+            raise
+        raise type(error)(f"{name_of(function)}: {error}") from None
+
+
+def hint(name: str) -> str:
+    return {
+        "dtype": "use astype",
+        "out": "ops do not write into arrays",
+        "where": "use minigrad.where before",
+        "correction": "use ddof",
+        "upper": "transpose the result",
+    }.get(name, "there is no counterpart")
