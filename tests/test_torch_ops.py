@@ -418,6 +418,7 @@ NOT_COMPARED = {
     "dropout": "the generators differ",
     "stop_gradient": "PyTorch's detach has no entry in the database",
     "linear_recurrence": "PyTorch has none",
+    "index_put": "assignment, t[index] = value",
     "sum_to": "the vjp of broadcasting", "unindex": "the vjp of getitem", "untake": "the vjp of take",
     "untake_along_axis": "the vjp of take_along_axis", "undiagonal": "the vjp of diagonal",
     "cofactor": "part of det's vjp", "softmax_pull": "softmax's vjp", "log_softmax_pull": "log_softmax's vjp",

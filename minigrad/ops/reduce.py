@@ -111,7 +111,7 @@ def _count(x, axis) -> int:
     ),
     numpy=np.var,
 )
-def var(x, /, axis=None, ddof: int = 0, keepdims: bool = False):
+def var(x, /, axis=None, ddof: float = 0, keepdims: bool = False):
     """Variance: squared deviations from the mean, summed and divided by n - ddof.
 
     The default is NumPy's, ddof=0. PyTorch's default, the unbiased estimate, is ddof=1.
@@ -122,7 +122,7 @@ def var(x, /, axis=None, ddof: int = 0, keepdims: bool = False):
 
 
 @composite(sample=var.sample, numpy=np.std)
-def std(x, /, axis=None, ddof: int = 0, keepdims: bool = False):
+def std(x, /, axis=None, ddof: float = 0, keepdims: bool = False):
     """Standard deviation, the root of `var`: ddof=0 by default, as in NumPy; ddof=1 is PyTorch's default.
 
     Of equal values it is 0, and so is its gradient.
