@@ -1,4 +1,4 @@
-"""From a schedule to the text of a Numba kernel: the time loop, and a function for each fused run of elementwise ops.
+"""From a schedule to the text of a kernel: the time loop, and a function for each fused run of elementwise ops.
 
 Sizes and strides come as numbers at run time, so that one text, compiled once, serves every length, batch and width.
 """
@@ -122,8 +122,7 @@ class Emitter:
     def source(self) -> str:
         """The text with all that it calls."""
         dtype = self.schedule.dtype.name
-        header = loops.HEADER.replace("{dtype}", dtype)
-        return "\n".join([loops.source_of("intrinsics"), header, loops.with_dependencies(self.text, dtype)])
+        return f"Float = np.{dtype}\n{loops.with_dependencies(self.text, dtype)}"
 
     def flush(self, b: Buffer, part: str, total: str) -> str:
         return f"flush({part}, {total}, {self.number(math.prod(b.shape))})"

@@ -1,8 +1,11 @@
-"""From the text of a Numba function to the address of its machine code, by way of a cache on disk.
+"""From the text of a kernel to the address of its machine code, by way of a cache on disk.
 
 A kernel is a self-contained piece of source: everything that it calls is in its own text. So the hash of the text, of
-the versions and of the CPU is a complete key, and an edited callee cannot leave a stale result behind. A hit needs
-neither Numba nor the compiler: llvmlite maps the object file in a fraction of a millisecond.
+the versions and of the CPU is a complete key, and an edited callee cannot leave a stale result behind. A hit does
+without the compiler: llvmlite maps the object file in a fraction of a millisecond.
+
+A text that imports Numba is compiled by Numba (frontend.py), in seconds; any other is written in the language of
+lowering.py, which takes milliseconds to turn into LLVM code.
 """
 
 import hashlib
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from minigrad.kernels import cache
+from minigrad.kernels import cache, lowering
 
 ENTRY = "minigrad_entry"
 
@@ -33,11 +36,14 @@ def target_cpu() -> tuple[str, str]:
 
 CPU_NAME, CPU_FEATURES = target_cpu()
 CPU = f"{llvm.get_process_triple()} {CPU_NAME} {CPU_FEATURES}"
-COMPILER = [Path(__file__).read_text(), Path(__file__).with_name("frontend.py").read_text()]
+COMPILER = [
+    Path(__file__).with_name(f"{name}.py").read_text()
+    for name in ("build", "frontend", "lowering", "expressions", "instructions")
+]
 VERSIONS = " ".join([sys.version, version("numba"), version("llvmlite"), *COMPILER])
 
 lock = threading.RLock()
-loaded: dict[str, int] = {}
+loaded: dict[str, list[int]] = {}
 _engine = None
 
 
@@ -59,30 +65,48 @@ def address(source: str, function: str, argument_types: str) -> int:
     source: Python text that defines everything that the function uses. argument_types: what the function takes, as
     names of numba.types joined by commas ("intp, CPointer(float32)"). The function returns nothing and cannot raise.
     """
-    text = "\0".join([source, function, argument_types, CPU, VERSIONS])
+    return addresses(source, {function: argument_types})[0]
+
+
+def addresses(source: str, functions: dict[str, str]) -> list[int]:
+    """Addresses of several functions of one text, which are compiled at once. functions: argument types by name."""
+    text = "\0".join([source, *functions, *functions.values(), CPU, VERSIONS])
     key = hashlib.sha256(text.encode()).hexdigest()
     with lock:
         if key not in loaded:
             machine_code = cache.read(key)
             if machine_code is None:
-                machine_code = compile_object(source, function, argument_types, f"{ENTRY}_{key}")
+                machine_code = compile_object(source, functions, f"{ENTRY}_{key}")
                 cache.write(key, machine_code)
-            loaded[key] = load(machine_code, f"{ENTRY}_{key}")
+            loaded[key] = load(machine_code, [f"{ENTRY}_{key}_{name}" for name in functions])
         return loaded[key]
 
 
-def compile_object(source: str, function: str, argument_types: str, entry: str) -> bytes:
-    """Object file whose one visible symbol, `entry`, is a C function around Numba's code for `function`."""
-    from minigrad.kernels import frontend
-
-    module = linked(*frontend.llvm_code(source, function, argument_types), entry)
+def compile_object(source: str, functions: dict[str, str], entry: str) -> bytes:
+    """Object file in which nothing is visible but a C function `entry`_name for each of `functions` of `source`."""
+    module = llvm_module(source, functions, entry)
     machine = target_machine()
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
     passes.getModulePassManager().run(module, passes)
     for f in module.functions:
         if f.is_declaration and re.match("NRT_|numba_", f.name):
-            raise ValueError(f"kernel {function} needs Numba's runtime ({f.name}): it allocates or raises; it may not")
+            raise ValueError(
+                f"kernel {', '.join(functions)} needs Numba's runtime ({f.name}): it allocates or raises; it may not"
+            )
     return machine.emit_object(module)
+
+
+def llvm_module(source: str, functions: dict[str, str], entry: str, lines: bool = False):
+    """The LLVM module of some functions of a text, not optimised. lines: note the line of `source` that each
+    instruction comes from (of a text that is Numba's, inspection.noting_lines says so)."""
+    engine()
+    if not re.search("^(from|import) numba", source, re.MULTILINE):
+        text = lowering.llvm_text(source, functions, entry, lines)
+        return llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}')
+    from minigrad.kernels import frontend
+
+    [(function, argument_types)] = functions.items()
+    return linked(*frontend.llvm_code(source, function, argument_types), f"{entry}_{function}")
 
 
 def linked(bitcode: bytes, inner: str, entry: str):
@@ -125,7 +149,7 @@ def engine():
     return _engine
 
 
-def load(machine_code: bytes, entry: str) -> int:
+def load(machine_code: bytes, names: list[str]) -> list[int]:
     engine().add_object_file(llvm.ObjectFileRef.from_data(machine_code))
     engine().finalize_object()
-    return engine().get_function_address(entry)
+    return [engine().get_function_address(name) for name in names]

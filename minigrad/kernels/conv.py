@@ -13,129 +13,72 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import build, loops, matmul, threads
+from minigrad.kernels import build, matmul, threads
 from minigrad.kernels.entry import FLOATS, in_order, refuse
-from minigrad.kernels.matmul import SHAPE, Shape
+from minigrad.kernels.matmul import SHAPE, Shape, pointer
 
-TILE = '''
-BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-ELEMENT = ir.{element}()
-VECTOR = ir.VectorType(ELEMENT, LANES)
+ARGUMENTS = "a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate"
 
 
-def tile_kernel(rows, vectors):
-    """C[r, v] (+)= sum over n < N and t < T of A[r, n, t] B[v, n, t]: scalars of A, vectors of B and C.
+def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
+    """A function of LLVM: C[r, v] (+)= sum over n < N and t < T of A[r, n, t] B[v, n, t]: scalars of A, vectors of B.
 
     A[r, n, t] lies at a + r row_stride + (n T + t) step + n a_jump, B[v, n, t] at places[v] + table[t] + n b_jump,
     C[r, v] at places[vectors + v] + r ldc. All strides and the table in bytes. The sums are phi nodes, so that they
     stay in registers.
     """
+    size = np.dtype(dtype).itemsize
+    lanes, element, vector, fused = matmul.vector_types(dtype, shape)
+    prefetch = "void @llvm.prefetch.p0(ptr"
+    each = [f"{i}.{j}" for i in range(rows) for j in range(vectors)]
+    lines = [f"declare {fused}({vector}, {vector}, {vector})", f"declare {prefetch}, i32, i32, i32)"]
+    for i in range(rows):
+        lines += [f"%a{i} = mul i64 %row_stride, {i}", f"%c{i} = mul i64 %ldc, {i}"]
+    for j in range(vectors):
+        for name, k in (("start", j), ("result", vectors + j)):
+            lines += [*pointer(f"{name}{j}.at", "%places", 8 * k), f"%{name}{j} = load i64, ptr %{name}{j}.at"]
+        for i in range(rows):
+            lines += [f"%to{i}.{j}.int = add i64 %result{j}, %c{i}", f"%to{i}.{j} = inttoptr i64 %to{i}.{j}.int to ptr"]
+    lines += ["%ahead = mul i64 %step, 32", "%adds = icmp ne i64 %accumulate, 0"]
+    lines += ["br i1 %adds, label %keep, label %outer", "keep:"]
+    lines += [f"%old{ij} = load {vector}, ptr %to{ij}, align {size}" for ij in each]
+    lines += ["br label %outer", "outer:"]
 
-    @intrinsic
-    def kernel(typingctx, a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate):
-        def codegen(context, b, sig, args):
-            a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate = args
-            fma = cgutils.get_or_insert_function(
-                b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f{8 * SIZE}"
-            )
-            hint = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), *[INT32] * 3])
-            prefetch = cgutils.get_or_insert_function(b.module, hint, "llvm.prefetch.p0")
+    def phi(name, kind, start, kept, after):
+        lines.append(f"%{name} = phi {kind} [ {start}, %entry ], [ {kept}, %keep ], [ {after}, %last ]")
 
-            def const(value):
-                return ir.Constant(INT64, value)
+    phi("n", "i64", "%N", "%N", "%n.next")
+    phi("at_a", "i64", "%a", "%a", "%at_a.next")
+    for j in range(vectors):
+        phi(f"at_b{j}", "i64", f"%start{j}", f"%start{j}", f"%at_b{j}.next")
+    for ij in each:
+        phi(f"sum{ij}", vector, "zeroinitializer", f"%old{ij}", f"%next{ij}")
+    lines += ["%more = icmp sgt i64 %n, 0", "br i1 %more, label %first, label %end"]
+    lines += ["first:", "br label %body", "body:"]
+    inner = [("t", "i64", "%T"), ("row", "i64", "%table"), ("at", "i64", "%at_a")]
+    for name, kind, start in [*inner, *[(f"term{ij}", vector, f"%sum{ij}") for ij in each]]:
+        after = name.replace("term", "next") if kind == vector else f"{name}.next"
+        lines.append(f"%{name} = phi {kind} [ {start}, %first ], [ %{after}, %body ]")
+    lines += ["%row.at = inttoptr i64 %row to ptr", "%offset = load i64, ptr %row.at"]
+    for j in range(vectors):
+        lines += [f"%b{j}.int = add i64 %at_b{j}, %offset", f"%b{j} = inttoptr i64 %b{j}.int to ptr"]
+        lines.append(f"%right{j} = load {vector}, ptr %b{j}, align {size}")
+    lines += ["%far.int = add i64 %at, %ahead", "%far = inttoptr i64 %far.int to ptr"]
+    lines.append(f"call {prefetch} %far, i32 0, i32 3, i32 1)")  # read, keep, data
+    for i in range(rows):
+        lines += [f"%a{i}.at = add i64 %at, %a{i}", *matmul.every_lane(f"left{i}", f"%a{i}.at", element, lanes)]
+        lines += [
+            f"%next{i}.{j} = call {fused}({vector} %left{i}, {vector} %right{j}, {vector} %term{i}.{j})"
+            for j in range(vectors)
+        ]
+    lines += ["%t.next = sub i64 %t, 1", "%row.next = add i64 %row, 8", "%at.next = add i64 %at, %step"]
+    lines += ["%on = icmp sgt i64 %t.next, 0", "br i1 %on, label %body, label %last", "last:"]
+    lines += ["%n.next = sub i64 %n, 1", "%at_a.next = add i64 %at.next, %a_jump"]
+    lines += [f"%at_b{j}.next = add i64 %at_b{j}, %b_jump" for j in range(vectors)]
+    lines += ["br label %outer", "end:"]
+    lines += [f"store {vector} %sum{ij}, ptr %to{ij}, align {size}" for ij in each]
+    return matmul.in_llvm(f"tile_{rows}_{vectors}({ARGUMENTS})", "noinline", [*lines, "ret void"])
 
-            def pointer(address, kind):
-                return b.inttoptr(address, kind.as_pointer())
-
-            def integer(address, index):
-                return b.load(b.gep(pointer(address, INT64), [const(index)]))
-
-            def phis(before, values):
-                nodes = [b.phi(value.type) for value in values]
-                for node, value in zip(nodes, values):
-                    node.add_incoming(value, before)
-                return nodes
-
-            def feed(nodes, values):
-                for node, value in zip(nodes, values):
-                    node.add_incoming(value, b.block)
-
-            b.function.attributes.add("noinline")
-            each = [(i, j) for i in range(rows) for j in range(vectors)]
-            row_a = [b.mul(row_stride, const(i)) for i in range(rows)]
-            row_c = [b.mul(ldc, const(i)) for i in range(rows)]
-            starts = [integer(places, j) for j in range(vectors)]
-            results = [integer(places, vectors + j) for j in range(vectors)]
-            results = [pointer(b.add(results[j], row_c[i]), VECTOR) for i, j in each]
-            ahead = b.mul(step, const(32))
-            start = b.block
-            keep, outer, first, body, last, end = (b.append_basic_block(name) for name in "abcdef")
-            b.cbranch(b.icmp_signed("!=", accumulate, const(0)), keep, outer)
-            b.position_at_end(keep)
-            old = [b.load(result, align=SIZE) for result in results]
-            b.branch(outer)
-
-            b.position_at_end(outer)
-            values = [N, a, *starts, *[ir.Constant(VECTOR, [0.0] * LANES)] * len(each)]
-            nodes = phis(start, values)
-            n, at_a, *rest = nodes
-            at_b, sums = rest[:vectors], rest[vectors:]
-            for node, value in zip(nodes, [N, a, *starts, *old]):
-                node.add_incoming(value, keep)
-            b.cbranch(b.icmp_signed(">", n, const(0)), first, end)
-
-            b.position_at_end(first)
-            b.branch(body)
-            b.position_at_end(body)
-            inner = phis(first, [T, table, at_a, *sums])
-            t, entry, scalars, *terms = inner
-            offset = integer(entry, 0)
-            right = [b.load(pointer(b.add(at, offset), VECTOR), align=SIZE) for at in at_b]
-            far = pointer(b.add(scalars, ahead), BYTE)
-            b.call(prefetch, [far, *[ir.Constant(INT32, choice) for choice in (0, 3, 1)]])  # read, keep, data
-            totals = []
-            for i in range(rows):
-                scalar = b.load(pointer(b.add(scalars, row_a[i]), ELEMENT))
-                undefined = ir.Constant(VECTOR, ir.Undefined)
-                one = b.insert_element(undefined, scalar, ir.Constant(INT32, 0))
-                spread = b.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
-                totals += [b.call(fma, [spread, right[j], terms[i * vectors + j]]) for j in range(vectors)]
-            t, scalars = b.sub(t, const(1)), b.add(scalars, step)
-            feed(inner, [t, b.add(entry, const(8)), scalars, *totals])
-            b.cbranch(b.icmp_signed(">", t, const(0)), body, last)
-
-            b.position_at_end(last)
-            feed(nodes, [b.sub(n, const(1)), b.add(scalars, a_jump), *[b.add(at, b_jump) for at in at_b], *totals])
-            b.branch(outer)
-
-            b.position_at_end(end)
-            for total, result in zip(sums, results):
-                b.store(total, result, align=SIZE)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 11), codegen
-
-    return kernel
-
-
-def mover(lanes):
-    @intrinsic
-    def move(typingctx, to, source):
-        """Copy `lanes` elements."""
-
-        def codegen(context, b, sig, args):
-            to, source = [b.inttoptr(address, ir.VectorType(ELEMENT, lanes).as_pointer()) for address in args]
-            b.store(b.load(source, align=SIZE), to, align=SIZE)
-            return context.get_dummy_value()
-
-        return types.void(types.intp, types.intp), codegen
-
-    return move
-
-
-move, move_half = mover(LANES), mover(LANES // 2)
-
-'''
 
 HELPERS = """
 @njit
@@ -328,21 +271,22 @@ def unpack(sums, O, terms, w):
 @functools.cache
 def source(dtype: str, shape: Shape) -> str:
     size = np.dtype(dtype).itemsize
+    lanes = shape.width // size
     constants = f"""
-from numba import njit
 Float = np.{dtype}
-SIZE, LANES, ROWS, PANEL = {size}, {shape.width // size}, {shape.rows}, {shape.vectors * shape.width // size}
+SIZE, LANES, ROWS, PANEL = {size}, {lanes}, {shape.rows}, {shape.vectors * lanes}
 """
     few = max(2, shape.rows // 4)  # rows that leave registers for four vectors
     tiles = [(m, v) for m in range(1, shape.rows + 1) for v in ((1, 2, 4) if m <= few else (1, 2))]
-    arguments = "a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate"
-    lines = [f"tile_{m}_{v} = tile_kernel({m}, {v})" for m, v in tiles]
+    lines = [tile_text(m, v, dtype, shape) for m, v in tiles]
+    element = matmul.vector_types(dtype, shape)[1]
+    for name, n in (("move", lanes), ("move_half", lanes // 2)):
+        lines.append(matmul.copy_text(name, element, n, size))
     lines += ["@njit", "def vectors_of(m, left):", f"    if m <= {few} and left >= 4: return 4"]
-    lines += ["    return min(left, 2)", "@njit", f"def tile(m, v, {arguments}):"]
+    lines += ["    return min(left, 2)", "@njit", f"def tile(m, v, {ARGUMENTS}):"]
     for m, v in reversed(tiles):
-        lines += [f"    if m == {m} and v == {v}:", f"        tile_{m}_{v}({arguments})", "        return"]
-    text = TILE.replace("{element}", "FloatType" if size == 4 else "DoubleType")
-    return "\n".join([loops.source_of("intrinsics"), constants, text, *lines, HELPERS, CONV])
+        lines += [f"    if m == {m} and v == {v}:", f"        tile_{m}_{v}({ARGUMENTS})", "        return"]
+    return "\n".join([constants, *lines, HELPERS, CONV])
 
 
 class Addresses(NamedTuple):
@@ -352,7 +296,7 @@ class Addresses(NamedTuple):
     unpack: int
 
 
-ARGUMENTS = Addresses(pack=10, conv=17, weight=18, unpack=4)
+COUNTS = Addresses(pack=10, conv=17, weight=18, unpack=4)
 
 
 @functools.cache
@@ -367,13 +311,13 @@ def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
     unpack(sums, O, I kh kw, w) puts them in their places.
     """
     text = source(np.dtype(dtype).name, shape)
-    types = [", ".join(["intp"] * count) for count in ARGUMENTS]
-    return Addresses(*[build.address(text, name, kinds) for name, kinds in zip(Addresses._fields, types)])
+    types = [", ".join(["intp"] * count) for count in COUNTS]
+    return Addresses(*build.addresses(text, dict(zip(Addresses._fields, types))))
 
 
 @functools.cache
 def _compiled(dtype: np.dtype, shape: Shape) -> Addresses:
-    prototypes = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in ARGUMENTS]
+    prototypes = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in COUNTS]
     return Addresses(*[prototype(address) for prototype, address in zip(prototypes, addresses(dtype, shape))])
 
 

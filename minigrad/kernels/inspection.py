@@ -144,11 +144,9 @@ def renewed(f, made: dict):
 
 def inspect_source(name: str, source: str, function: str, argument_types: str) -> KernelReport:
     """Of a kernel of ours: arguments as of build.address."""
-    from minigrad.kernels import frontend
-
     with noting_lines():
-        bitcode, inner = frontend.llvm_code(source, function, argument_types)
-    return report(name, source, build.linked(bitcode, inner, build.ENTRY), lambda file: source.splitlines())
+        module = build.llvm_module(source, {function: argument_types}, build.ENTRY, lines=True)
+    return report(name, source, module, lambda file: source.splitlines())
 
 
 def elementwise_sources(op, dtype: str) -> dict[str, tuple[str, str, str]]:

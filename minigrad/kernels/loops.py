@@ -23,12 +23,6 @@ INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 BLOCK = 512
 ARGUMENTS = "CPointer(intp), CPointer(intp), CPointer(intp), voidptr"  # of the C function that NumPy calls
 
-HEADER = """
-from numba import njit, types
-inline = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
-Float = np.{dtype}
-"""
-
 
 class _KernelExpression(ast.NodeTransformer):
     """An op's expression as Numba should read it: literals take the operands' dtype, `where` becomes a select."""
@@ -102,7 +96,7 @@ def elementwise(name: str, inputs: Sequence[str], outputs: Sequence[str], dtype:
 def loop_source(inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[str], dtype: str) -> str:
     arity = len(kinds)
     results = [f"result_{k}" for k in range(len(outputs))]
-    lines = [f"def contiguous({', '.join(f'p{k}' for k in range(arity))}, n):", "    for i in range(n):"]
+    lines = [f"def apart_contiguous({', '.join(f'p{k}' for k in range(arity))}, n):", "    for i in range(n):"]
     lines += [f"        {x} = load(p{k}, i, np.{kinds[k]})" for k, x in enumerate(inputs)]
     lines += [f"        {r} = Float({expression})" for r, expression in zip(results, outputs)]
     lines += [f"        store(p{len(inputs) + k}, i, {r})" for k, r in enumerate(results)]
@@ -124,11 +118,11 @@ def loop_source(inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[s
         ]
         if k < len(inputs):
             walk += [
-                f"            for i in range(m if steps[{k}] or not start else 0):  # one number fills it once",
+                f"            for i in range(m if steps[{k}] != 0 or start == 0 else 0):  # one number fills it once",
                 f"                store(buffer_{k}, i, load(p{k} + i * steps[{k}], 0, np.{kinds[k]}))",
             ]
         walk += [f"            p{k} = buffer_{k}"]
-    walk += [f"        contiguous({', '.join(f'p{k}' for k in range(arity))}, m)"]
+    walk += [f"        apart_contiguous({', '.join(f'p{k}' for k in range(arity))}, m)"]
     for k in range(len(inputs), arity):
         walk += [
             f"        if not ({is_contiguous[k]}):",
@@ -138,8 +132,7 @@ def loop_source(inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[s
         ]
     walk += ["    restore_floating_point_flags(flags)"]
     body = with_dependencies('@njit(error_model="numpy", fastmath={"contract"})\n' + "\n".join(lines), dtype)
-    header = HEADER.replace("{dtype}", dtype)
-    return "\n".join([source_of("intrinsics"), header, body, *walk])
+    return "\n".join([f"Float = np.{dtype}", body, *walk])
 
 
 def interpreted(inputs: Sequence[str], outputs: Sequence[str], dtype: str) -> Callable:

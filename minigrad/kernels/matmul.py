@@ -42,123 +42,116 @@ def host_shape() -> Shape:
 
 SHAPE = host_shape()
 
-TILE = '''
-INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-ELEMENT = ir.FloatType() if SIZE == 4 else ir.DoubleType()
-VECTOR = ir.VectorType(ELEMENT, LANES)
 
-
-def tile_kernel(rows, vectors):
-    """C[rows, vectors * LANES] (+)= A[rows, K] @ B. Sums are phi nodes, so that they stay in registers.
+def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
+    """A function of LLVM: C[rows, vectors * LANES] (+)= A[rows, K] @ B. Its sums are phi nodes: they stay in registers.
 
     All strides in bytes: B's next row is `below`, its next panel `beside`.
     """
-
-    @intrinsic
-    def kernel(typingctx, a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate):
-        def codegen(context, builder, sig, args):
-            a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate = args
-            builder.function.attributes.add("noinline")
-            fused = ir.FunctionType(VECTOR, [VECTOR] * 3)
-            fused = cgutils.get_or_insert_function(builder.module, fused, f"llvm.fmuladd.v{LANES}f{8 * SIZE}")
-            prefetch = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
-            prefetch = cgutils.get_or_insert_function(builder.module, prefetch, "llvm.prefetch.p0")
-            for_writing_to_all_caches = [ir.Constant(INT32, x) for x in (1, 3, 1)]
-
-            def address(base, stride, i):
-                return builder.add(base, builder.mul(stride, ir.Constant(INT64, i)))
-
-            def pointer(base, offset=0, kind=VECTOR):
-                return builder.inttoptr(builder.add(base, ir.Constant(INT64, offset)), kind.as_pointer())
-
-            def every_lane(scalar):
-                vector = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, ir.Constant(INT32, 0))
-                return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
-
-            start = builder.block
-            loop, step, end, add, put, done = [builder.append_basic_block() for _ in range(6)]
-            each = [(i, j) for i in range(rows) for j in range(vectors)]
-            row_c = [address(c, ldc, i) for i in range(rows)]
-            for i, j in each:
-                last = pointer(row_c[i], (j + 1) * LANES * SIZE - SIZE, INT8)
-                builder.call(prefetch, [last, *for_writing_to_all_caches])
-            row_a = [address(ir.Constant(INT64, 0), row_stride, i) for i in range(rows)]
-            panels = [address(ir.Constant(INT64, 0), beside, p) for p in range((vectors + VECTORS - 1) // VECTORS)]
-            builder.branch(loop)
-
-            builder.position_at_end(loop)
-            left, at_a, at_b = [builder.phi(INT64) for _ in range(3)]
-            sums = {ij: builder.phi(VECTOR) for ij in each}
-            for phi, value in zip((left, at_a, at_b), (K, a, b)):
-                phi.add_incoming(value, start)
-            for phi in sums.values():
-                phi.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), start)
-            builder.cbranch(builder.icmp_signed(">", left, ir.Constant(INT64, 0)), step, end)
-
-            builder.position_at_end(step)
-            right = []
-            for j in range(vectors):
-                panel = builder.add(at_b, panels[j // VECTORS])
-                right.append(builder.load(pointer(panel, j % VECTORS * LANES * SIZE), align=SIZE))
-            for i in range(rows):
-                value = every_lane(builder.load(pointer(builder.add(at_a, row_a[i]), kind=ELEMENT)))
-                for j in range(vectors):
-                    sums[i, j].add_incoming(builder.call(fused, [value, right[j], sums[i, j]]), step)
-            left.add_incoming(builder.sub(left, ir.Constant(INT64, 1)), step)
-            at_a.add_incoming(builder.add(at_a, k_stride), step)
-            at_b.add_incoming(builder.add(at_b, below), step)
-            builder.branch(loop)
-
-            builder.position_at_end(end)
-            builder.cbranch(builder.icmp_signed("!=", accumulate, ir.Constant(INT64, 0)), add, put)
-            for block in (add, put):
-                builder.position_at_end(block)
-                for i, j in each:
-                    to = pointer(row_c[i], j * LANES * SIZE)
-                    value = builder.fadd(builder.load(to, align=SIZE), sums[i, j]) if block is add else sums[i, j]
-                    builder.store(value, to, align=SIZE)
-                builder.branch(done)
-            builder.position_at_end(done)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 10), codegen
-
-    return kernel
+    size = np.dtype(dtype).itemsize
+    lanes, element, vector, fused = vector_types(dtype, shape)
+    prefetch = "void @llvm.prefetch.p0(ptr"
+    each = [(i, j) for i in range(rows) for j in range(vectors)]
+    panels = range((vectors + shape.vectors - 1) // shape.vectors)
+    lines = [f"declare {fused}({vector}, {vector}, {vector})", f"declare {prefetch}, i32, i32, i32)"]
+    for i in range(rows):
+        lines += [
+            f"%c{i}.skip = mul i64 %ldc, {i}",
+            f"%c{i} = add i64 %c, %c{i}.skip",
+            f"%a{i} = mul i64 %row_stride, {i}",
+        ]
+    lines += [f"%panel{p} = mul i64 %beside, {p}" for p in panels]
+    for i, j in each:  # for writing, to all caches
+        lines += pointer(f"c{i}.{j}", f"%c{i}", j * shape.width)
+        lines += [*pointer(f"last{i}.{j}", f"%c{i}", (j + 1) * shape.width - size)]
+        lines += [f"call {prefetch} %last{i}.{j}, i32 1, i32 3, i32 1)"]
+    lines += ["br label %loop", "loop:"]
+    for name, start in (("left", "K"), ("at_a", "a"), ("at_b", "b")):
+        lines.append(f"%{name} = phi i64 [ %{start}, %entry ], [ %{name}.next, %step ]")
+    lines += [f"%sum{i}.{j} = phi {vector} [ zeroinitializer, %entry ], [ %next{i}.{j}, %step ]" for i, j in each]
+    lines += ["%more = icmp sgt i64 %left, 0", "br i1 %more, label %step, label %end", "step:"]
+    for j in range(vectors):
+        lines.append(f"%b{j} = add i64 %at_b, %panel{j // shape.vectors}")
+        lines += pointer(f"b{j}.at", f"%b{j}", j % shape.vectors * shape.width)
+        lines.append(f"%right{j} = load {vector}, ptr %b{j}.at, align {size}")
+    for i in range(rows):
+        lines += [f"%a{i}.at = add i64 %at_a, %a{i}", *every_lane(f"left{i}", f"%a{i}.at", element, lanes)]
+        for j in range(vectors):
+            lines.append(f"%next{i}.{j} = call {fused}({vector} %left{i}, {vector} %right{j}, {vector} %sum{i}.{j})")
+    lines += ["%left.next = sub i64 %left, 1", "%at_a.next = add i64 %at_a, %k_stride"]
+    lines += ["%at_b.next = add i64 %at_b, %below", "br label %loop", "end:"]
+    lines += ["%adds = icmp ne i64 %accumulate, 0", "br i1 %adds, label %add, label %put", "add:"]
+    for i, j in each:
+        lines.append(f"%old{i}.{j} = load {vector}, ptr %c{i}.{j}, align {size}")
+        lines.append(f"%total{i}.{j} = fadd {vector} %old{i}.{j}, %sum{i}.{j}")
+        lines.append(f"store {vector} %total{i}.{j}, ptr %c{i}.{j}, align {size}")
+    lines += ["ret void", "put:"]
+    lines += [f"store {vector} %sum{i}.{j}, ptr %c{i}.{j}, align {size}" for i, j in each]
+    return in_llvm(f"tile_{rows}_{vectors}({ARGUMENTS})", "noinline", [*lines, "ret void"])
 
 
-@intrinsic
-def copy(typingctx, to, source):
-    """LANES elements."""
-
-    def codegen(context, builder, sig, args):
-        to, source = [builder.inttoptr(address, VECTOR.as_pointer()) for address in args]
-        builder.store(builder.load(source, align=SIZE), to, align=SIZE)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), codegen
+ARGUMENTS = "a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate"
 
 
-@intrinsic
-def transpose(typingctx, to, to_stride, source, source_stride):
-    """LANES x LANES elements: column i of `source` becomes row i at `to`. Strides from row to row, in bytes."""
+def in_llvm(head: str, attribute: str, lines: list[str]) -> str:
+    """A function of a kernel's text that is written in LLVM."""
+    body = "\n".join(f"    {line}" for line in lines)
+    return f'@llvm("{attribute}")\ndef {head}:\n    """\n{body}\n    """\n'
 
-    def codegen(context, builder, sig, args):
-        def row(address, stride, i):
-            offset = builder.mul(stride, ir.Constant(INT64, i))
-            return builder.inttoptr(builder.add(address, offset), VECTOR.as_pointer())
 
-        rows = [builder.load(row(*args[2:], i), align=SIZE) for i in range(LANES)]
-        half = LANES // 2
-        low = [lane for i in range(half) for lane in (i, LANES + i)]
-        masks = [ir.Constant(ir.VectorType(INT32, LANES), [lane + skip for lane in low]) for skip in (0, half)]
-        for _ in range(half.bit_length()):  # as cards are shuffled: after log2(LANES) times all are where they belong
-            rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
-        for i in range(LANES):
-            builder.store(rows[i], row(*args[:2], i), align=SIZE)
-        return context.get_dummy_value()
+def vector_types(dtype: str, shape: Shape) -> tuple[int, str, str, str]:
+    """Elements of a vector; LLVM's types of an element and of a vector; its function a * b + c of vectors."""
+    size = np.dtype(dtype).itemsize
+    lanes, element = shape.width // size, "float" if size == 4 else "double"
+    return lanes, element, f"<{lanes} x {element}>", f"<{lanes} x {element}> @llvm.fmuladd.v{lanes}f{8 * size}"
 
-    return types.void(*[types.intp] * 4), codegen
-'''
+
+def pointer(name: str, base: str, offset: int = 0) -> list[str]:
+    """Lines that make of an address, a name, and a number of bytes the pointer %name."""
+    return [f"%{name}.int = add i64 {base}, {offset}", f"%{name} = inttoptr i64 %{name}.int to ptr"]
+
+
+def every_lane(name: str, address: str, element: str, lanes: int) -> list[str]:
+    """Lines that make the vector %name of the number at an address."""
+    vector = f"<{lanes} x {element}>"
+    return [
+        *pointer(f"{name}.at", address),
+        f"%{name}.one = load {element}, ptr %{name}.at",
+        f"%{name}.first = insertelement {vector} poison, {element} %{name}.one, i32 0",
+        f"%{name} = shufflevector {vector} %{name}.first, {vector} poison, <{lanes} x i32> zeroinitializer",
+    ]
+
+
+def copy_text(name: str, element: str, lanes: int, size: int) -> str:
+    """A function of LLVM: copy so many elements."""
+    vector = f"<{lanes} x {element}>"
+    lines = ["%from = inttoptr i64 %source to ptr", "%into = inttoptr i64 %to to ptr"]
+    lines += [f"%x = load {vector}, ptr %from, align {size}", f"store {vector} %x, ptr %into, align {size}"]
+    return in_llvm(f"{name}(to, source)", "alwaysinline", [*lines, "ret void"])
+
+
+def transpose_text(dtype: str, shape: Shape) -> str:
+    """A function of LLVM: column i of LANES x LANES elements at `source` becomes row i at `to`. Strides from row to
+    row, in bytes."""
+    size = np.dtype(dtype).itemsize
+    lanes, _, vector, _ = vector_types(dtype, shape)
+    lines, half = [], lanes // 2
+    for i in range(lanes):
+        lines += [f"%s{i}.skip = mul i64 %source_stride, {i}", f"%s{i} = add i64 %source, %s{i}.skip"]
+        lines += [*pointer(f"s{i}.at", f"%s{i}"), f"%r0.{i} = load {vector}, ptr %s{i}.at, align {size}"]
+    low = [lane for i in range(half) for lane in (i, lanes + i)]
+    masks = [", ".join(f"i32 {lane + skip}" for lane in low) for skip in (0, half)]
+    turns = half.bit_length()
+    for turn in range(turns):  # as cards are shuffled: after log2(LANES) times all are where they belong
+        for i in range(half):
+            for k, mask in enumerate(masks):
+                pair = f"{vector} %r{turn}.{i}, {vector} %r{turn}.{i + half}"
+                lines.append(f"%r{turn + 1}.{2 * i + k} = shufflevector {pair}, <{lanes} x i32> <{mask}>")
+    for i in range(lanes):
+        lines += [f"%t{i}.skip = mul i64 %to_stride, {i}", f"%t{i} = add i64 %to, %t{i}.skip"]
+        lines += [*pointer(f"t{i}.at", f"%t{i}"), f"store {vector} %r{turns}.{i}, ptr %t{i}.at, align {size}"]
+    return in_llvm("transpose(to, to_stride, source, source_stride)", "alwaysinline", [*lines, "ret void"])
+
 
 PACK = """
 def pack(b, row_stride, n_stride, K, N, packed):
@@ -315,20 +308,19 @@ def source(dtype: str, shape: Shape) -> str:
     width, vectors, rows, wide = shape
     panels = {m: wide[m - 1] if m <= len(wide) else 1 for m in range(1, rows + 1)}
     tiles = [(m, v) for m in panels for v in (1, *(vectors * p for p in (1, 2, 4) if p <= panels[m]))]
-    arguments = "a, row_stride, k_stride, b, below, beside, K, c, ldc, accumulate"
     lines = [
-        "from numba import njit",
         f"Float = np.{dtype}",
         f"SIZE, LANES, VECTORS, ROWS, HIGH = {size}, {width // size}, {vectors}, {rows}, {4 * rows}",
         f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // size}, {BLOCK_K}, {BLOCK // size}",
-        TILE,
-        *[f"tile_{m}_{v} = tile_kernel({m}, {v})" for m, v in tiles],
+        *[tile_text(m, v, dtype, shape) for m, v in tiles],
+        copy_text("copy", vector_types(dtype, shape)[1], width // size, size),
+        transpose_text(dtype, shape),
         "@njit",
-        f"def tile(m, vectors, {arguments}):",
+        f"def tile(m, vectors, {ARGUMENTS}):",
         "    which = 16 * m + vectors",
     ]
     for m, v in tiles:
-        lines += [f"    if which == {16 * m + v}:", f"        tile_{m}_{v}({arguments})", "        return"]
+        lines += [f"    if which == {16 * m + v}:", f"        tile_{m}_{v}({ARGUMENTS})", "        return"]
     lines += ["@njit", "def panels_beside(m):"]
     lines += [f"    if m == {m}:\n        return {p}" for m, p in panels.items() if p > 1]
     lines += ["    return 1"]
@@ -336,17 +328,13 @@ def source(dtype: str, shape: Shape) -> str:
     numbers = ", ".join([f"load_any(numbers, {k}, np.int64)" for k in range(11)])
     tile = str(rows * vectors * width)
     product = PRODUCT.replace("{numbers}", numbers).replace("{tile}", tile).replace("{copied}", str(copied))
-    return "\n".join([loops.source_of("intrinsics"), *lines, PACK, product])
-
-
-@functools.cache
-def address(function: str, arguments: int, dtype: np.dtype, shape: Shape) -> int:
-    return build.address(source(dtype.name, shape), function, ", ".join(["intp"] * arguments))
+    return "\n".join([*lines, PACK, product])
 
 
 class Addresses(NamedTuple):
     pack: int
     product: int
+    piece: int
 
 
 @functools.cache
@@ -356,8 +344,10 @@ def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
     pack(b, row_stride, column_stride, K, N, packed) fills `packed_size(K, N)` elements from B (K, N).
     product(a, row_stride, column_stride, M, packed, K, N, c, ldc, accumulate) writes A @ B to C (M, N), whose columns
     are contiguous, or adds it to C.
+    piece(numbers, _, room) writes A @ B to C, given what `numbers_of` returns, and packs B as it goes.
     """
-    return Addresses(address("pack", 6, dtype, shape), address("product", 10, dtype, shape))
+    kinds = {name: ", ".join(["intp"] * n) for name, n in (("pack", 6), ("product", 10), ("piece", 3))}
+    return Addresses(*build.addresses(source(np.dtype(dtype).name, shape), kinds))
 
 
 def packed_size(K: int, N: int, dtype, shape: Shape = SHAPE) -> int:
@@ -422,7 +412,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     pieces = np.array([numbers_of(*block) for block in blocks])
     calls = np.zeros((len(blocks), 2), np.int64)
     calls[:, 0] = pieces.ctypes.data + np.arange(len(blocks)) * pieces.strides[0]
-    threads.call(address("piece", 3, a.dtype, SHAPE), calls, np.arange(len(blocks) + 1))
+    threads.call(addresses(a.dtype).piece, calls, np.arange(len(blocks) + 1))
     if axis == 2:
         out[...] = sums.add_reduce(parts, (0,))
     return out

@@ -152,8 +152,7 @@ def check(name: str, rows: int, n: int, arrays) -> None:
 
 @functools.cache
 def source(name: str, dtype: str) -> str:
-    body = loops.with_dependencies(HELPERS + KERNELS[name], dtype)
-    return "\n".join([loops.source_of("intrinsics"), loops.HEADER.replace("{dtype}", dtype), body])
+    return f"Float = np.{dtype}\n{loops.with_dependencies(HELPERS + KERNELS[name], dtype)}"
 
 
 @functools.cache

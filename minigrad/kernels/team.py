@@ -13,38 +13,13 @@ so that a busy machine loses little.
 import ctypes
 import functools
 
-from minigrad.kernels import build, loops
+from minigrad.kernels import build
 
 FIELDS, RECALL, NEXT, JOB = 112, 64, 80, 96  # integers of a team, and where some are; see the text below
 
 TEXT = '''
-from numba import njit
-
 # Fields of a team, each on cache lines of its own: 64-bit integers.
 TICKET, OPEN, ACTIVE, AWAKE, RECALL, NEXT, JOB = 0, 128, 256, 384, 512, 640, 768
-
-
-@intrinsic
-def look(typingctx, address):
-    """The integer at an address as other threads have left it, after a short rest."""
-
-    def codegen(context, builder, sig, args):
-        if builder.module.triple.startswith("x86_64"):
-            nothing = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
-        return builder.load_atomic(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), "seq_cst", 8)
-
-    return types.int64(types.intp), codegen
-
-
-@intrinsic
-def add(typingctx, address, n):
-    """Add to the integer at an address, in one step; what it was before."""
-
-    def codegen(context, builder, sig, args):
-        return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.IntType(64).as_pointer()), args[1], "seq_cst")
-
-    return types.int64(types.intp, types.int64), codegen
 
 
 @njit
@@ -108,8 +83,12 @@ def work(team, room, turns):
 '''
 
 
+ARGUMENTS = {"alone": 2, "summon": 3, "lead": 4, "work": 3}
+
+
 @functools.cache
-def function(name: str, arguments: int):
-    source = loops.source_of("intrinsics") + TEXT
-    where = build.address(source, name, ", ".join(["intp"] * arguments))
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(where)
+def functions() -> dict:
+    """The C functions of the text that Python calls, by name."""
+    found = build.addresses(TEXT, {name: ", ".join(["intp"] * n) for name, n in ARGUMENTS.items()})
+    prototypes = [ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * n) for n in ARGUMENTS.values()]
+    return {name: prototype(address) for name, prototype, address in zip(ARGUMENTS, prototypes, found)}

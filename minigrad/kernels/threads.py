@@ -96,16 +96,16 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
         fields[team.NEXT] = 0
         fields[team.JOB : team.JOB + 4] = function, calls.ctypes.data, starts.ctypes.data, len(starts) - 1
         if alone:
-            team.function("alone", 2)(ctypes.addressof(fields), room)
+            team.functions()["alone"](ctypes.addressof(fields), room)
             return
         with _lock:
             _keep_workers()
         missing = ctypes.c_int64()
         at = ctypes.addressof(fields)
-        team.function("summon", 3)(at, count - 1, ctypes.addressof(missing))
+        team.functions()["summon"](at, count - 1, ctypes.addressof(missing))
         for _ in range(missing.value):
             _jobs.put(WAKE)
-        team.function("lead", 4)(at, room, TURNS, SLEEP)
+        team.functions()["lead"](at, room, TURNS, SLEEP)
     finally:
         if not alone:
             _leading.release()
@@ -134,7 +134,7 @@ def _room() -> int:
 def _work(jobs: SimpleQueue, fields) -> None:
     while job := jobs.get():
         if job is WAKE:
-            team.function("work", 3)(ctypes.addressof(fields), _room(), TURNS)
+            team.functions()["work"](ctypes.addressof(fields), _room(), TURNS)
             continue
         task, outcomes = job
         try:

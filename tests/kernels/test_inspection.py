@@ -84,7 +84,7 @@ def test_loops_of_the_functions_that_are_called_are_among_them():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_elementwise_ops_are_vectorised(dtype):
     report = mg.inspect_kernel(mg.tanh, dtype)
-    (inner,) = [loop for loop in report.loops if loop.function == "contiguous"]
+    (inner,) = [loop for loop in report.loops if loop.function == "apart_contiguous"]
     assert inner.width >= 16 // np.dtype(dtype).itemsize
     assert not report.calls
 

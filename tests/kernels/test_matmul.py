@@ -136,8 +136,8 @@ def test_pack_fills_panels_and_pads_them_with_zeros(dtype, shape, layout, K, N):
 
 @compiled
 def test_a_generated_kernel_calls_it_by_its_address():
-    text = loops.source_of("intrinsics") + (
-        "\ndef steps(product, h, M, packed, K, out, T):\n"
+    text = (
+        "def steps(product, h, M, packed, K, out, T):\n"
         "    for t in range(T):\n"
         "        call(product, h, K, 1, M, packed, K, K, out, K, np.int32(t > 0))\n"
     )
