@@ -13,7 +13,8 @@ torch_compile (of that loop) where it is asked for.
 
 Other questions: --check (do outputs and gradients agree?), --memory (growth of the peak resident set over three
 training steps, after three others and malloc_trim), --first-call (seconds of the first training step and of the next
-one: with empty caches; ours also with what another cell left in the cache, and with all cached).
+one: with empty caches; ours also with what another cell left in the cache, and with all cached; on a busy machine
+compare the seconds of CPU).
 """
 
 import argparse
@@ -57,13 +58,15 @@ def timed(peer, cell, point, mode, budget):
 
 
 def first_and_next(peer, cell, point):
+    """Seconds of the first call and of the next one, and what the first took of the CPU, on which others may run."""
     train, _ = peer(cell, point)
     times = []
     for _ in range(2):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         train()
-        times.append(time.perf_counter() - start)
-    return times
+        times.append((time.perf_counter() - start, time.process_time() - cpu))
+    (first, cpu), (after, _) = times
+    return first, after, cpu
 
 
 def saved(peer, cell, point, path):
@@ -262,8 +265,9 @@ def first_calls(options) -> list:
                         if state and times:
                             found.setdefault(state, []).append(times)
             for state, times in found.items():
-                first, after = [statistics.median(column) for column in zip(*times)]
-                print(f"{cell} {point} {peer}, {state}: first step {first:.2f} s, next {after:.4f} s", flush=True)
+                first, after, cpu = [statistics.median(column) for column in zip(*times)]
+                line = f"first step {first:.2f} s ({cpu:.2f} s of CPU), next {after:.4f} s"
+                print(f"{cell} {point} {peer}, {state}: {line}", flush=True)
                 rows.append({"cell": cell, "point": point, "peer": peer, "state": state, "seconds": times})
     return rows
 

@@ -4,14 +4,11 @@ A kernel is a self-contained piece of source: everything that it calls is in its
 the versions and of the CPU is a complete key, and an edited callee cannot leave a stale result behind. A hit does
 without the compiler: llvmlite maps the object file in a fraction of a millisecond.
 
-A text that imports Numba is compiled by Numba (frontend.py), in seconds; any other is written in the language of
-lowering.py, which takes milliseconds to turn into LLVM code.
+lowering.py says what a kernel's text may contain.
 """
 
 import hashlib
 import os
-import re
-import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -37,10 +34,9 @@ def target_cpu() -> tuple[str, str]:
 CPU_NAME, CPU_FEATURES = target_cpu()
 CPU = f"{llvm.get_process_triple()} {CPU_NAME} {CPU_FEATURES}"
 COMPILER = [
-    Path(__file__).with_name(f"{name}.py").read_text()
-    for name in ("build", "frontend", "lowering", "expressions", "instructions")
+    Path(__file__).with_name(f"{name}.py").read_text() for name in ("build", "lowering", "expressions", "instructions")
 ]
-VERSIONS = " ".join([sys.version, version("numba"), version("llvmlite"), *COMPILER])
+VERSIONS = " ".join([version("llvmlite"), *COMPILER])
 
 lock = threading.RLock()
 loaded: dict[str, list[int]] = {}
@@ -63,7 +59,7 @@ def address(source: str, function: str, argument_types: str) -> int:
     """Address of `function` of `source`, compiled for C callers.
 
     source: Python text that defines everything that the function uses. argument_types: what the function takes, as
-    names of numba.types joined by commas ("intp, CPointer(float32)"). The function returns nothing and cannot raise.
+    names of types joined by commas ("intp, CPointer(float32)"). The function returns nothing and cannot raise.
     """
     return addresses(source, {function: argument_types})[0]
 
@@ -88,49 +84,15 @@ def compile_object(source: str, functions: dict[str, str], entry: str) -> bytes:
     machine = target_machine()
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
     passes.getModulePassManager().run(module, passes)
-    for f in module.functions:
-        if f.is_declaration and re.match("NRT_|numba_", f.name):
-            raise ValueError(
-                f"kernel {', '.join(functions)} needs Numba's runtime ({f.name}): it allocates or raises; it may not"
-            )
     return machine.emit_object(module)
 
 
 def llvm_module(source: str, functions: dict[str, str], entry: str, lines: bool = False):
     """The LLVM module of some functions of a text, not optimised. lines: note the line of `source` that each
-    instruction comes from (of a text that is Numba's, inspection.noting_lines says so)."""
+    instruction comes from."""
     engine()
-    if not re.search("^(from|import) numba", source, re.MULTILINE):
-        text = lowering.llvm_text(source, functions, entry, lines)
-        return llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}')
-    from minigrad.kernels import frontend
-
-    [(function, argument_types)] = functions.items()
-    return linked(*frontend.llvm_code(source, function, argument_types), f"{entry}_{function}")
-
-
-def linked(bitcode: bytes, inner: str, entry: str):
-    """The LLVM module of Numba's code for a function, `inner`, and of `entry`, which is all that can be seen of it."""
-    module = llvm.parse_bitcode(bitcode)
-    # Numba's calling convention puts a place for the result and one for an exception in front; kernels use neither.
-    kinds = [str(argument.type) for argument in module.get_function(inner).arguments][2:]
-    names = [f"{kind} %a{i}" for i, kind in enumerate(kinds)]
-    wrapper = f"""
-declare i32 @{inner}({", ".join(["ptr", "ptr", *kinds])})
-define void @{entry}({", ".join(names)}) {{
-  %result = alloca ptr
-  %exception = alloca ptr
-  %status = call i32 @{inner}({", ".join(["ptr %result", "ptr %exception", *names])})
-  ret void
-}}
-"""
-    module.link_in(llvm.parse_assembly(wrapper))
-    for f in module.functions:
-        if not f.is_declaration and f.name != entry:
-            f.linkage = "internal"
-            if "apart_" in f.name:  # what it promises about its pointers holds within it alone
-                f.add_function_attribute("noinline")
-    return module
+    text = lowering.llvm_text(source, functions, entry, lines)
+    return llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}')
 
 
 def target_machine():

@@ -1,12 +1,12 @@
 """Elementary functions of float32 that LLVM can vectorise: no branches, no calls to a maths library, no tables.
 
-Each function takes and returns one `np.float32`; Numba compiles it into the loop that uses it, and that loop then does
+Each function takes and returns one `np.float32`; it is expanded into the loop that uses it, and that loop then does
 8 or 16 elements at a time. What makes this possible, and keeps the results within 2 ULP of the true value:
 
 - every choice is a conditional expression between two values that are both computed: a select, not a jump. Comparisons
   are written so that they are false for NaN where NaN has to pass through;
-- every constant is an `np.float32`, since Numba types `1 - y` as float64, which is half as fast. Where float32 does not
-  suffice (sin of large arguments, pow) a few steps are done in float64, in view;
+- every constant is an `np.float32`, since `1.0 - y` is a float64 in a kernel, which is half as fast. Where float32
+  does not suffice (sin of large arguments, pow) a few steps are done in float64, in view;
 - `fma` stands where the single rounding is what makes the result right. The compiler may fuse other products with sums
   as well (`contract`); no bound depends on whether it does;
 - polynomials are minimax fits (Remez's algorithm, in mpmath; the coefficients rounded to float32 one by one from the

@@ -144,7 +144,7 @@ def renewed(f, made: dict):
 
 def inspect_source(name: str, source: str, function: str, argument_types: str) -> KernelReport:
     """Of a kernel of ours: arguments as of build.address."""
-    with noting_lines():
+    with build.lock:
         module = build.llvm_module(source, {function: argument_types}, build.ENTRY, lines=True)
     return report(name, source, module, lambda file: source.splitlines())
 
@@ -165,7 +165,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def noting_lines():
-    """Within, what minigrad's frontend compiles has the lines of its source noted, and nothing of before is used."""
+    """Within, what frontend.py compiles has the lines of its source noted."""
     from numba.core.compiler_machinery import register_pass
     from numba.core.errors import NumbaDebugInfoWarning
 
@@ -187,13 +187,12 @@ def noting_lines():
             return [passes]
 
     with _lock, build.lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaDebugInfoWarning)  # it looks for our generated texts on the disk
-        before = frontend.Pipeline, frontend.shared
-        frontend.Pipeline, frontend.shared = Pipeline, {}
+        warnings.simplefilter("ignore", NumbaDebugInfoWarning)  # of a function that is in no file
+        before, frontend.Pipeline = frontend.Pipeline, Pipeline
         try:
             yield
         finally:
-            frontend.Pipeline, frontend.shared = before
+            frontend.Pipeline = before
 
 
 def report(name: str, source: str, module, lines_of) -> KernelReport:

@@ -25,7 +25,7 @@ ARGUMENTS = "CPointer(intp), CPointer(intp), CPointer(intp), voidptr"  # of the 
 
 
 class _KernelExpression(ast.NodeTransformer):
-    """An op's expression as Numba should read it: literals take the operands' dtype, `where` becomes a select."""
+    """An op's expression as it stands in a kernel: literals take the operands' dtype, `where` becomes a select."""
 
     def visit_Constant(self, node):
         if isinstance(node.value, bool):
@@ -53,9 +53,9 @@ def source_of(module: str) -> str:
 def definitions(dtype: str) -> dict[str, str]:
     """Text of every function and constant of float32.py or float64.py, in order, by name."""
     text = source_of(dtype)
-    found = {}
+    lines, found = text.splitlines(), {}
     for node in ast.parse(text).body:
-        segment = ast.get_source_segment(text, node)
+        segment = "\n".join(lines[node.lineno - 1 : node.end_lineno])
         if isinstance(node, ast.FunctionDef):
             found[node.name] = "@inline\n" + segment
         elif isinstance(node, ast.Assign):
@@ -63,15 +63,16 @@ def definitions(dtype: str) -> dict[str, str]:
     return found
 
 
-def names_in(text: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+@functools.lru_cache(256)
+def names_in(text: str) -> frozenset[str]:
+    return frozenset([node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)])
 
 
 def with_dependencies(text: str, dtype: str) -> str:
     """`text` preceded by the scalar functions and constants that it names, and those that these name."""
     available = definitions(dtype)
     needed: set[str] = set()
-    unseen = names_in(text)
+    unseen = set(names_in(text))
     while unseen:
         name = unseen.pop()
         if name in available and name not in needed:

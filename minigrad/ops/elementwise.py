@@ -1,8 +1,8 @@
 """Elementwise ops: a line each of value and derivatives.
 
-An expression is read two ways. Numba reads it on scalars: it becomes the forward kernel, the backward kernel and, in a
-compiled function, the fused kernels. Python reads it on tensors: it becomes the differentiable backward, hence every
-higher derivative. Names in it are those of kernels/float32.py and float64.py, or of ops declared here.
+An expression is read two ways. Compiled, it works on scalars: it becomes the forward kernel, the backward kernel and,
+in a compiled function, the fused kernels. Python reads it on tensors: it becomes the differentiable backward, hence
+every higher derivative. Names in it are those of kernels/float32.py and float64.py, or of ops declared here.
 
 A derivative is written with the cotangent g in it (that is, as the vjp), and may use the result y. At kinks the
 subgradient is PyTorch's; `kinks` lists them.

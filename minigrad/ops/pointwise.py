@@ -21,7 +21,7 @@ NUMBERS = (int, float, bool)
 class Elementwise(Op):
     """An op whose result at one place depends on the inputs at that place alone: one scalar expression.
 
-    expression, derivatives: text, read by Numba on scalars and by Python on tensors. A derivative is written as the
+    expression, derivatives: text, compiled for scalars and read by Python on tensors. A derivative is written as the
     product with the cotangent g, which is the vjp; with a tangent in place of g it is the jvp. domain: an interval for
     each input on which tests sample it; kinks: points where it has no derivative, with PyTorch's choice of subgradient
     in `doc`. booleans: inputs that are conditions.

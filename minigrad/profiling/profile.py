@@ -140,7 +140,7 @@ class profile(Observer):
         yield Sequence, "__call__", here(self.program)
         yield Compiled, "__init__", here(functools.partial(self.compiling, "trace and passes"))
         yield loops, "elementwise", here(functools.partial(self.compiling, "text of kernels"))
-        yield build, "compile_object", here(functools.partial(self.compiling, "Numba and LLVM"))
+        yield build, "compile_object", here(functools.partial(self.compiling, "LLVM"))
         yield build, "load", here(functools.partial(self.compiling, "load machine code"))
         yield threads, "call", here(self.threads_call)
 
