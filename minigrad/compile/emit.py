@@ -8,7 +8,7 @@ import math
 import re
 
 from minigrad.compile.divide import Unsupported
-from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View
+from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View, natural
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
 
@@ -71,6 +71,7 @@ class Emitter:
 
     def base(self, view: View) -> str:
         """Address of a view's first element in this step."""
+        view.require_inside()
         b = view.buffer
         name = b.name
         if b.kind in ("history", "pair"):
@@ -192,7 +193,7 @@ class Emitter:
             source = local[v] if v in inside else read(v)
             stores.append((source, address(view), spread(view, task.shape), "add_to"))
             total = self.schedule.totals[view.buffer]
-            totals[stores[-1][1]] = view.buffer, address(View(total, 0, total.shape, (), total.dtype))
+            totals[stores[-1][1]] = view.buffer, address(View(total, 0, total.shape, natural(total.shape), total.dtype))
         views = [view for *_, view in reads] + [view for _, _, view, _ in stores]
         nest = Nest(task.shape, views, task.rows, self)
         lines = nest.opening(
@@ -450,6 +451,8 @@ class Nest:
 
     def __init__(self, shape, views, rows: bool, emitter: Emitter, split=False):
         self.emitter = emitter
+        for view in views:
+            view.require_inside()
         axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == 0)]
         self.shape, self.rows = shape, rows
         joined: list[list[int]] = []

@@ -6,6 +6,7 @@ of another, or another in another layout, is a `View` of its memory and costs no
 written where the whole lies.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,19 @@ class View:
         if start and not isinstance(self.strides[axis], int):
             raise Unsupported("a slice along an axis of unknown stride")
         return self.like(self.offset + (start * self.strides[axis] if start else 0), shape, self.strides)
+
+    def require_inside(self) -> None:
+        """Raise unless it lies in its buffer; a stride that the caller gives is taken for a contiguous one's."""
+        whole = self.buffer.shape
+        strides = [math.prod(whole[1:]) if isinstance(s, str) else s for s in self.strides]
+        reach = [s * (n - 1) for s, n in zip(strides, self.shape, strict=True)]
+        low = self.offset + sum([r for r in reach if r < 0])
+        high = self.offset + sum([r for r in reach if r > 0])
+        if math.prod(self.shape) and not 0 <= low <= high < math.prod(whole):
+            raise RuntimeError(
+                f"jit: a kernel would read elements {low} to {high} of {self.buffer.name}, of shape {whole}. This is a "
+                "fault of minigrad's compiler; mg.disable_jit() runs the function without it"
+            )
 
     def like(self, offset, shape, strides) -> "View":
         return View(self.buffer, offset, tuple(shape), tuple(strides), self.dtype, self.out)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from cells import Cell
-from hypothesis import given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from interpreter import divided_batches, interpreted, poisoned
 
@@ -30,9 +30,13 @@ class Run:
     """A cell with arrays of one dtype, and a scalar that depends on some of its results."""
 
     def __init__(self, drawn: Cell, dtype: str, used: list[bool], seed: int):
-        self.cell, weights, self.init, self.xs = drawn.loaded(dtype)
+        self.cell, weights, self.init, self.xs, self.generator = drawn.loaded(dtype)
         self.drawn, self.used, self.seed = drawn, used, seed
         self.leaves = [*weights, *floats((self.init, self.xs))]
+
+    def start(self) -> None:
+        """Dropout draws the same in each scan."""
+        self.generator.bit_generator.state = np.random.default_rng(3).bit_generator.state
 
     def scan(self, init, xs):
         return mg.scan(self.cell, init, xs, length=self.drawn.steps, reverse=self.drawn.reverse)
@@ -67,13 +71,16 @@ def check(data, lines: int, around) -> None:
     used = [d.choice([True, True, False]) for _ in range(4)]
     seed, every = d.integer(0, 99), d.choice([None, None, 1, 2, 3])
     exact, single = [Run(drawn, dtype, used, seed) for dtype in ("float64", "float32")]
+    exact.start()
     wanted = exact.scan(exact.init, exact.xs)
     values, gradients = exact.values(wanted), exact.gradients(wanted)
     against_differences(exact, gradients, np.random.default_rng(seed))
+    single.start()
     rough = single.scan(single.init, single.xs)
     with around():
         for run in (exact, single):
             jitted = mg.jit(run.scan, checkpoint=every)
+            run.start()
             got = jitted(run.init, run.xs)
             assert [y.dtype for y in mg.tree.flatten(got)[0]] == [
                 y.dtype for y in mg.tree.flatten(rough if run is single else wanted)[0]
@@ -82,6 +89,7 @@ def check(data, lines: int, around) -> None:
             near(run.values(got), values, run is exact, "result")
             near(run.gradients(got), gradients, run is exact, "gradient")
             np.testing.assert_equal([y.requires_grad for y in floats(got)], [y.requires_grad for y in floats(wanted)])
+            run.start()
             with mg.no_grad():
                 near(run.values(jitted(run.init, run.xs)), values, run is exact, "result under no_grad")
 
@@ -103,6 +111,7 @@ def against_differences(run: Run, gradients, rng, eps=1e-6) -> None:
         for sign in (1, -1):
             with mg.no_grad():
                 x.copy_(before + sign * eps * u)
+            run.start()
             total = run.total(run.scan(run.init, run.xs))
             ends.append(0.0 if total is None else total.item())
         with mg.no_grad():
@@ -124,14 +133,14 @@ def test_compiled(data):
 
 
 @pytest.mark.heavy
-@settings(max_examples=3000)
+@settings(max_examples=3000, phases=[Phase.generate, Phase.shrink])
 @given(st.data())
 def test_interpreted_heavily(data):
     check(data, 12, interpreted)
 
 
 @pytest.mark.heavy
-@settings(max_examples=300)
+@settings(max_examples=300, phases=[Phase.generate, Phase.shrink])
 @given(st.data())
 def test_compiled_heavily(data):
     check(data, 25, compiled)

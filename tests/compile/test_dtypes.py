@@ -9,6 +9,7 @@ from programs import draw, leaves, same
 
 import minigrad as mg
 from minigrad.compile import native
+from minigrad.compile.schedule import Schedule
 from minigrad.compile.trace import Number, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
@@ -160,6 +161,32 @@ def test_a_kernel_refuses_arrays_that_it_was_not_made_for():
             assert str(Spec(other.shape, other.dtype)) in str(e.value) and __file__ in str(e.value)
     with pytest.raises(RuntimeError, match=rf"got {len(given) - 1} arrays, wanted {len(given)}"):
         kernel.run(given[:-1])
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda v: v.like(v.offset + 1, v.shape, v.strides), lambda v: v.like(v.offset - 1, v.shape, v.strides),
+    lambda v: v.like(v.offset, (*v.shape[:-1], v.shape[-1] + 1), v.strides),
+    lambda v: v.like(v.offset, v.shape, (*v.strides[:-1], 2)),
+    lambda v: v.like(v.offset, v.shape, (*v.strides[:-1], -1)),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["tanh", "matmul"])
+def test_a_kernel_that_would_read_past_an_array_is_not_made(wrong, name, monkeypatch):
+    home = Schedule.home
+    w, h = draw(0, 4, 4), draw(1, 3, 4)
+
+    def step(h, x):
+        h = mg.tanh(h @ w) * 1.5
+        return h / (2 + h.sum(axis=-1, keepdims=True)), None
+
+    def misplaced(self, v):
+        view = home(self, v)
+        return wrong(view) if getattr(v.op, "name", "") == name else view
+
+    f = mg.jit(lambda h: mg.scan(step, h, None, length=3)[0])
+    f(h)
+    monkeypatch.setattr(Schedule, "home", misplaced)
+    with pytest.raises(RuntimeError, match=r"a kernel would read elements -?\d+ to -?\d+ of \w+, of shape"):
+        mg.jit(lambda h: mg.scan(step, h, None, length=3)[0])(h)
 
 
 def in_records(array):

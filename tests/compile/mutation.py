@@ -1,0 +1,94 @@
+"""Break the compiler, a line at a time, and see whether drawn programs notice: `python tests/compile/mutation.py`.
+
+A mutant is a text in a file of minigrad with something else in its place, for one process alone. In it the tests of
+drawn programs (test_drawn.py) and of drawn cells (test_cells.py) run until one fails. Prints a line for each mutant,
+and ends with 1 if one survives.
+"""
+
+import importlib.machinery
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "minigrad"
+
+MUTANTS = [  # (file, text, what stands there instead)
+    ("compile/passes/lower.py", "Number(1.0, dtype), Number(0.0, dtype)", "*[Number(x, 'float32') for x in (1, 0)]"),
+    ("compile/passes/clean.py", "key = (value.op, value.recompute, inputs, frozen(params))",
+     "key = (value.op, value.recompute, inputs)"),
+    ("compile/passes/clean.py", '{"add": 0, "mul": 1,', '{"add": 0, "mul": 0.5,'),
+    ("compile/passes/hoist.py", "outside[v] for v in loop.consts}",
+     "outside[v] for v in [*loop.consts, *loop.carries]}"),
+    ("compile/passes/fuse.py", "needed = [v for v in group if v in roots or", "needed = [v for v in group if"),
+    ("compile/passes/lift.py", "sections=sections, axis=along)[k]", "sections=sections, axis=along)[0]"),
+    ("compile/passes/merge.py", "start += x.shape[-1]", "start += 0"),
+    ("compile/loop.py", "body, loop.length, not loop.reverse, inits", "body, loop.length, loop.reverse, inits"),
+    ("compile/native.py", 'array[1:] if (how == "after")', 'array[1:] if (how != "after")'),
+    ("compile/native.py", "space.arrays[b][...] = 0", "pass"),
+    ("compile/emit.py", 'return f"({text}) != 0"', "return text"),
+    ("compile/emit.py", "name += \"_out\" if view.out else \"_in\"", "name += \"_in\""),
+    ("compile/schedule.py", "offset += start * stride if start else 0", "offset += 0"),
+    ("compile/divide.py", "ok = 0 not in axes_of(params.get(\"axis\"), x.ndim)", "ok = True"),
+    ("compile/execute.py", "np.add(sums[k], part, out=sums[k])", "sums[k] = part.astype(float)"),
+    ("compile/guards.py", "def hold(self) -> bool:\n", "def hold(self) -> bool:\n        return True\n"),
+]  # fmt: skip
+
+
+class Mutated(importlib.machinery.SourceFileLoader):
+    """Loads one file with a text replaced."""
+
+    def __init__(self, name, path, before: str, after: str):
+        super().__init__(name, path)
+        self.before, self.after = before, after
+
+    def get_code(self, fullname):
+        text = Path(self.path).read_text()
+        return compile(text.replace(self.before, self.after), self.path, "exec")
+
+
+class Finder(importlib.machinery.PathFinder):
+    file, before, after = "", "", ""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = super().find_spec(name, path, target)
+        if spec is not None and spec.origin == str(PACKAGE / cls.file):
+            spec.loader = Mutated(name, spec.origin, cls.before, cls.after)
+        return spec
+
+
+def is_noticed(k: int, timeout: float = 600) -> bool:
+    """Whether the tests of drawn programs fail with mutant k."""
+    made = subprocess.run([sys.executable, __file__, str(k)], capture_output=True, timeout=timeout, cwd=HERE.parents[1])
+    if made.returncode not in (0, 1):
+        raise RuntimeError(f"mutant {k} did not run: {made.stdout.decode()[-500:]}{made.stderr.decode()[-500:]}")
+    return made.returncode == 1
+
+
+def run_tests(k: int) -> int:
+    import pytest
+
+    Finder.file, Finder.before, Finder.after = MUTANTS[k]
+    sys.meta_path.insert(0, Finder)
+    return pytest.main(["-x", "-q", "-p", "no:cacheprovider", str(HERE / "test_drawn.py"), str(HERE / "test_cells.py")])
+
+
+def survivors(report=lambda line: None) -> list[str]:
+    found = []
+    for k, (file, before, after) in enumerate(MUTANTS):
+        if (PACKAGE / file).read_text().count(before) != 1:
+            raise RuntimeError(f"{file} has not one {before!r}: the mutant must follow the code")
+        noticed = is_noticed(k)
+        report(f"{file:30}{after.strip()[:60]:62}{'noticed' if noticed else 'SURVIVES'}")
+        if not noticed:
+            found.append(f"{file}: {after.strip()}")
+    return found
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(int(run_tests(int(sys.argv[1]))))
+    alive = survivors(print)
+    print("every mutant is noticed" if not alive else f"not noticed: {', '.join(alive)}")
+    sys.exit(1 if alive else 0)
