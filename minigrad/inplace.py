@@ -10,6 +10,7 @@ An array that a node saved for its vjp, and that was overwritten since, is refus
 """
 
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 
@@ -236,7 +237,8 @@ def in_place(name: str, op):
     return change
 
 
-for _name, _method in {"__setitem__": setitem, "copy_": copy_, "zero_": zero_}.items():
+_changes: dict[str, Callable] = {"__setitem__": setitem, "copy_": copy_, "zero_": zero_}
+for _name, _method in _changes.items():
     setattr(Tensor, _name, checked(_method))
 for _name, _op in OPERATORS.items():  # not matmul: `h @= w` is `h = h @ w`, as in PyTorch
     setattr(Tensor, f"__i{_name}__", in_place(_name, _op))

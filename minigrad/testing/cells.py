@@ -52,7 +52,8 @@ PROPERTIES = [
 @dataclass(frozen=True)
 class Result:
     """What came of a property. ok: whether it held in all cases; a property that does not apply is ok, and `skipped`
-    says why. case, what, line: the smallest counterexample, what is wrong there, the op and line that it points at."""
+    says why. case, what, line: the smallest counterexample, what is wrong there, the op and line that it points at.
+    note: what was not checked, and where."""
 
     name: str
     cases: int = 0
@@ -60,6 +61,7 @@ class Result:
     case: Case | None = None
     what: str | None = None
     line: str | None = None
+    note: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -69,7 +71,8 @@ class Result:
         if self.skipped:
             return f"skip  {self.name:26}{self.skipped}"
         if self.ok:
-            return f"ok    {self.name:26}{self.cases} cases"
+            note = f", {self.note}".replace(os.getcwd() + os.sep, "") if self.note else ""
+            return f"ok    {self.name:26}{self.cases} cases{note}"
         lines = [f"FAIL  {self.name:26}{self.case or ''}".rstrip(), self.what]
         if self.line:
             lines.append(f"look at {self.line}")
@@ -164,6 +167,7 @@ def refute(checked: Property, make, sizes, seed: int) -> Result:
     )  # fmt: skip
     known: dict[Case, tuple | None] = {}
     skipped: list[str] = []
+    notes: list[str] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -176,14 +180,14 @@ def refute(checked: Property, make, sizes, seed: int) -> Result:
         if skipped:
             return
         if case not in known:
-            known[case] = outcome(checked, make, case, skipped)
+            known[case] = outcome(checked, make, case, skipped, notes)
         assert known[case] is None
 
     with contextlib.suppress(AssertionError), hypothesis_elsewhere():
         holds()
     failed = [case for case, found in known.items() if found]
     if not failed:
-        return Result(checked.name, len(known), skipped[0] if skipped else None)
+        return Result(checked.name, len(known), skipped[0] if skipped else None, note=notes[0] if notes else None)
     smallest = min(failed, key=lambda case: simplicity(case, checked))
     what, line = known[smallest]  # type: ignore[misc]
     if callable(line):
@@ -216,11 +220,13 @@ def simplicity(case: Case, checked: Property) -> tuple:
             checked.scales.index(case.scale), case.seed)  # fmt: skip
 
 
-def outcome(checked: Property, make, case: Case, skipped: list[str]):
+def outcome(checked: Property, make, case: Case, skipped: list[str], notes: list[str]):
     """None if the property holds; else what is wrong and the line that it points at."""
     try:
         with np.errstate(all="ignore"):
-            checked.holds(Trial(make, case))
+            trial = Trial(make, case)
+            checked.holds(trial)
+            notes += [trial.note] if trial.note else []
     except Wrong as wrong:
         return str(wrong), wrong.line
     except Skipped as reason:

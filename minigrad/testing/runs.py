@@ -47,6 +47,7 @@ class Trial:
 
     def __init__(self, make, case: Case):
         self.make, self.case = make, case
+        self.note: str | None = None  # what a property that holds has to say
         self.dtype = np.dtype(case.dtype)
 
     @functools.cached_property
@@ -146,20 +147,39 @@ def values_of(tensors, arrays):
             t._data, t._node = data, node
 
 
-def difference(names, before, after, rtol: float = 0.0) -> str | None:
+def rounding(run, cell) -> list[float]:
+    """By how much the arrays that run() gives may be off by rounding alone: 64 times the largest number of all in the
+    last place, and 64 times what changes where each parameter of the cell is nudged by a few units in the last place.
+
+    A gradient that is 0 (of the bias of attention's keys, which a softmax does not see) is a sum that cancels: all its
+    digits are rounding, and the largest number of its own array says nothing about it.
+    """
+    parameters, rng, before = list(cell.parameters()), np.random.default_rng(0), run()
+    eps = max(float(np.finfo(p.dtype).eps) for p in parameters)
+    largest = max(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in before)
+    changes = [eps * largest] * len(before)
+    for _ in range(4):
+        nudged = [p._data * (1 + 4 * eps * rng.choice([-1, 1], p.shape)).astype(p.dtype) for p in parameters]
+        with values_of(parameters, nudged), np.errstate(all="ignore"):
+            apart = [float(np.nan_to_num(np.abs(a - b)).max(initial=0)) for a, b in zip(before, run())]
+        changes = list(map(max, changes, apart))
+    return [64 * change for change in changes]
+
+
+def difference(names, before, after, rtol: float = 0.0, atol=None) -> str | None:
     """Where two lists of arrays differ most, with both values; None if they agree within rtol of the largest number.
 
-    NaN is equal to NaN.
+    NaN is equal to NaN. atol: what each array may differ by besides, 0 if it is not given.
     """
     worst, found = 0.0, None
-    for name, a, b in zip(names, before, after, strict=True):
+    for name, a, b, slack in zip(names, before, after, atol or [0.0] * len(names), strict=True):
         if a.shape != b.shape:
             return f"{name} has shape {a.shape}, and then {b.shape}"
         with np.errstate(all="ignore"):
             apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
             apart = np.where(np.isnan(apart), np.inf, apart)
             largest = max((np.abs(c[np.isfinite(c)]).max(initial=0) for c in (a, b)), default=0)
-        if a.size and apart.max() > max(worst, rtol * largest):
+        if a.size and apart.max() > max(worst, rtol * largest + slack):
             worst = apart.max()
             index = tuple(int(k) for k in np.unravel_index(apart.argmax(), a.shape))
             found = f"{name}, element {index}: {a[index]:.6g} became {b[index]:.6g}"
