@@ -7,7 +7,9 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -37,17 +39,24 @@ def read_text(path, encoding: str = "utf-8") -> str:
 
 def read_with_status(path, most: int) -> tuple[bytes, os.stat_result]:
     """`read`, and the status of the very file that was read."""
+    with opened(path, most) as (file, status):
+        expected = max(status.st_size, 1 << 20)  # files of /proc tell no size
+        content = file.read(expected + 1) or b""
+    if len(content) > min(expected, most):
+        raise OSError(errno.EFBIG, too_large(most), os.fspath(path))
+    return content, status
+
+
+@contextlib.contextmanager
+def opened(path, most: int) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """(file, status) of a regular file of at most `most` bytes, open to be read. Raises as `read`."""
     path = os.fspath(path)
     check(os.stat(path), path, most)  # before it is opened: that alone may do something to a device
     descriptor = os.open(path, os.O_RDONLY | CLOSED | BINARY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         check(status, path, most)  # it may be another one by now
-        expected = max(status.st_size, 1 << 20)  # files of /proc tell no size
-        content = file.read(expected + 1) or b""
-    if len(content) > min(expected, most):
-        raise OSError(errno.EFBIG, too_large(most), path)
-    return content, status
+        yield file, status
 
 
 def check(status: os.stat_result, path, most: int) -> None:
@@ -71,7 +80,8 @@ def replace(path, content: bytes) -> None:
     """
     path = Path(path).resolve()  # a link keeps pointing where it does
     try:
-        remove_stale(path.parent)
+        with contextlib.suppress(OSError):  # a folder that may be written and not listed
+            remove_stale(path.parent)
         temporary, descriptor = new_temporary(path)
         try:
             try:

@@ -15,6 +15,7 @@ from minigrad import disk
 from minigrad.tensor import Tensor
 
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
+HEADER = 100_000_000  # bytes of the longest header that safetensors reads
 DEEPEST = 100  # lists and dicts within each other: Python's own limit depends on how deep the caller is
 TOO_DEEP = f"lists and dicts lie more than {DEEPEST} deep in each other"
 
@@ -46,7 +47,7 @@ def load(path) -> tuple[dict[str, np.ndarray], Any]:
     cannot be read or is no regular file.
     """
     library = _safetensors()
-    content = disk.read(path, disk.TENSORS)
+    content = _content(path)
     try:
         arrays = library.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -68,6 +69,19 @@ def load(path) -> tuple[dict[str, np.ndarray], Any]:
         return {name: arrays[name] for name in sums}, json_value(text)
     except ValueError as error:
         raise ValueError(f"{path} is corrupt: its metadata are no JSON that can be read: {error}") from error
+
+
+def _content(path) -> bytes:
+    """Bytes of a safetensors file: its header, and as much after it as it tells of, and a byte more if there is one."""
+    with disk.opened(path, disk.TENSORS) as (file, status):
+        start = file.read(8)
+        start += file.read(min(int.from_bytes(start, "little"), HEADER))
+        try:
+            entries = [entry for name, entry in json.loads(start[8:]).items() if name != "__metadata__"]
+            end = max([entry["data_offsets"][1] for entry in entries], default=0)
+            return start + file.read(max(0, min(end, status.st_size)) + 1)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+            return start  # of which the library says what is wrong
 
 
 def json_text(value) -> str:
