@@ -137,6 +137,7 @@ def overwritten(x: Tensor, value: Tensor, index) -> Tensor:
     whole = is_basic(index) and np.broadcast_to(np.empty(()), x.shape)[index].size == x.size
     data, node = x._data, None
     if tracing():
+        value = Tensor(*thread.program.enter(value))  # it may be from outside, and its node with it
         with no_grad():
             at = Tensor(value._data)
             data = (broadcast_to(copy(at), x.shape) if index is ... else index_put(Tensor(data), at, index))._data

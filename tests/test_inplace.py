@@ -609,3 +609,27 @@ def test_an_op_says_whether_results_are_views(name, data):
     for y in results if isinstance(results, list) else [results]:
         if isinstance(y, np.ndarray) and not table[name].view:
             assert not any(np.may_share_memory(x, y) for x in arrays)
+
+
+@pytest.mark.parametrize("index", [..., 0, (slice(None), 1), np.array([1, 0])])
+@pytest.mark.parametrize("looped", [False, True])
+def test_what_is_written_under_jit_keeps_its_gradient_where_it_comes_from_outside(index, looped):
+    w = mg.tensor(0.3, dtype="float64", requires_grad=True)
+    q = mg.tanh(w)
+
+    def step(h, _=None):
+        h = h * 1.5
+        h[index] = q
+        return mg.sin(h), h * h
+
+    def f(x):
+        return mg.scan(step, x, None, length=2) if looped else step(x)
+
+    found = []
+    for g in (f, mg.jit(f)):
+        w.grad = None
+        x = mg.tensor(X, requires_grad=True)
+        sum(y.sum() for y in g(x)).backward(retain_graph=True)
+        found.append([w.grad.numpy(), 0 * X if x.grad is None else x.grad.numpy()])
+    for eager, jitted in zip(*found, strict=True):
+        np.testing.assert_allclose(jitted, eager, rtol=1e-12)
