@@ -248,6 +248,25 @@ def test_clipping_takes_one_tensor_as_one_parameter():
     np.testing.assert_array_equal(p.grad.numpy(), [1, 0, 1])
 
 
+class Racing(nn.Parameter):
+    """A parameter whose gradient another thread takes away between two looks at it."""
+
+    looks = 0
+
+    @property
+    def grad(self):
+        self.looks += 1
+        return mg.tensor(np.ones(3)) if self.looks == 1 else None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda p: optim.clip_grad_norm(p, 1.0), lambda p: optim.clip_grad_value(p, 0.5), lambda p: optim.SGD(p).step()],
+)
+def test_a_gradient_that_is_taken_away_meanwhile_is_no_error(use):
+    use(Racing(np.ones(3)))
+
+
 # Arguments by number
 
 

@@ -243,3 +243,27 @@ def test_what_would_lose_something_is_refused(name):
             changed = each_array(inputs, lambda a: change(a) if a.dtype.kind == "f" else a)
             with pytest.raises(TypeError, match=name):
                 call_of(name)(*changed, **params)
+
+
+WITH_LENGTHS = [label for label, (_, _, how) in METHODS.items() if np.shape(how()[1].get("lengths")) == (2,)]
+
+
+@pytest.mark.parametrize("label", WITH_LENGTHS)
+def test_lengths_are_integers_within_the_sequence_in_any_order(label):
+    name, f, how = FUNCTIONS[label]
+    args, kwargs = how()
+    for order in ([2, 4], [4, 2], np.array([1, 1], "uint8"), mg.tensor([3, 3])):
+        f(*args, **{**kwargs, "lengths": order})
+    for wrong in ([5, 2], [-1, 2], [2.0, 1.0], [True, False], [2], [[2, 1]], 2, [10**30, 1]):
+        with pytest.raises((TypeError, ValueError), match=f"{name}|Recurrent: got lengths"):
+            f(*args, **{**kwargs, "lengths": wrong})
+
+
+@pytest.mark.parametrize("label", ["GRU(mask)", "BahdanauAttention()"])
+def test_a_mask_is_bool_and_of_its_shape(label):
+    name, f, how = FUNCTIONS[label]
+    args, kwargs = how()
+    right = np.asarray(kwargs["mask"])
+    for wrong in (right.astype(int), right.astype(float), right[:1], right.T, right[..., None], right[0], True):
+        with pytest.raises((TypeError, ValueError), match=f"{name}: got a mask"):
+            f(*args, **{**kwargs, "mask": wrong})

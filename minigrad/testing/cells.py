@@ -106,6 +106,8 @@ def check_cell(cell, *, seed: int = 0) -> Report:
     another; no step sees the future, and nothing but the state goes from step to step; padding changes nothing; the vjp
     is that of central differences and of a complex step (where every op has a complex form); the jvp is the vjp's
     transpose; second derivatives are those of central differences of the vjp; the compiled layer is the eager one.
+    A derivative that the cell declares for a step function (a straight-through estimator) is no derivative of it: the
+    report says where it is, and the others are checked.
     None can see that a cell is another than you meant: compare its numbers with the paper's or another's for that.
 
     Raises AssertionError with the report if a property fails: its smallest counterexample, what differs there, and the
