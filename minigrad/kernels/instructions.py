@@ -1,6 +1,6 @@
 """What kernels are made of, as LLVM: numbers and their arithmetic, and the instructions that Python does not spell.
 
-intrinsics.py says what each instruction does, for Numba and for plain Python.
+intrinsics.py has those that a loop's arithmetic and memory need for Numba as well, and says what each of them does.
 """
 
 import struct
@@ -328,12 +328,14 @@ def call(w: Writer, address, *integers):
 
 @instruction
 def cycles(w: Writer):
+    """The counter of the CPU's cycles."""
     w.declare("llvm.readcyclecounter", "declare i64 @llvm.readcyclecounter()")
     return Value("i64", w.new("call i64 @llvm.readcyclecounter()"))
 
 
 @instruction
 def floating_point_flags(w: Writer):
+    """The flags (overflow, invalid, ...) that arithmetic has raised so far in this thread; 0 where we cannot tell."""
     if not HAS_SSE:
         return Value("i32", "0")
     w.declare("llvm.x86.sse.stmxcsr", "declare void @llvm.x86.sse.stmxcsr(ptr)")
@@ -345,6 +347,7 @@ def floating_point_flags(w: Writer):
 
 @instruction
 def restore_floating_point_flags(w: Writer, flags):
+    """Vector code computes lanes that a select then drops; without this NumPy would warn of what happened in them."""
     if HAS_SSE:
         w.declare("llvm.x86.sse.ldmxcsr", "declare void @llvm.x86.sse.ldmxcsr(ptr)")
         w.count += 1
@@ -355,6 +358,7 @@ def restore_floating_point_flags(w: Writer, flags):
 
 @instruction
 def look(w: Writer, address):
+    """The integer at an address as other threads have left it, after a short rest."""
     if HAS_SSE:
         w.declare("llvm.x86.sse2.pause", "declare void @llvm.x86.sse2.pause()")
         w.add("call void @llvm.x86.sse2.pause()")
@@ -363,4 +367,5 @@ def look(w: Writer, address):
 
 @instruction
 def add(w: Writer, address, n):
+    """Add to the integer at an address, in one step; what it was before."""
     return Value("i64", w.new(f"atomicrmw add ptr {w.address(address, 0, 'i64')}, i64 {w.integer(n)} seq_cst"))

@@ -1,7 +1,8 @@
-"""The few machine instructions that Numba does not spell: fused multiply-add, and memory at an address.
+"""Instructions that kernels have and Python does not spell, for Numba: fused multiply-add, and memory at an address.
 
-Generated kernels are self-contained, so this file's text is pasted at the top of each one: it imports nothing of ours.
-With the JIT off (`NUMBA_DISABLE_JIT=1`) the same names are plain Python, for the debugger and for coverage.
+instructions.py writes them as LLVM, and that is what runs. Tests compile kernels by Numba too, with this file's text in
+front, so it imports nothing of ours. With the JIT off (`NUMBA_DISABLE_JIT=1`) fma is plain Python, for the debugger and
+for coverage.
 """
 
 import math
