@@ -270,7 +270,7 @@ class Compiled:
         wanted = {v for v in variables if v is not None}
         roots = [results[k] for k in places]
         self.reach = Reach(roots, wanted)
-        program.around = self.reach, [np.True_] * len(roots)
+        program.around = self.reach, [np.True_] * len(roots), []
         pulled = pull_back(roots, [Tensor(program.cotangents[k]) for k in places], wanted=wanted, keep=True)
         origins = [{places[k] for k in self.reach.origins.get(v, ())} for v in variables]
         self.reach.close()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.absent import Steps, guard, there
+from minigrad.compile.absent import Steps, at_rows, guard, there
 from minigrad.compile.passes.rewrite import is_layout, is_op, rewrite
 from minigrad.compile.trace import Program, Value, drawn_shapes, stand_in
 from minigrad.ops.shape import concatenate, reshape
@@ -29,6 +29,7 @@ class Body(Program):
         self.streams: list[tuple] = []
         self.items: list = []
         self.drawn: list[Value] = []
+        self.masks: dict = {}  # of the backward of a loop: node of the tape -> at which steps it lets something through
 
     def enter(self, x, convert=None):
         if convert is not None and not isinstance(x, (Tensor, Value)):
@@ -147,6 +148,7 @@ class LoopCall:
         self.loop, self.value = loop, value
         self.leaves = leaves  # of the body's consts, carries and streams
         self.roots = list(roots)  # tape nodes of the body's carry_outs, sums and ys
+        self.results = len(self.roots)  # others, for the backward, come later
         self.node: Any = None  # on the tape
         self.stacks: dict = {}
 
@@ -189,7 +191,9 @@ class LoopCall:
         if wanted is None:
             wanted = {leaf for leaf in self.leaves if leaf is not None}
         carries = {n: self.carry_leaves[k] for n, k in enumerate(places) if k < len(loop.carries)}
-        return Steps([self.roots[k] for k in places], places, carries, wanted, loop.length, loop.reverse)
+        return Steps(
+            [self.roots[k] for k in places], places, carries, wanted, loop.length, loop.reverse, loop.body.masks
+        )
 
     def present(self, node, given: Sequence, wanted) -> tuple[Steps, list]:
         """The Steps of the roots that are sent a cotangent at some step, and at which steps each of them is."""
@@ -199,21 +203,35 @@ class LoopCall:
             for k, (root, g) in enumerate(zip(self.roots, given))
             if root is not None and (g is not None or k < len(self.loop.carries))
         ]
-        known = around is not None and any((node, k) in around[0].parts for k in places)
+        reach = around[0] if around is not None and any((node, k) in around[0].parts for k in places) else None
         while True:
-            steps = self.steps(places, wanted)
-            present = steps.follow(
-                [there(around[1], origins) for origins in around[0].given(node, steps)]
-                if known
-                else [np.bool_(g is not None) for k, g in enumerate(given) if k in places]
-            )
+            steps, rows = self.steps(places, wanted), {}
+            ends: list = []
+            if reach is None:
+                ends += [np.bool_(given[k] is not None) for k in places]
+            else:
+                ends += [there(around[1], origins) for origins in reach.given(node, steps)]
+                rows = {n: reach.rows[node, k] for n, k in enumerate(places) if (node, k) in reach.rows}
+            present = steps.follow(ends, at_rows(rows, around[2] if rows else ()))
             ever = [k for k, p in zip(places, present) if p.any()]
             if ever == places:
                 break
             places = ever
-        if known and places:
-            around[0].loops.append((around[0].given(node, steps), steps))
+        if reach is not None and places:
+            reach.loops.append((reach.given(node, steps), rows, steps))
+            around[2].append(present)
         return steps, present
+
+    def note_rows(self, node, steps: Steps) -> None:
+        """Note which slices of the stacks that another loop keeps for this one are sent something."""
+        around = thread.program.around
+        if around is None or not around[0].loops or around[0].loops[-1][-1] is not steps:
+            return
+        for leaf, parent in zip(self.leaves, node.inputs):
+            is_pick = leaf in steps.origins and type(parent) is Pick and isinstance(parent.op, LoopCall)
+            if is_pick and parent.params >= parent.op.results:
+                sent = len(around[0].loops) - 1, steps.origins[leaf]
+                around[0].rows.setdefault((parent.inputs[0], parent.params), []).append(sent)
 
     def starts(self, body: Body, given: Sequence, steps: Steps) -> dict:
         """By its number, the cotangent of a carry as one of the backward: (value in the step, leaf, its start)."""
@@ -239,7 +257,7 @@ class LoopCall:
         if not steps.places:
             return result
         body = Body(thread.program, self)
-        body.around = steps, present
+        body.around = steps, present, []
         starts = self.starts(body, given, steps)
         cotangents = []
         for k in steps.places:
@@ -254,7 +272,7 @@ class LoopCall:
         try:
             pulled = pull_back(
                 [self.roots[k] for k in steps.places], cotangents, wanted=wanted, keep=True,
-                differentiable=thread.mode is TRACED, guard=guard(steps, present, body.flag),
+                differentiable=thread.mode is TRACED, guard=guard(steps, present, body.flag, body.masks),
             )  # fmt: skip
             found = [Tensor(*body.enter(pulled[leaf])) if leaf in pulled else None for leaf in self.leaves]
             carried = []
@@ -275,6 +293,7 @@ class LoopCall:
                 result[nc + k] = c
         for k, c in zip(sums + ys, made[len(carried) :]):
             result[k] = c
+        self.note_rows(node, steps)
         steps.close()
         return result
 

@@ -150,7 +150,9 @@ class Program:
     """
 
     parent: Any = None  # of the body of a loop: the program that the loop is in
-    around: Any = None  # while its backward is traced: what the roots reach (a Reach), and their presence
+    around: Any = (
+        None  # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
+    )
 
     def __init__(self):
         self.inputs: list[Value] = []

@@ -161,10 +161,32 @@ def check_random(seed, depth):
     check(f, arrays, [used], checkpoint=every)
 
 
+def check_second(seed, depth):
+    """A gradient inside of the jitted function, so that its loops are pulled back twice in one program."""
+    rng = np.random.default_rng(seed)
+    carries, ys, loop = programs(rng, depth)
+    rooted, steps = rng.integers(2), int(rng.integers(1, 4))
+    used = np.flatnonzero(rng.random(carries + ys) < 0.4).tolist() or [0]
+
+    def f(p, xs, *carries):
+        results = mg.tree.flatten(loop(p, carries, mg.sqrt(xs) if rooted else xs))[0]
+        return sum((results[k] * results[k]).sum() for k in used)
+
+    numbers = [0.0, 0.0, 0.3, 1.0] if seed % 2 else [0.2, 0.5, 1.0, 1.3]
+    arrays = [rng.choice(numbers, size=s) for s in ((2,), (steps, 2), *[(2,)] * carries)]
+    everything = range(2 + carries)
+    check(lambda *args: list(mg.grad(f, tuple(everything))(*args)), arrays, [[0], [1], everything])
+
+
 @pytest.mark.parametrize("depth", [0, 1])
 def test_random_loops(depth):
     for seed in range(25):
         check_random(seed, depth)
+
+
+def test_second_derivatives_of_random_loops():
+    for seed in (4, 32, 39, 69):
+        check_second(seed, 0)
 
 
 @pytest.mark.heavy
@@ -172,6 +194,8 @@ def test_random_loops(depth):
 def test_many_random_loops(depth):
     for seed in range(1000):
         check_random(seed, depth)
+    for seed in range(200):
+        check_second(seed, depth)
 
 
 def test_what_is_compiled_is_for_all_results_unless_zeros_would_differ():
@@ -251,7 +275,7 @@ def test_presence_through_the_steps_of_a_loop():
 
     a, b, c, x, w = [Leaf(scale.shape, scale.dtype) for _ in range(5)]
     roots = [node(b), node(a, x), node(a, c), node(c, w)]
-    steps = Steps(roots, [0, 1, 2, 3], {0: a, 1: b, 2: c}, {a, b, c, x, w}, 4, False)
+    steps = Steps(roots, [0, 1, 2, 3], {0: a, 1: b, 2: c}, {a, b, c, x, w}, 4, False, {})
     present = steps.follow([np.True_, np.False_, np.False_, np.False_])
     assert [p.tolist() for p in present[:3]] == [[0, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0]]
     present = steps.follow([np.False_, np.False_, np.False_, np.True_])
