@@ -222,8 +222,29 @@ def zero_(self) -> Tensor:
     return self
 
 
+UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide}
+
+
+def off_the_tape(t: Tensor, other) -> bool:
+    """Whether `t += other` and its kin need no new array: floats of one dtype, and nothing recorded."""
+    if tracing() or t.dtype.kind != "f":
+        return False
+    if isinstance(other, Tensor):
+        if other.dtype != t.dtype or not fits(other.shape, t.shape) or (recording() and other._node is not None):
+            return False
+    elif type(other) is not float:
+        return False
+    return not recording() or t._node is None
+
+
 def in_place(name: str, op):
     def change(self, other):
+        if name in UFUNCS and off_the_tape(self, other):
+            refuse(f"in-place {name}", self, taped=False)
+            with np.errstate(all="ignore"):
+                UFUNCS[name](self._data, other._data if isinstance(other, Tensor) else other, out=self._data)
+            mutations.note(self._data)
+            return self
         start = next(clock)
         new = op(self, other)
         if new is NotImplemented:

@@ -18,7 +18,7 @@ from minigrad.kernels import threads
 from minigrad.ops.pointwise import Elementwise, _Kernels
 from minigrad.ops.table import Op, table
 from minigrad.tensor import Tensor
-from minigrad.views import Argument
+from minigrad.views import Argument, View
 
 _replacements: dict = {}  # (owner, name) -> [whether it is the owner's own, the attribute, wraps]
 _lock = threading.Lock()
@@ -163,8 +163,8 @@ def loops(o: Observer):
 
 def records(o: Observer):
     def wrap(init):
-        def watched(tensor, data, node=None):
-            init(tensor, data, node)
+        def watched(tensor, data, node=None, *of):
+            init(tensor, data, node, *of)
             if (
                 node is not None and o.here and type(tensor) is not Argument
             ):  # which stands for one that was made before
@@ -173,6 +173,7 @@ def records(o: Observer):
         return watched
 
     yield Tensor, "__init__", wrap
+    yield View, "__init__", wrap
 
 
 def steps(o: Observer):

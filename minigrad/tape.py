@@ -75,8 +75,8 @@ class Node:
 
     op: its declaration in the op table. inputs: the nodes of its inputs, None for a constant. params: the keyword
     arguments of the call. saved: what the op's vjps name (arrays, shapes, parameters). shape, dtype: of the result.
-    seq: time of creation. site: (code, instruction) of the line that called the op. hooks: what to call with the
-    cotangent, None or a list.
+    seq: time of creation; between two others where a view was made anew (views.py). site: (code, instruction) of the
+    line that called the op. hooks: what to call with the cotangent, None or a list.
     """
 
     __slots__ = ("__weakref__", "dtype", "hooks", "inputs", "op", "params", "saved", "seq", "shape", "site")

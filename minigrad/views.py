@@ -6,11 +6,12 @@ view finds its node, when it is asked for, from the tensor that it is a view of.
 array to share, and a view finds its value in the same way.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from minigrad import tree
-from minigrad.tape import OFF, ON, TRACED, Leaf, Node, memory_of, thread, tracing
+from minigrad.tape import TRACED, Leaf, Node, memory_of, thread, tracing
 from minigrad.tensor import Tensor
 
 _data = Tensor.__dict__["_data"]  # the slots, which subclasses below hide behind properties
@@ -28,16 +29,15 @@ class View(Tensor):
     """A tensor that shares the memory of another one, its parent.
 
     call: (op, params, place) that made it; place: which it is of several results; the op is None if it is all of the
-    parent as it is. parent: NOBODY where gradients do not follow the parent: in detach(), and under no_grad.
+    parent as it is. parent: NOBODY where gradients do not follow the parent: in detach(), and under no_grad. own: the
+    node that it had when the parent's was `seen`.
     """
 
     __slots__ = ("_call", "_own", "_parent", "_seen")
     _parent: Tensor
 
-    def __init__(self, data, node, parent: Tensor, call=NO_CALL):
-        self._data = data
-        self._own, self._seen = node, parent._node
-        self._parent, self._call = parent, call
+    def __init__(self, data, node, parent: Tensor, call=NO_CALL, seen=None):
+        self._data, self._own, self._parent, self._call, self._seen = data, node, parent, call, seen
 
     @property
     def _node(self) -> Node | None:  # type: ignore[override]
@@ -66,6 +66,7 @@ class View(Tensor):
         else:
             saved = op.save(self._data, self._parent._data, **params)
             self._own = Node(op, (above,), params, saved, self.shape, self.dtype, above.site)
+            self._own.seq = (above.seq + math.floor(above.seq) + 1) / 2  # as if it had been made right after the change
         return self._own
 
     @property
@@ -98,8 +99,8 @@ class TracedView(View):
     __slots__ = ("_seen_value", "_source")
 
     def __init__(self, data, node, source: Tensor, parent: Tensor, call=NO_CALL):
-        self._source = source
-        super().__init__(data, node, parent, call)
+        self._source, self._parent, self._call = source, parent, call
+        self._data, self._node = data, node
 
     source = property(lambda self: self._source)  # type: ignore[assignment]
 
@@ -158,16 +159,14 @@ def as_view(x, op, params, results):
     several = type(results) is list
     made = results if several else [results]
     if made and isinstance(x, Tensor) and shares(made[0]._data, x._data):
-        kind, mode = type(x), thread.mode
         places = range(len(made)) if several else (None,)
-        if kind is Argument:
+        if type(x) is Argument:
             made = [Argument(t._data, t._node) for t in made]
-        elif mode is not ON and mode is not OFF:
-            parent, call = (x, op) if op.vjps and mode is TRACED else (NOBODY, op if op.vjps else None)
+        elif tracing():
+            parent, call = (x, op) if op.vjps and thread.mode is TRACED else (NOBODY, op if op.vjps else None)
             made = [TracedView(t._data, t._node, x, parent, (call, params, place)) for t, place in zip(made, places)]
-        elif op.vjps:
-            parent = x if mode is ON else NOBODY
-            made = [View(t._data, t._node, parent, (op, params, place)) for t, place in zip(made, places)]
+        elif op.vjps:  # under no_grad
+            made = [View(t._data, None, NOBODY, (op, params, place)) for t, place in zip(made, places)]
     return made if several else made[0]
 
 
@@ -197,7 +196,7 @@ def alias(t: Tensor, node: Node | None, parent: Tensor) -> Tensor:
     """All of t as another tensor; parent: as of a View."""
     if tracing() and thread.program.claim(root_of(t)):
         return TracedView(t._data, node, t, parent)
-    return View(t._data, node, parent) if parent is t and not tracing() else Tensor(t._data, node)
+    return View(t._data, node, t, seen=node) if parent is t and not tracing() else Tensor(t._data, node)
 
 
 def root_of(t: Tensor) -> Tensor:

@@ -571,6 +571,18 @@ def test_numpy_arrays_take_no_tensor_of_the_tape():
     assert array[:2].tolist() == X[0, :2].tolist()
 
 
+def test_a_view_that_a_checkpoint_or_transform_reads_first():
+    """Its node is as old as the change, not as the reading."""
+    for read in (mg.checkpoint, mg.jit, lambda f: lambda x: mg.vjp(f, x)[0]):
+        x = mg.tensor(X, requires_grad=True)
+        h = x * 2
+        view = h[0][1:]
+        h *= x
+        y = read(lambda x, view=view: (x[0, 1:] * view).sum())(x)
+        y.backward()
+        np.testing.assert_allclose(x.grad.numpy(), [[0, *(6 * X[0, 1:] ** 2)], [0, 0, 0]])
+
+
 def test_hooks_and_a_graph_that_is_kept():
     x, seen = mg.tensor(X, requires_grad=True), []
     h = x * 2

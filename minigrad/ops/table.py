@@ -15,13 +15,14 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
+from typing import Any
 
 import numpy as np
 
 from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all, restated
 from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
-from minigrad.views import as_view
+from minigrad.views import Argument, View, as_view, shares
 
 table: dict[str, "Op"] = {}
 FLOAT32 = np.dtype("float32")
@@ -217,7 +218,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
         required = [p.name for p in parameters if p.default is p.empty]
         this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
         this.public, this.view, this.place, variadic = public, view, place, this.variadic
-        kinds = checks_of(forward)
+        follows, kinds = view and bool(vjps), checks_of(forward)
         arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
 
@@ -260,8 +261,9 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
             for k, x in enumerate(tensors):
                 if isinstance(x, Tensor):
                     arrays.append(x._data)
-                    parents.append(x._node)
-                    recorded = recorded or x._node is not None
+                    node = x._node
+                    parents.append(node)
+                    recorded = recorded or node is not None
                 else:
                     missing = x is None and not variadic and inputs[k] not in required
                     arrays.append(None if missing else this.operand(k, x, dtype_among(tensors)))
@@ -276,6 +278,12 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
                     result = this.forward(*arrays, **params)
             except REFUSALS as error:
                 this.complain(arrays, params, error)
+            if (
+                follows
+                and mode is ON
+                and (made := views(this, tensors[0], arrays[0], parents, params, result)) is not None
+            ):
+                return made
             if type(result) is not list:
                 if type(result) is not np.ndarray:
                     result = np.asarray(result)
@@ -296,6 +304,32 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
         return publish(call, numpy, method)
 
     return declare
+
+
+def views(this, x, array, parents, params, results) -> Any:
+    """The result of a view op on x, or its several results, as views of x, on the tape if x is. None where they are no
+    views of a tensor that may be changed."""
+    several = type(results) is list
+    first = results if not several else results[0] if results else None
+    if type(first) is not np.ndarray or not (first.base is array or shares(first, array)):
+        return None
+    if not isinstance(x, Tensor) or type(x) is Argument:
+        return None
+    parent = parents[0]
+    if parent is None:
+        if not several:
+            return View(results, None, x, (this, params, None))
+        return [View(r, None, x, (this, params, k)) for k, r in enumerate(results)]
+    saved, site = this.save(results, array, **params), call_site()
+    if not several:
+        node = Node(this, parents, params, saved, results.shape, results.dtype, site)
+        return View(results, node, x, (this, params, None), parent)
+    specs = [Spec(r.shape, r.dtype) for r in results]
+    inputs = (Node(this, parents, params, saved, specs, None, site),)
+    return [
+        View(r, Pick(this, inputs, k, (), spec.shape, spec.dtype, site), x, (this, params, k), parent)
+        for k, (r, spec) in enumerate(zip(results, specs))
+    ]
 
 
 def on_tape(this, parents, params, saved, results):
