@@ -289,7 +289,8 @@ def ours(error: BaseException) -> bool:
     """Whether an error comes from minigrad's own code: none of a user's, a callback say, is on its way."""
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in ("minigrad", "numpy"):
+        package = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("minigrad", "numpy") and (package == "__main__" or package not in sys.stdlib_module_names):
             return False
         trace = trace.tb_next
     return True

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import checked
 from minigrad.compile.switch import disable_jit
 from minigrad.deferred import DeferredProduct
 from minigrad.nn.module import Module
@@ -110,14 +111,13 @@ def ordinal(n: int) -> str:
     return f"{n:,}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
+@checked
 def summary(module: Module, *inputs) -> None:
     """Print a module's layers as they are called on `inputs` (tensors or arrays): output shapes, parameters, calls.
 
     A layer that is called at every step of a loop is one line, with the number of calls. Parameters of a layer include
     those of the layers in it; one that is shared is counted once in the total. Nothing is recorded.
     """
-    if not isinstance(module, Module):
-        raise TypeError(f"summary: wanted a Module, got {type(module).__name__}")
     outputs: dict = {}
     calls: Counter = Counter()
 

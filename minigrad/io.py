@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import disk
+from minigrad.arguments import checked
 from minigrad.tensor import Tensor
 
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
@@ -20,6 +21,7 @@ DEEPEST = 100  # lists and dicts within each other: Python's own limit depends o
 TOO_DEEP = f"lists and dicts lie more than {DEEPEST} deep in each other"
 
 
+@checked
 def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
     """Write arrays or tensors, by name, and metadata (anything that JSON can hold) to a safetensors file.
 
@@ -109,6 +111,7 @@ def json_value(text: str):
     raise ValueError(TOO_DEEP)
 
 
+@checked
 def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts) -> None:
     """Save the parts of a run: modules, optimizers, schedules (all that has a state_dict), and NumPy generators.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.models as models
-from minigrad import nn, optim
+from minigrad import debug, io, nn, optim, testing
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import composites, table
 from minigrad.testing import Draw
@@ -121,7 +121,9 @@ CALLS = {
     "exponential": lambda: ([0.5], {}),
     "step_decay": lambda: ([3], {"gamma": 0.5}),
     "warmup": lambda: ([3], {"then": optim.cosine(3)}),
-    "gradcheck": lambda: ([loss, [np.ones(2)]], {}),
+    "gradcheck": lambda: (
+        [loss, [np.ones(2)]], dict(eps=1e-5, rtol=1e-6, atol=1e-8, second_order=False, seed=0)
+    ),
     # models: constructors get what their parameters' names mean
     "Recurrent": lambda: (
         [models.GRUCell, 2, 4],
@@ -192,6 +194,16 @@ def tagger():
 
 SEQUENCE = {"lengths": [4, 2]}
 METHODS = {  # what is called on an object: (the name in errors, a function that makes the bound method, how to call it)
+    "testing.gradcheck": ("gradcheck", lambda: testing.gradcheck, CALLS["gradcheck"]),
+    "testing.spread": (
+        "spread", lambda: testing.spread, lambda: ([np.random.default_rng(0), (2,)], {"low": -1.0, "high": 1.0})
+    ),
+    "io.save": ("save", lambda: io.save, lambda: (["new", {"x": np.ones(2)}], {"metadata": None})),
+    "io.save_checkpoint": (
+        "checkpoint", lambda: io.save_checkpoint,
+        lambda: (["run"], {"position": None, "model": nn.Linear(2, 2)}),
+    ),
+    "debug.summary": ("summary", lambda: debug.summary, lambda: ([nn.Linear(2, 3), tensor(1, 2)], {})),
     "t.backward": (
         "backward",
         lambda: loss(nn.Parameter(BIG)).backward,

@@ -112,5 +112,5 @@ def test_summary(capsys):
         "  cells.1: LSTMCell ([2, 5], [2, 5])                           240     4",
         "440 parameters, 0.00176 MB",
     ]
-    with pytest.raises(TypeError, match="wanted a Module, got function"):
+    with pytest.raises(TypeError, match="summary: got module=a function, wanted a Module"):
         mg.debug.summary(lambda x: x, np.ones(3))

@@ -181,7 +181,8 @@ def faults(label, wrongs):
 @pytest.mark.parametrize(
     "wrongs", [pytest.param(FEW, id="few"), pytest.param(WRONG, id="all", marks=pytest.mark.heavy)]
 )
-def test_wrong_arguments_are_refused_by_name(label, wrongs):
+def test_wrong_arguments_are_refused_by_name(label, wrongs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a string is the name of a file, for those that write one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, about values
         found = faults(label, wrongs)

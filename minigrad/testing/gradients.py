@@ -6,13 +6,15 @@ from contextlib import contextmanager
 import numpy as np
 
 from minigrad import tape, tree
+from minigrad.arguments import Count, Finite, checked
 from minigrad.tensor import Tensor, as_array
 from minigrad.transforms import jvp
 
 
+@checked
 def gradcheck(
-    f: Callable, inputs, *, eps: float = 1e-5, rtol: float = 1e-6, atol: float = 1e-8, second_order: bool = False,
-    seed: int = 0,
+    f: Callable, inputs, *, eps: Finite = 1e-5, rtol: Finite = 1e-6, atol: Finite = 1e-8, second_order: bool = False,
+    seed: Count = 0,
 ) -> bool:  # fmt: skip
     """Check the gradients of f against central differences, in float64; True if they agree.
 

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minigrad.arguments import Count, checked
 from minigrad.tensor import Tensor
 
 
-def spread(rng, shape, low=-2.0, high=2.0, away: Sequence[float] = (0.0,), used: set | None = None) -> np.ndarray:
+@checked
+def spread(
+    rng: np.random.Generator, shape: tuple[Count, ...], low: float = -2.0, high: float = 2.0,
+    away: Sequence[float] = (0.0,), used: set | None = None,
+) -> np.ndarray:  # fmt: skip
     """Different float64 values from [low, high], at least 2^-8 apart (less if there is no room) and 0.05 from `away`.
 
     They lie on odd multiples of 2^-9, so that float32 holds them exactly and none is an integer. `used`: values that
     are not to be drawn; those that are drawn join it.
     """
+    if not 2.0**-20 < high - low < 2.0**20:
+        raise ValueError(f"spread: got the interval from {low} to {high}, wanted low < high, not far apart")
     size, used = int(np.prod(shape)), set() if used is None else used
     step = 2.0**-8
     while True:
