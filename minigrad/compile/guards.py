@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from operator import is_
+from pathlib import Path
 from types import CodeType, MemberDescriptorType, ModuleType
 
 import numpy as np
@@ -24,6 +25,7 @@ from minigrad.tensor import Tensor
 MANY = 100  # values of a container beyond which it is taken for data that the function does not depend on
 CALLED = {"__call__", "__wrapped__", "__getattr__", "__getitem__", "__iter__", "__len__"}  # without being named
 SIMPLE = frozenset({int, float, complex, bool, str, bytes, type(None), type(...)})  # types of what is compared by value
+PACKAGES = {"site-packages", "dist-packages"}
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -218,7 +220,9 @@ def installed(module: str | None) -> bool:
     """Whether a module is part of Python or of an installed package, by its name."""
     package = (module or "").partition(".")[0]
     file = getattr(sys.modules.get(package), "__file__", None) or ""
-    return package == "minigrad" or package in sys.stdlib_module_names or file.startswith(INSTALLED)
+    if package == "minigrad" or package in sys.stdlib_module_names or file.startswith(INSTALLED):
+        return True
+    return not PACKAGES.isdisjoint(Path(file).parts)  # of another environment, that is on the path too
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

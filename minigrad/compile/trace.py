@@ -306,7 +306,8 @@ class Program:
 
 def numbers(array: np.ndarray) -> tuple:
     """What is to be the same, that an array's numbers are."""
-    return array.shape, array.dtype, array.tobytes()
+    mask = np.ma.getmaskarray(array).tobytes() if isinstance(array, np.ma.MaskedArray) else None
+    return array.shape, array.dtype, np.ndarray.tobytes(array), mask  # of a masked array, its own method may raise
 
 
 def drawn_shapes(item) -> list[tuple]:

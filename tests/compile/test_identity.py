@@ -5,6 +5,8 @@ import enum
 import functools
 import gc
 import itertools
+import sys
+import types
 import weakref
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from programs import draw
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.compile import guards
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
 
@@ -276,3 +279,22 @@ def test_what_a_key_names_is_not_kept_alive(holder, reached):
 def test_iterators_as_arguments_are_refused(made):
     with pytest.raises(TypeError, match=r"gives its values once.*pass a list"):
         mg.jit(lambda x, values: x * next(values))(mg.tensor([1.0]), made())
+
+
+def test_masked_arrays_are_read_with_their_masks():
+    weights, masked = np.ma.array([1.0, 2.0], mask=[False, True]), np.ma.masked
+    f = mg.jit(lambda x: x * float(weights.sum()) if masked is np.ma.masked else x)
+    x = mg.tensor([1.0])
+    assert (f(x).tolist(), f(x).tolist(), f.traces) == ([1.0], [1.0], 1)
+    weights.mask = [False, False]
+    assert f(x).tolist() == [3.0]
+
+
+def test_packages_of_another_environment_are_installed(monkeypatch):
+    for place, wanted in (
+        ("/elsewhere/lib/python3.11/site-packages/p", True), ("/usr/lib/python3/dist-packages/p", True),
+        ("/home/me/p", False),
+    ):  # fmt: skip
+        name = f"package_{wanted}_{len(place)}"
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(__file__=f"{place}/__init__.py"))
+        assert guards.installed(f"{name}.part") is wanted
