@@ -1,5 +1,7 @@
 """Running a program on arrays: one call after another, each loop as one kernel."""
 
+import math
+
 import numpy as np
 
 from minigrad.compile.divide import Unsupported
@@ -106,7 +108,7 @@ def product(a, b):
         return a * b
     if a.ndim == 2:
         return matmul.matmul(a, b)
-    return matmul.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    return matmul.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
 
 
 def loop_call(value: Value):

@@ -10,23 +10,29 @@ from minigrad.ops.table import Spec, composite, op
 INT64 = np.dtype("int64")
 
 
-def _pool_geometry(x: Spec, kernel_size, stride, padding):
-    """Kernel, stride and padding, two numbers each, and the two sides of the result."""
+def _pool_geometry(x: Spec, kernel_size, stride, padding, dilation=1, ceil_mode=False):
+    """Kernel, stride, padding and dilation, two numbers each, and the two sides of the result."""
     require_float(x)
     if x.ndim != 4:
         raise ValueError("wanted (N, channels, height, width)")
     kernel, padding = pair_of(kernel_size, "kernel_size", 1), pair_of(padding, "padding", 0)
     stride = kernel if stride is None else pair_of(stride, "stride", 1)
-    if any(2 * p > k for p, k in zip(padding, kernel)):
-        raise ValueError(f"padding={padding}, wanted at most half of kernel_size={kernel}")
-    if any(n + 2 * p < k for n, p, k in zip(x.shape[2:], padding, kernel)):
-        raise ValueError(f"kernel_size={kernel} is more than the padded input")
-    sides = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[2:], padding, kernel, stride)]
-    return kernel, stride, padding, sides
+    dilation = pair_of(dilation, "dilation", 1)
+    extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
+    if any(2 * p > extent for p, extent in zip(padding, extents)):
+        raise ValueError(f"padding={padding}, wanted at most half of what the kernel covers, {tuple(extents)}")
+    rooms = [n + 2 * p - extent for n, p, extent in zip(x.shape[2:], padding, extents)]
+    if any(room < 0 for room in rooms):
+        raise ValueError(f"the kernel covers {tuple(extents)}, more than the padded input")
+    sides = [room // s + 1 for room, s in zip(rooms, stride)]
+    if ceil_mode:  # one more window for the rest, if it begins before the padding behind x
+        for k, (room, s, n, p) in enumerate(zip(rooms, stride, x.shape[2:], padding)):
+            sides[k] += room % s > 0 and sides[k] * s < n + p
+    return kernel, stride, padding, dilation, sides
 
 
-def _pool_shape(x: Spec, kernel_size, stride=None, padding=0) -> tuple[int, ...]:
-    return (*x.shape[:2], *_pool_geometry(x, kernel_size, stride, padding)[3])
+def _pool_shape(x: Spec, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> tuple[int, ...]:
+    return (*x.shape[:2], *_pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)[-1])
 
 
 def _seen(i: int, outputs: int, stride: int) -> slice:
@@ -34,34 +40,47 @@ def _seen(i: int, outputs: int, stride: int) -> slice:
     return slice(i, i + (outputs - 1) * stride + 1, stride)
 
 
-def _padded(x: np.ndarray, padding, value) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), *[(p, p) for p in padding]), constant_values=value) if any(padding) else x
+def _margins(size, kernel, stride, padding, dilation, sides) -> list[tuple[int, int]]:
+    """The padding before and behind x: what the last window covers beyond it as well."""
+    needed = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(sides, stride, dilation, kernel)]
+    return [(p, max(p, m - n - p)) for n, p, m in zip(size, padding, needed)]
+
+
+def _padded(x: np.ndarray, margins, value) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), *margins), constant_values=value) if np.any(margins) else x
 
 
 def _pool_sample(d):
-    stride, padding = d.choice([None, 1, (2, 1)]), d.choice([0, 1, (1, 0)])
-    return d.array((2, 2, 5, 4)), {"kernel_size": d.choice([2, (2, 3)]), "stride": stride, "padding": padding}
+    stride, padding, ceil_mode = d.choice([None, 1, (2, 1), 3]), d.choice([0, 1, (1, 0)]), d.boolean()
+    params = {"kernel_size": d.choice([2, (2, 3)]), "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+    return d.array((2, 2, 5, 4)), params
+
+
+def _max_pool_sample(d):
+    x, params = _pool_sample(d)
+    return x, {**params, "dilation": d.choice([1, (2, 1)])}
 
 
 @op(
-    shape=lambda x, kernel_size, stride, padding: Spec(_pool_shape(x, kernel_size, stride, padding), INT64),
-    sample=_pool_sample,
+    shape=lambda x, *geometry, **params: Spec(_pool_shape(x, *geometry, **params), INT64),
+    sample=_max_pool_sample,
     method=False,
 )
-def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0):
+def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False):
     """Where the largest element of each window lies, counted over x's last two axes; the first of several, or a NaN.
 
     No gradient.
     """
-    kernel, stride, padding, sides = _pool_geometry(x, kernel_size, stride, padding)
+    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
     width = x.shape[3]
     top, left = [np.arange(n) * s - p for n, s, p in zip(sides, stride, padding)]
+    first_row, first_column = [start + -(np.minimum(start, 0) // d) * d for start, d in zip((top, left), dilation)]
     index = np.empty((*x.shape[:2], *sides), np.int64)
-    index[...] = np.maximum(top, 0)[:, None] * width + np.maximum(left, 0)
+    index[...] = first_row[:, None] * width + first_column
     largest = np.full(index.shape, -np.inf, x.dtype)
-    padded = _padded(x, padding, -np.inf)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
+    padded = _padded(x, _margins(x.shape[2:], kernel, stride, padding, dilation, sides), -np.inf)
+    for i in range(0, kernel[0] * dilation[0], dilation[0]):
+        for j in range(0, kernel[1] * dilation[1], dilation[1]):
             value = padded[:, :, _seen(i, sides[0], stride[0]), _seen(j, sides[1], stride[1])]
             better = (value > largest) | (value != value)
             np.copyto(largest, value, where=better)
@@ -69,37 +88,40 @@ def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0):
     return index
 
 
-@composite(sample=_pool_sample, method=False)
-def max_pool2d(x, /, kernel_size, stride=None, padding=0):
+@composite(sample=_max_pool_sample, method=False)
+def max_pool2d(x, /, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False):
     """The largest element of each window, as torch.nn.functional.max_pool2d: (N, channels, height', width').
 
-    kernel_size, padding (by -inf, at most half of the kernel), stride (None: the kernel's size): an integer or two. At
-    a tie the gradient goes to the first.
+    kernel_size, padding (by -inf, at most half of the kernel), stride (None: the kernel's size), dilation: an integer
+    or two. ceil_mode: whether a window that reaches beyond the edge counts, if it begins before it. At a tie the
+    gradient goes to the first; `max_pool2d_indices` says where it lies.
     """
-    index = max_pool2d_indices(x, kernel_size, stride, padding)
+    index = max_pool2d_indices(x, kernel_size, stride, padding, dilation, ceil_mode)
     flat = reshape(x, (*x.shape[:2], x.shape[2] * x.shape[3]))
     taken = take_along_axis(flat, reshape(index, (*index.shape[:2], index.shape[2] * index.shape[3])), -1)
     return reshape(taken, index.shape)
 
 
-def _pool_spread_shape(g: Spec, size, kernel_size, stride=None, padding=0) -> tuple[int, ...]:
+def _pool_spread_shape(g: Spec, size, kernel_size, stride=None, padding=0, ceil_mode=False) -> tuple[int, ...]:
     x = Spec((*g.shape[:2], *size), g.dtype)
-    wanted = _pool_shape(x, kernel_size, stride, padding)
+    wanted = _pool_shape(x, kernel_size, stride, padding, 1, ceil_mode)
     if g.shape != wanted:
         raise ValueError(f"wanted a cotangent of shape {wanted}")
     return x.shape
 
 
 @op(
-    shape=lambda x, kernel_size, stride, padding: _pool_shape(x, kernel_size, stride, padding),
+    shape=lambda x, kernel_size, stride, padding, ceil_mode: _pool_shape(x, kernel_size, stride, padding, 1, ceil_mode),
     sample=_pool_sample,
-    x=lambda g, x_shape, kernel_size, stride, padding: pool_spread(g, x_shape[2:], kernel_size, stride, padding),
+    x=lambda g, x_shape, kernel_size, stride, padding, ceil_mode: pool_spread(
+        g, x_shape[2:], kernel_size, stride, padding, ceil_mode
+    ),
     method=False,
 )
-def pool_sum(x, /, kernel_size, stride=None, padding=0):
+def pool_sum(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False):
     """Sum of each window of the last two axes: along the columns, then along the rows."""
-    kernel, stride, padding, sides = _pool_geometry(x, kernel_size, stride, padding)
-    padded = _padded(x, padding, 0)
+    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    padded = _padded(x, _margins(x.shape[2:], kernel, stride, padding, dilation, sides), 0)
     y = np.zeros((*padded.shape[:3], sides[1]), x.dtype)
     for j in range(kernel[1]):
         y += padded[..., _seen(j, sides[1], stride[1])]
@@ -115,32 +137,38 @@ def pool_sum(x, /, kernel_size, stride=None, padding=0):
         d.array((2, 1, 2, 4)),
         {"size": (5, 4), "kernel_size": (2, 3), "stride": (2, 1), "padding": (0, 1)},
     ),
-    g=lambda cotangent, kernel_size, stride, padding: pool_sum(cotangent, kernel_size, stride, padding),
+    g=lambda cotangent, kernel_size, stride, padding, ceil_mode: pool_sum(
+        cotangent, kernel_size, stride, padding, ceil_mode
+    ),
     method=False,
     public=False,
 )
-def pool_spread(g, /, size, kernel_size, stride=None, padding=0):
+def pool_spread(g, /, size, kernel_size, stride=None, padding=0, ceil_mode=False):
     """The transpose of pool_sum: each number goes to every place of its window. `size`: of the last two axes."""
-    x = Spec(_pool_spread_shape(g, size, kernel_size, stride, padding), g.dtype)
-    kernel, stride, (above, left), sides = _pool_geometry(x, kernel_size, stride, padding)
-    y = np.zeros((*x.shape[:2], size[0] + 2 * above, sides[1]), g.dtype)
+    x = Spec(_pool_spread_shape(g, size, kernel_size, stride, padding, ceil_mode), g.dtype)
+    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    (above, below), (left, right) = _margins(size, kernel, stride, padding, dilation, sides)
+    y = np.zeros((*x.shape[:2], above + size[0] + below, sides[1]), g.dtype)
     for i in range(kernel[0]):
         y[:, :, _seen(i, sides[0], stride[0])] += g
-    padded = np.zeros((*y.shape[:3], size[1] + 2 * left), g.dtype)
+    padded = np.zeros((*y.shape[:3], left + size[1] + right), g.dtype)
     for j in range(kernel[1]):
         padded[..., _seen(j, sides[1], stride[1])] += y
     return padded[:, :, above : above + size[0], left : left + size[1]]
 
 
 @composite(sample=_pool_sample, method=False)
-def avg_pool2d(x, /, kernel_size, stride=None, padding=0, count_include_pad: bool = True):
+def avg_pool2d(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
     """The mean of each window, as torch.nn.functional.avg_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by 0, at most half of the kernel), stride (None: the kernel's size): an integer or two.
-    count_include_pad: whether the mean counts the padding.
+    ceil_mode: as max_pool2d's. count_include_pad: whether the mean counts the padding; what a window covers behind it
+    is never counted.
     """
-    total = pool_sum(x, kernel_size, stride, padding)
-    if count_include_pad:
-        kernel = pair_of(kernel_size, "kernel_size", 1)
-        return total / (kernel[0] * kernel[1])
-    return total / pool_sum.op.forward(np.ones((1, 1, *x.shape[2:]), x.dtype), kernel_size, stride, padding)
+    total = pool_sum(x, kernel_size, stride, padding, ceil_mode)
+    kernel, stride, padding, _, sides = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    counts = []
+    for n, k, s, p, outputs in zip(x.shape[2:], kernel, stride, padding, sides):
+        start, margin = np.arange(outputs) * s - p, p if count_include_pad else 0
+        counts.append(np.minimum(start + k, n + margin) - np.maximum(start, -margin))
+    return total / np.multiply.outer(*counts).astype(x.dtype)

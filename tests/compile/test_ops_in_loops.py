@@ -108,3 +108,8 @@ def test_a_result_without_axes_is_an_array(name):
     )
     assert type(ys.detach().numpy()) is np.ndarray
     np.testing.assert_allclose(ys.detach().numpy(), [wanted, wanted], rtol=1e-12)
+
+
+def test_a_product_of_nothing_is_zero():
+    y = mg.jit(mg.matmul)(mg.tensor(np.ones((2, 3, 0), "float32")), mg.tensor(np.ones((0, 4), "float32")))
+    np.testing.assert_array_equal(y.numpy(), np.zeros((2, 3, 4)))
