@@ -18,11 +18,13 @@ class Call:
     node).
 
     compiled: what ran: root, or one of its variants for some sets of cotangents. ids: what the gradients of compiled
-    are of. copies: by the id of each array that f closes over, the array and a copy of it from before the call.
+    are of. copies: by the id of each array that f closes over, the array and a copy of it from before the call. became,
+    root_became: what had taken the place of what compiled and root closed over.
     """
 
-    def __init__(self, compiled, root, ids, states, copies: dict):
+    def __init__(self, compiled, root, ids, states, copies: dict, became: dict, root_became: dict):
         self.compiled, self.root, self.ids, self.states, self.copies = compiled, root, ids, states, copies
+        self.became, self.root_became = became, root_became
         self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
 
     def pull(self, node, g, useful=None):
@@ -52,11 +54,13 @@ class Call:
                 root.variants[present] = type(root)(
                     root.f, root.structure_in, leaves, root.needs, root.every, present=present
                 )
+                root.variants[present].basis = self.root_became
             variant, root.used = root.variants[present], present
         tensors = [x for x in leaves if isinstance(x, Tensor)]
+        became = self.root_became if variant is root else variant.translated(root, self.root_became)
         with self.drawing_as_before():
-            _, residuals, _ = variant.run(tensors, self.copies)
-        return self.in_order(node, variant.ids(len(tensors)), variant.gradients(residuals, cotangents, present))
+            _, residuals, _ = variant.run(tensors, self.copies, became)
+        return self.in_order(node, variant.ids(len(tensors), became), variant.gradients(residuals, cotangents, present))
 
     def in_order(self, node, ids: list, gradients: list) -> list:
         """Gradients of a program in the order of the node's inputs, which is that of the root's."""
@@ -69,8 +73,11 @@ class Call:
     def refuse_changed(self, node, what: str, copies=()) -> None:
         """Raise if f would not read now what it read in the call. copies: pairs of an array and what it was."""
         compiled = self.compiled
-        arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for _, t, _ in compiled.captured]
-        changed = not compiled.holds() or any(mutations.time(array) > node.seq for array in arrays)
+        captured = compiled.now(self.became)
+        arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for t in captured]
+        now = compiled.holds()
+        changed = now is None or any(a is not b for a, b in zip(compiled.now(now), captured))
+        changed = changed or any(mutations.time(array) > node.seq for array in arrays)
         if changed or any(numbers(array) != numbers(copy) for array, copy in copies):
             raise RuntimeError(
                 f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "
@@ -117,7 +124,7 @@ class Call:
         for n, border in borders.items():
             add(found, n, pulled.get(border))
         if inside_a_trace:  # there each tensor from outside has a place of its own
-            entered = {thread.program.enter(t)[1]: t._node for _, t, _ in compiled.captured}
+            entered = {thread.program.enter(t)[1]: t._node for t in compiled.now(self.became)}
             for n in list(found):
                 add(found, entered[n], found.pop(n))
         return [

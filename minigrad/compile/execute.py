@@ -12,7 +12,7 @@ from minigrad.compile.trace import Draw, Number, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec
-from minigrad.tape import RAW, thread
+from minigrad.tape import RAW, memory_of, thread
 
 
 class Sequence:
@@ -142,3 +142,14 @@ def run_steps(loop: Loop, body: Sequence, arrays) -> list:
         for y, part in zip(ys, rest[len(sums) :]):
             y[t] = part
     return [*carries, *[total.astype(s.dtype) for total, s in zip(sums, loop.sums)], *ys]
+
+
+def apart(results, given) -> list:
+    """The results, each in memory of its own, as far as eager code gives it that: a change in place changes one."""
+    taken = {id(memory_of(x)) for x in given}
+    outs = []
+    for x in results:
+        owner = id(memory_of(x))
+        outs.append(x.copy() if owner in taken else x)
+        taken.add(owner)
+    return outs

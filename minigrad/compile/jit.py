@@ -11,21 +11,22 @@ import numpy as np
 from minigrad import tree
 from minigrad.compile.absent import Reach
 from minigrad.compile.call import Call
-from minigrad.compile.execute import Sequence
+from minigrad.compile.execute import Sequence, apart
 from minigrad.compile.explain import Explanation, explain, stage
-from minigrad.compile.guards import Guards
+from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.keys import key_of_structure, key_of_value
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.passes.rewrite import order_of
+from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.switch import switch
 from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
+from minigrad.compile.walk import Walk
 from minigrad.ops.table import on_tape
 from minigrad.sharing import Sharable, shared, way_of
 from minigrad.tape import (
     RAW,
     TRACED,
     TRACED_OFF,
-    memory_of,
     pull_back,
     recording,
     thread,
@@ -65,11 +66,13 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would
     change other gradients (0 times infinity is NaN), f is traced and compiled once more for those that are used.
 
-    Tensors that f closes over, parameters above all, are read at every call, and so are arrays that meet a tensor. f is
-    traced again when other things that it reads have changed: variables that it closes over and globals that it names,
-    what its Modules and containers hold, the attributes that the code names of other objects, of classes and of
-    Python's modules, a tensor whose numbers Python asked for (`w.item()`). Not looked at are containers of more than
-    100 values, what NumPy computes of arrays of more than 100 numbers, code of installed packages, files, clocks.
+    Tensors that f closes over, parameters above all, are read at every call, and so are arrays that meet a tensor.
+    Another tensor of the same shape and dtype in the same place (a variable, an attribute, an entry of a list, dict or
+    tuple) takes the part of the one that was there. f is traced again when other things that it reads have changed:
+    variables that it closes over and globals that it names, what its Modules and containers hold, the attributes that
+    its code names of other objects, of classes and of Python's modules (all, where it computes names), environment
+    variables and context variables, a tensor whose numbers Python asked for (`w.item()`), arrays that NumPy may have
+    computed with. Looking costs at every call: 20 ns an entry of a container, 0.1 ms a megabyte of such an array.
 
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
     the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174), for about half more time.
@@ -78,11 +81,14 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for
     itself.
 
-    f should have no effects: what it prints or appends happens while it is traced and not again.
+    f should have no effects: what it prints or appends happens while it is traced and not again. It must not draw from
+    a random generator, read a clock or a file, or take values from an iterator, which would stand still: do that
+    outside and pass the result (random ops such as `nn.Dropout` draw anew at every call).
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
-    or string; RuntimeError where it changes an argument or a tensor from outside in place, or leaves a traced one in a
-    variable.
+    or string; RuntimeError, with the line and the cure, where it changes an argument or a tensor from outside in place,
+    leaves a traced one in a variable, changes a number that it reads, does what would stand still, calls `eval`, `exec`
+    or `globals`, or uses a tensor from where nobody can watch that another takes its place.
     """
     if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
         raise ValueError(f"jit: got checkpoint={checkpoint!r}, wanted a number of steps, 1 or more, or None")
@@ -157,16 +163,17 @@ class Jitted:
             while len(self.known) > KINDS:
                 self.known.popitem(last=False)
         for compiled in found:
-            if compiled.holds():
+            became = compiled.holds()
+            if became is not None:
                 break
         else:
             self.traces += 1
-            compiled = Compiled(self.f, structure, leaves, needs, self.checkpoint)
+            compiled, became = Compiled(self.f, structure, leaves, needs, self.checkpoint), UNCHANGED
             found.append(compiled)
             del found[:-KEPT]
         with contextlib.suppress(KeyError):  # another thread has dropped it
             self.known.move_to_end(kind)
-        return compiled.call(leaves, tensors)
+        return compiled.call(leaves, tensors, became)
 
     def explain(self, *args, **kwargs) -> Explanation:
         """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
@@ -206,51 +213,40 @@ class Compiled:
     present: the differentiable results, by their places among them, that the backward has cotangents of; None for all.
     It does for others where they make no difference but zeros. variants: what was compiled for others yet, when a
     backward wanted it. used: for which of them the last backward was; the next call takes it that it will be so again.
+    basis: of a variant, what had taken the place of what the root closed over when the variant was traced.
     """
 
     def __init__(self, f, structure, leaves, needs: bool, every=None, log=None, present: frozenset | None = None):
         self.f, self.structure_in, self.needs, self.every = f, structure, needs, every
         self.variants: dict[frozenset, Compiled] = {}
         self.used: frozenset = frozenset()
+        self.basis: dict[int, Tensor] = UNCHANGED
+        before = Walk(f, leaves, structure)
+        consumed = Consumed(before.consumed.values())
         program = self.program = Program()
         program.every = every if needs else None
-        inputs, variables, given = [], [], []
-        for leaf in leaves:
-            if isinstance(leaf, (Tensor, np.ndarray)):
-                leaf = as_tensor(leaf)
-                value = program.input(leaf)
-                variable = stand_in(leaf._node, leaf)
-                inputs.append(value)
-                variables.append(variable)
-                given.append(Argument(value, variable))
-            else:
-                given.append(leaf)
-        args, kwargs = tree.unflatten(structure, given)
         outer = thread.mode, thread.program
-        thread.mode, thread.program = TRACED if needs else TRACED_OFF, program
         try:
-            outs, self.structure = tree.flatten(f(*args, **kwargs))
-            for x in outs:
-                if not isinstance(x, (Tensor, np.ndarray, *RESULTS)):
-                    raise TypeError(
-                        f"jit: among the results is one of type {type(x).__name__}; wanted tensors, numbers and "
-                        "strings in nested tuples, lists and dicts"
-                    )
-            self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in outs]
-            tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in outs]
-            made = [x for x in tensors if x is not None]
-            self.captured = [
-                (value, program.owned.get(id(tensor), tensor), leaf is not None)
-                for [(value, leaf, tensor)] in program.captured.values()
-            ]
-            variables += [leaf for [(_, leaf, _)] in program.captured.values()]
-            self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
-            cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
-            self.present = frozenset(range(len(cotangents))) if present is None else present
-            gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
+            with refusing():
+                inputs, variables, results, self.structure = self.record(program, leaves)
+                consumed.refuse_changed(lambda: self.record(Program(), leaves))
+                thread.mode, thread.program = TRACED if needs else TRACED_OFF, program
+                tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
+                made = [x for x in tensors if x is not None]
+                self.captured = [
+                    (value, program.owned.get(id(tensor), tensor), leaf is not None)
+                    for [(value, leaf, tensor)] in program.captured.values()
+                ]
+                variables += [leaf for [(_, leaf, _)] in program.captured.values()]
+                self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
+                cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
+                self.present = frozenset(range(len(cotangents))) if present is None else present
+                gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
         finally:
             thread.mode, thread.program = outer
-        self.guards = Guards(f, leaves, program)  # after the trace: what it did to a list, say, it does not do again
+        # after the trace: what it did to a list, say, it does not do again
+        self.guards = Guards(f, leaves, structure, program, before)
+        self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :
         ]
@@ -263,6 +259,34 @@ class Compiled:
         count = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.arrange(inputs, roots[:count], roots[count:], cotangents)
+
+    def record(self, program: Program, leaves) -> tuple[list, list, list, Any]:
+        """Trace f: values of the arguments, their places on the tape, the results, flat, and their structure."""
+        inputs, variables, given = [], [], []
+        for leaf in leaves:
+            if isinstance(leaf, (Tensor, np.ndarray)):
+                leaf = as_tensor(leaf)
+                value = program.input(leaf)
+                variable = stand_in(leaf._node, leaf)
+                inputs.append(value)
+                variables.append(variable)
+                given.append(Argument(value, variable))
+            else:
+                given.append(leaf)
+        args, kwargs = tree.unflatten(self.structure_in, given)
+        outer = thread.mode, thread.program
+        thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
+        try:
+            results, structure = tree.flatten(self.f(*args, **kwargs))
+        finally:
+            thread.mode, thread.program = outer
+        for x in results:
+            if not isinstance(x, (Tensor, np.ndarray, *RESULTS)):
+                raise TypeError(
+                    f"jit: among the results is one of type {type(x).__name__}; wanted tensors, numbers and "
+                    "strings in nested tuples, lists and dicts"
+                )
+        return inputs, variables, results, structure
 
     def pull(self, program: Program, variables: list, results: list) -> tuple[list, list]:
         """Trace the backward: for each variable a value, or None; and the results that send it something."""
@@ -306,20 +330,33 @@ class Compiled:
         self.forward = Sequence(given, [*outputs, *residuals], order)
         self.backward = Sequence([*residuals, *cotangents], gradients, late)
 
-    def holds(self) -> bool:
-        """Whether what the function read besides its arguments is as it was when it was traced."""
-        if not self.guards.hold():
-            return False
+    def holds(self) -> dict[int, Tensor] | None:
+        """None if what the function read besides its arguments is not as it was when it was traced; else, by the id of
+        a tensor that was there, what has taken its place."""
+        became = self.guards.hold()
+        if became is None:
+            return None
         for value, tensor, had in self.captured:
+            tensor = became.get(id(tensor), tensor)
             data = tensor._data
             if data.shape != value.shape or data.dtype != value.dtype or (tensor._node is not None) != had:
-                return False
-        return True
+                return None
+        return became
 
-    def run(self, tensors, copies: dict) -> tuple[list, list, list]:
+    def now(self, became: dict[int, Tensor]) -> list[Tensor]:
+        """The tensors that it closes over."""
+        return [became.get(id(t), t) for _, t, _ in self.captured]
+
+    def translated(self, root: "Compiled", became: dict[int, Tensor]) -> dict[int, Tensor]:
+        """What `became` says of the root, said of this variant: `basis` is what it was when the variant was traced."""
+        if not became and not self.basis:
+            return UNCHANGED
+        return {id(t): now for t, now in zip(root.now(self.basis), root.now(became))}
+
+    def run(self, tensors, copies: dict, became: dict[int, Tensor]) -> tuple[list, list, list]:
         """Its results, residuals, and the random generators with their states before; of arrays that may change before
         the backward it reads the copies, by their ids."""
-        arrays = [x._data for x in tensors] + [t._data for _, t, _ in self.captured]
+        arrays = [x._data for x in tensors] + [t._data for t in self.now(became)]
         arrays += [t._data for _, t in self.constants]
         if copies:
             arrays = [copies[id(a)][1] if id(a) in copies else a for a in arrays]
@@ -327,20 +364,23 @@ class Compiled:
         results = self.forward(arrays)
         return apart(results[: self.count], arrays), results[self.count :], states
 
-    def call(self, leaves, tensors, root: "Compiled | None" = None):
+    def call(self, leaves, tensors, became: dict[int, Tensor], root: "Compiled | None" = None):
+        """became: what has taken the place of what the root (by default this) closed over."""
         variant = self.variants.get(self.used)
         if variant is not None:
-            return variant.call(leaves, tensors, self)
-        copies = {id(t._data): (t._data, t._data.copy()) for t in self.borrowed} if self.differentiable else {}
-        outs, residuals, states = self.run(tensors, copies)
-        made: list = [Tensor(x) for x in outs]
+            return variant.call(leaves, tensors, became, self)
         root = root or self
+        own = became if root is self else self.translated(root, became)
+        copies = {id(t._data): (t._data, t._data.copy()) for t in self.borrowed} if self.differentiable else {}
+        outs, residuals, states = self.run(tensors, copies, own)
+        made: list = [Tensor(x) for x in outs]
         if root.wanted:
-            parents = [x._node for x in tensors] + [t._node for _, t, _ in root.captured]
+            parents = [x._node for x in tensors] + [t._node for t in root.now(became)]
             given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]
             chosen = on_tape(
-                Call(self, root, self.ids(len(tensors)), states, copies), [parents[k] for k in root.wanted], {},
-                (tuple(residuals), given), [outs[k] for k in self.differentiable],
+                Call(self, root, self.ids(len(tensors), own), states, copies, own, became),
+                [parents[k] for k in root.wanted], {}, (tuple(residuals), given),
+                [outs[k] for k in self.differentiable],
             )  # fmt: skip
             for k, x in zip(self.differentiable, chosen):
                 made[k] = x
@@ -349,9 +389,10 @@ class Compiled:
             leaves[k] = x
         return tree.unflatten(self.structure, leaves)
 
-    def ids(self, count: int) -> list:
+    def ids(self, count: int, became: dict[int, Tensor]) -> list:
         """What its gradients are of: by place the tensors that it is given, by node those that it reads."""
-        return [k if k < count else self.captured[k - count][1]._node for k in self.wanted]
+        captured = self.now(became)
+        return [k if k < count else captured[k - count]._node for k in self.wanted]
 
     def gradients(self, residuals, cotangents, present: frozenset) -> list:
         """Of its parents; None where none of the cotangents that are present leads."""
@@ -359,14 +400,3 @@ class Compiled:
         if present == self.present:
             return found
         return [g if origins & present else None for g, origins in zip(found, self.origins)]
-
-
-def apart(results, given) -> list:
-    """The results, each in memory of its own, as far as eager code gives it that: a change in place changes one."""
-    taken = {id(memory_of(x)) for x in given}
-    outs = []
-    for x in results:
-        owner = id(memory_of(x))
-        outs.append(x.copy() if owner in taken else x)
-        taken.add(owner)
-    return outs

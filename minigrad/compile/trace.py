@@ -158,6 +158,7 @@ class Program:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.captured: dict = {}
+        self.sites: dict = {}  # by id of a captured tensor, where it was read first
         self.effects: list[Value] = []
         self.cotangents: list[Value] = []
         self.recomputing = False
@@ -194,6 +195,7 @@ class Program:
         leaf = stand_in(x._node, x)
         value = self.input(x)
         self.captured[id(x)] = [(value, leaf, x)]
+        self.sites[id(x)] = call_site()
         return value, leaf
 
     @property

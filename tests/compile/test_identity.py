@@ -20,7 +20,7 @@ from programs import draw
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.compile import guards
+from minigrad.compile import names
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
 
@@ -297,4 +297,4 @@ def test_packages_of_another_environment_are_installed(monkeypatch):
     ):  # fmt: skip
         name = f"package_{wanted}_{len(place)}"
         monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(__file__=f"{place}/__init__.py"))
-        assert guards.installed(f"{name}.part") is wanted
+        assert names.installed(f"{name}.part") is wanted

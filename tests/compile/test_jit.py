@@ -1,7 +1,6 @@
 """jit: what is traced and when, what a call takes and gives."""
 
 import gc
-import itertools
 import sys
 import threading
 import types
@@ -148,9 +147,9 @@ def test_variables_that_it_reads_are_part_of_the_key(monkeypatch):
     agrees()
     monkeypatch.setitem(globals(), "A_WEIGHT", mg.tensor([0.0, 0.0, 1.0]))
     agrees()
-    assert jitted.traces == 6
+    assert jitted.traces == 4  # another tensor of the same kind takes the place of the old one
     agrees()
-    assert jitted.traces == 6
+    assert jitted.traces == 4
 
 
 class Trainer:
@@ -671,16 +670,17 @@ def test_backward_lets_go_of_the_arguments():
 # disable_jit
 
 
-def test_disable_jit():
-    runs = itertools.count()
+def test_disable_jit(capsys):
+    printed = []
 
     @mg.jit
     def f(x):
-        next(runs)
+        print("runs")
         return x * 2
 
     def so_far():
-        return int(repr(runs)[6:-1])
+        printed.append(capsys.readouterr().out)
+        return "".join(printed).count("runs")
 
     x = draw(0, 2)
     with mg.disable_jit():

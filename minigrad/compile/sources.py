@@ -1,0 +1,207 @@
+"""What gives something else at every call though nobody changes anything: random generators, clocks, files.
+
+Drawn from or read while a function is traced, they would give every later call what they gave the trace. So a trace
+that does it raises RuntimeError, with the line and the cure.
+"""
+
+import copy
+import gc
+import io
+import itertools
+import operator
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import date
+
+import numpy as np
+
+from minigrad.compile.keys import is_iterator
+from minigrad.compile.names import in_packages, of_python, of_the_user
+from minigrad.tape import line_of_site
+
+CURE = "would be the same at every later call; do it outside of the jitted function and pass the result as an argument"
+CLOCKS = {
+    getattr(time, name + unit): f"time.{name}{unit}"
+    for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time")
+    for unit in ("", "_ns")
+} | {f: f"time.{f.__name__}" for f in (time.localtime, time.gmtime, time.ctime)}
+FILES = f"{os.sep}pathlib"  # Python's own code that opens files for whoever calls it
+SCOPES = (globals, eval, exec)
+READERS = {"read", "readline", "readlines", "readinto", "read1"}
+
+
+class Consumed:
+    """Random generators, files and iterators, with their states. found: [(object, what it is)]."""
+
+    def __init__(self, found):
+        from minigrad.nn import default_generator
+
+        shared = [
+            (np.random.mtrand._rand, "NumPy's global generator (np.random)"),
+            (random._inst, "Python's global generator (random)"),
+            (default_generator, "nn.default_generator"),
+        ]
+        everything = {id(x): (x, what) for x, what in (*found, *shared)}.values()
+        self.states = [(x, what, state_of(x)) for x, what in everything]
+
+    def changed(self) -> list:
+        return [(x, what) for x, what, state in self.states if not same(state_of(x), state)]
+
+    def restore(self) -> None:
+        for x, _, state in self.states:
+            set_state(x, state)
+
+    def refuse_changed(self, run: Callable) -> None:
+        """Raise if a state is not what it was. run(): what may have changed it, once more, to find the line."""
+        for x, what in self.changed():
+            if is_iterator(x) and not isinstance(x, io.IOBase):
+                raise RuntimeError(
+                    f"jit: the function takes values from {what}, a {type(x).__name__}, which gives each of them once "
+                    "and would give them to the trace alone; take the next one outside, and pass it as an argument"
+                )
+        if not self.changed():
+            return
+        self.restore()
+        line = line_that(run, self.changed)
+        taken = self.changed()
+        self.restore()
+        if taken:  # otherwise it was another thread
+            x, what = taken[0]
+            raise RuntimeError(f"jit: {line} takes from {what} ({type(x).__name__}); what comes of it {CURE}")
+
+
+def state_of(x):
+    """What is another one after something has been taken from x."""
+    if isinstance(x, np.random.RandomState):
+        return x.get_state(legacy=False)
+    if isinstance(x, np.random.Generator):
+        return x.bit_generator.state
+    if isinstance(x, np.random.BitGenerator):
+        return x.state
+    if isinstance(x, random.Random):
+        return x.getstate() if type(x) is not random.SystemRandom else None
+    if isinstance(x, io.IOBase):
+        try:
+            return x.tell() if not x.closed and x.seekable() and not x.writable() else None
+        except OSError:  # a loop over its lines is under way
+            return -1
+    return state_of_iterator(x)
+
+
+def state_of_iterator(x) -> tuple:
+    frame = getattr(x, "gi_frame", None)
+    if frame is not None:
+        return frame.f_lasti, *[id(value) for value in frame.f_locals.values()], *inner_states(frame.f_locals.values())
+    if isinstance(x, (itertools.count, itertools.repeat)):
+        return (repr(x),)
+    if isinstance(x, itertools.cycle):
+        first = copy.copy(x)  # as many values as tell where it is
+        return tuple([id(next(first)) for _ in range(len(x.__reduce__()[2][0]) + 1)]) if x.__reduce__()[2][0] else ()
+    return (operator.length_hint(x, -1), *map(id, gc.get_referents(x)), *inner_states(gc.get_referents(x)))
+
+
+def inner_states(values) -> list:
+    found: list = []
+    for value in values:
+        if type(value) is tuple:
+            found += inner_states(value)
+        elif is_iterator(value) and not isinstance(value, io.IOBase):
+            found.append(state_of_iterator(value))
+    return found
+
+
+def set_state(x, state) -> None:
+    if isinstance(x, np.random.RandomState):
+        x.set_state(state)
+    elif isinstance(x, np.random.Generator):
+        x.bit_generator.state = state
+    elif isinstance(x, np.random.BitGenerator):
+        x.state = state
+    elif isinstance(x, random.Random):
+        x.setstate(state) if state is not None else None
+    elif isinstance(x, io.IOBase) and state not in (None, -1):
+        x.seek(state)
+
+
+def same(a, b) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def line_that(run: Callable, happened: Callable) -> str:
+    """The first line of a user's after which happened() is true, while run() runs."""
+    found = last = None
+
+    def in_function(frame, event, _):
+        nonlocal found, last
+        if found is None and last is not None and happened():
+            found = last
+        if event == "return":
+            frame = frame.f_back
+        last = frame.f_code, frame.f_lasti
+        return in_function
+
+    def starting(frame, event, _):
+        return in_function(frame, event, _) if of_the_user(frame.f_code.co_filename) else None
+
+    outer = sys.gettrace()
+    sys.settrace(starting)
+    try:
+        run()
+    except Exception:
+        pass
+    finally:
+        sys.settrace(outer)
+    site = found or last
+    return line_of_site(site) if site else "the function"
+
+
+@contextmanager
+def refusing():
+    """Within, in this thread, clocks and files that a user's line reads, and entropy that anything asks for, raise. Not
+    while a profiler watches that was there before."""
+    if sys.getprofile() is not None:
+        yield
+        return
+    refused: list = []
+
+    def called(frame, event, function):
+        if event == "c_call" and (what := source(function)):
+            caller = frame
+            while caller is not None and of_python(caller.f_code.co_filename):
+                caller = caller.f_back
+            if caller is None or not of_the_user(caller.f_code.co_filename) or in_packages(caller.f_code.co_filename):
+                return  # the engine compiles something; a package may be called when memory is collected, say
+            if caller is frame or function is os.urandom or FILES in frame.f_code.co_filename:
+                refused.append(RuntimeError(f"jit: {line_of_site((caller.f_code, caller.f_lasti))} {what} {CURE}"))
+                raise refused[0]
+
+    sys.setprofile(called)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+        if refused and sys.exc_info()[1] is None:  # the function has caught it
+            raise refused[0]
+
+
+def source(function) -> str:
+    """What a call of a function written in C does, if it may have to be refused."""
+    if function is os.urandom:
+        return "asks the system for random numbers (a generator without a seed, say); what comes of it"
+    if function in SCOPES:
+        return f"calls {function.__name__}(): nobody can tell what that reads, and it"
+    owner = function.__self__
+    if type(owner) is type:
+        if issubclass(owner, date) and function.__name__ in ("now", "today", "utcnow"):
+            return f"reads the clock ({owner.__name__}.{function.__name__}), which"
+    elif function in CLOCKS:
+        return f"reads the clock ({CLOCKS[function]}), which"
+    elif function is open or (isinstance(owner, io.IOBase) and function.__name__ in READERS):
+        return "reads a file, which"
+    return ""
