@@ -107,7 +107,7 @@ def check(data, lines: int, around) -> None:
     with mg.disable_jit():
         eager = Run(text, lambda f: f)
         wanted = eager.outcome(second, bool(program.changes))
-        if "stop_gradient" not in text:
+        if not rough and "stop_gradient" not in text:  # a float32 in between is too rough for quotients
             fresh = Run(text, lambda f: f)
             count = len(eager.results)
             against_differences(fresh, wanted[0][count : count + len(fresh.leaves)])
