@@ -1,5 +1,6 @@
 """Hypothesis draws the same examples in every run; `HYPOTHESIS_PROFILE=search pytest` looks for new ones."""
 
+import gc
 import os
 
 import numpy as np
@@ -18,3 +19,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(autouse=True)
 def _seed():
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _settled():
+    """What a file of tests leaves behind (programs, kernels, modules) is not looked at again by every collection."""
+    yield
+    gc.collect()
+    gc.freeze()

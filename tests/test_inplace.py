@@ -154,7 +154,7 @@ programs = st.lists(step, min_size=2, max_size=7)
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "jit of scan"])
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(drawn=programs)
 def test_drawn_programs_are_those_of_pytorch(mode, drawn):
     check(mode, drawn)

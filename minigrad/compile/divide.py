@@ -4,16 +4,23 @@ ROWS: the batch is the leading axis. WHOLE: the same for every row (weights, and
 PARTIAL: a sum over the rows, of which each thread has its part. COLUMNS: the transpose of ROWS, fit for such a sum.
 """
 
+from collections.abc import Callable
+
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op
 from minigrad.compile.trace import Pick, Value
-from minigrad.ops.shape import axes_of, axis_of
+from minigrad.ops.index import is_basic
 
 ROWS, WHOLE, PARTIAL, COLUMNS = "rows", "whole", "partial", "columns"
 
 
 class Unsupported(Exception):
-    """A loop that cannot become one kernel; its steps are run one by one. The message says why."""
+    """Something that no kernel can do; the message says why. value: what it is about; it is then computed by a call of
+    Python from the kernel. None: the loop as a whole cannot become a kernel, and its steps are run one by one."""
+
+    def __init__(self, reason: str, value: Value | None = None):
+        super().__init__(reason)
+        self.value = value
 
 
 def divide(loop: Loop, order: list[Value]) -> dict[Value, str]:
@@ -63,13 +70,9 @@ def kind_of(v: Value, kinds: dict, batch: int) -> str:
         raise mixes
     if any(k in (PARTIAL, COLUMNS) for k in given):
         raise mixes
-    if is_op(v, "conv2d", "conv_transpose2d"):
-        if kinds[v.inputs[0]] != ROWS or kinds[v.inputs[1]] != WHOLE:
-            raise mixes
-        return ROWS
     x = v.inputs[0]
     if v.op is Pick:
-        return ROWS
+        return kinds[x]
     if is_elementwise(v):
         if all(not isinstance(x, Value) or kinds[x] == WHOLE or x.ndim == v.ndim for x in v.inputs):
             return ROWS
@@ -77,40 +80,64 @@ def kind_of(v: Value, kinds: dict, batch: int) -> str:
     params = v.params
     name = v.op.name
     if name == "concatenate":
-        ok = axis_of(params["axis"], v.ndim) != 0
-    elif name in ("split", "unstack"):
-        ok = axis_of(params["axis"], x.ndim) != 0
+        ok = params["axis"] != 0
     elif name in ("sum", "max", "min"):
-        ok = 0 not in axes_of(params.get("axis"), x.ndim)
+        ok = 0 not in params["axis"]
         if not ok and name == "sum":
             return PARTIAL
-    elif name == "sum_to":
-        if len(v.shape) < x.ndim or v.shape[0] != batch:
-            return PARTIAL
-        ok = True
-    elif name == "swapaxes":
-        axes = {axis_of(params["axis1"], v.ndim), axis_of(params["axis2"], v.ndim)}
-        if v.ndim == 2 and axes == {0, 1}:
-            return COLUMNS
-        ok = 0 not in axes or len(axes) == 1
     elif name == "transpose":
-        axes = params["axes"]
-        if v.ndim == 2 and (axes is None or axes_of(axes, 2) == (1, 0)):
+        if params["axes"] == (1, 0):
             return COLUMNS
-        ok = axes is not None and axis_of(axes[0], v.ndim) == 0
+        ok = params["axes"][0] == 0
     elif name == "reshape":
         ok = v.ndim > 0 and v.shape[0] == x.shape[0]
     elif name == "broadcast_to":
         ok = v.ndim == x.ndim
-    elif name == "flip":
-        ok = 0 not in axes_of(params["axis"], v.ndim)
     elif name == "getitem":
-        index = params["index"] if isinstance(params["index"], tuple) else (params["index"],)
-        ok = bool(index) and (
-            index[0] == slice(None) or (index[0] is Ellipsis and len([i for i in index[1:] if i is not None]) < x.ndim)
-        )
+        ok = params["index"][0] == slice(0, batch, 1)
     else:
-        ok = False
+        ok = name in BY_ROW and BY_ROW[name](v, *[None if x is None else kinds[x] == ROWS for x in v.inputs])
     if not ok:
         raise mixes
     return ROWS
+
+
+def off_the_rows(v, *by_row) -> bool:
+    """Whether an op along axes leaves the leading one alone, and has all its operands by row."""
+    axis = v.params["axis"]
+    return all(by_row) and axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+
+
+def of_matrices(v, *by_row) -> bool:
+    """Whether an op on matrices has one, or several, for each row; an operand for all rows is one matrix."""
+    return all(x.ndim >= 3 if b else x.ndim <= 2 for x, b in zip(v.inputs, by_row))
+
+
+def picks_rows(v, x, indices) -> bool:
+    """Whether each row picks from what is the same for all, or all pick in the same way from their own."""
+    return v.params.get("axis", 0) == 0 if indices and not x else not indices and v.params.get("axis", 0) != 0
+
+
+def convolved(v, x, weight, bias=None) -> bool:
+    return x and not weight
+
+
+def alone(v, x) -> bool:
+    return x
+
+
+def placed(v, *by_row) -> bool:
+    """Whether an index takes all rows. What is the same for all of them is read at the same rows."""
+    index = v.params["index"]
+    return isinstance(index, tuple) and is_basic(index) and index[0] == slice(0, v.shape[0], 1)
+
+
+# Whether threads may divide the rows of an op: of the value, and of each operand whether it is by row.
+BY_ROW: dict[str, Callable[..., bool]] = {}
+BY_ROW |= dict.fromkeys(("argsort", "argmax", "argmin", "cumsum", "cumprod", "linear_recurrence", "prod", "any", "all",
+                        "take_along_axis", "untake_along_axis"), off_the_rows)  # fmt: skip
+BY_ROW |= dict.fromkeys(("cholesky", "inv", "det", "slogdet", "solve", "cofactor"), of_matrices)
+BY_ROW |= dict.fromkeys(("conv2d", "conv_transpose2d"), convolved)
+BY_ROW |= dict.fromkeys(("pool_sum", "pool_spread", "max_pool2d_indices", "one_hot", "astype"), alone)
+BY_ROW |= dict.fromkeys(("take", "embedding"), picks_rows)
+BY_ROW["unindex"] = BY_ROW["index_put"] = placed

@@ -7,8 +7,25 @@ import ast
 import math
 import re
 
+import numpy as np
+
+from minigrad.compile import along
 from minigrad.compile.divide import Unsupported
-from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, Reduction, Schedule, View, natural
+from minigrad.compile.nest import Nest, element, flat_rows, spread
+from minigrad.compile.schedule import Schedule
+from minigrad.compile.tasks import (
+    Along,
+    Buffer,
+    Call,
+    Clear,
+    Convolution,
+    Fused,
+    Gather,
+    Product,
+    Reduction,
+    View,
+    natural,
+)
 from minigrad.compile.trace import Value
 from minigrad.kernels import loops
 
@@ -29,7 +46,7 @@ SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 class Emitter:
     """text: of the kernel `loop(p, n, _)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the
     steps and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds.
-    texts: what each task has become, its functions and its lines of the loop.
+    texts: what each task has become, its functions and its lines of the loop. calls: of Python, `python0` and so on.
     """
 
     def __init__(self, schedule: Schedule):
@@ -39,6 +56,7 @@ class Emitter:
         self.functions: list[str] = []
         self.item = schedule.dtype.itemsize
         self.texts: dict[object, str] = {}
+        self.calls: list[Call] = []
         body: list[str] = []
         for task in schedule.tasks:
             before = len(self.functions)
@@ -78,6 +96,8 @@ class Emitter:
             name += "_out" if view.out else "_in"
         elif b.per_step:
             name += "_t"
+        count, stride = view.rows
+        name += f" + {self.number(count)} * {self.number(stride)}" if count else ""
         return f"{name} + {self.bytes(view.offset, view.dtype)}" if view.offset else name
 
     # The whole
@@ -131,6 +151,21 @@ class Emitter:
     # Tasks
 
     def task(self, task) -> list[str]:
+        try:
+            return self.lines_of(task)
+        except Unsupported as reason:
+            about = getattr(task, "value", None) if reason.value is None else reason.value
+            raise Unsupported(str(reason), about) from None
+
+    def lines_of(self, task) -> list[str]:
+        if isinstance(task, Call):
+            return [self.call(task)]
+        if isinstance(task, Along):
+            return [along.along(self, task)]
+        if isinstance(task, Gather):
+            return [along.gather(self, task)]
+        if isinstance(task, Clear):
+            return [along.clear(self, task)]
         if isinstance(task, Fused):
             return [self.fused(task)]
         if isinstance(task, Product):
@@ -200,7 +235,7 @@ class Emitter:
             [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
         )
         alone = not task.values and nest.inner and all(v.strides[nest.inner[-1]] == 0 for _, _, v, _ in stores)
-        if alone and task.adds:  # a sum along the innermost axis, in registers
+        if alone and nest.inner and task.adds:  # a sum along the innermost axis, in registers
             at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
             head = "    " * len(nest.outer)
             terms = [(f"s{k}", source) for k, (source, *_) in enumerate(stores)]
@@ -215,7 +250,8 @@ class Emitter:
             lines.append(nest.indent + line)
         for source, at, view, verb in stores:
             place, index = nest.place(at, view)
-            cast = f"{element(view)}({source})"  # what is stored has the width of the memory, whatever the expression
+            # what is stored has the width of the memory, whatever the expression
+            cast = f"{element(view, self.schedule.dtype)}({source})"
             lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
         lines += self.flushes(nest, stores, totals)
         doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
@@ -249,6 +285,18 @@ class Emitter:
             *[f"    {name} += {name}_part" for name, _ in terms],
         ]
 
+    def called(self, what) -> str:
+        """The name of a function of Python that the text calls."""
+        self.calls.append(what)
+        return self.number(f"python{len(self.calls) - 1}")
+
+    def call(self, task: Call) -> str:
+        """A call of Python: of every operand and result the address, and the strides that are known when it runs."""
+        given = [self.called(task), "p", "first", "last"]
+        for view in task.views:
+            given += [self.base(view), *[self.number(n) for n in view.strides if isinstance(n, str)]]
+        return f"call({', '.join(given)})"
+
     def product(self, task: Product) -> list[str]:
         a, to = task.a, task.to
         if isinstance(task.b, Buffer):
@@ -261,7 +309,7 @@ class Emitter:
             if not task.rows:
                 count = self.number(a.shape[0]) if len(a.shape) == 2 else "1"
             else:
-                group = a.shape[0] // task.value.shape[0]
+                group = math.prod(task.value.shape[1:-1])
                 if group != 1:
                     first, count = f"first * {self.number(group)}", f"(last - first) * {self.number(group)}"
                 else:
@@ -362,21 +410,20 @@ class Emitter:
         lines = nest.opening([], [("x", outer), ("y", to)])
         at, index = nest.place("x", outer)
         indent = nest.indent
-        address = f"{at} + {index} * {self.item}" if index != "0" else at
+        address = f"{at} + {index} * {x.dtype.itemsize}" if index != "0" else at
         lines.append(f"{indent}here = {address}")
         *outer_axes, last = task.axes
         terms = [f"k{k} * {self.bytes(x.strides[k], x.dtype)}" for k in outer_axes]
         there, stride = " + ".join(["here", *terms]), x.strides[last]
+        kind = element(x, self.schedule.dtype)
         if stride == 1:
-            reading = f"value = load({there}, k{last}, Float)"
+            reading = f"value = load({there}, k{last}, {kind})"
         else:
-            reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, Float)"
+            reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, {kind})"
         n = self.number(x.shape[last])
-        if name in ("max", "min"):
-            sign = ">" if name == "max" else "<"
-            start = f"Float({'-' * (name == 'max')}np.inf)"
-            step = f"total = value if value {sign} total or value != value else total"
-            body = [f"for k{last} in range({n}):", f"    {reading}", f"    {step}"]
+        if name != "sum" or x.dtype != self.schedule.dtype:
+            start, step = folding(name, x.dtype.kind)
+            body = [f"for k{last} in range({n}):", f"    {reading}", f"    total = {step}"]
         else:
             start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else "Float(0)"
             body = [*self.sums([("part", "value")], f"k{last}", x.shape[last], [reading]), "total += part"]
@@ -386,39 +433,32 @@ class Emitter:
             indent += "    "
         lines += [indent + line for line in body]
         indent = nest.indent
+        made = "total != 0" if name in ("any", "all") else "total"
         place, index = nest.place("y", to)
-        lines.append(f"{indent}store({place}, {index}, Float(total))")
+        lines.append(f"{indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({made}))")
         addresses = {"x": self.base(x), "y": self.base(to)}
         return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes}", task.rows)
+
+
+def folding(name: str, kind: str) -> tuple[str, str]:
+    """Where a reduction starts, and how it goes on with a value, for operands of this kind (f, i or b)."""
+    true = {"b": "value", "f": "value != Float(0)"}.get(kind, "value != 0")
+    largest = "Float(np.inf)" if kind == "f" else f"np.int64({np.iinfo(np.int64).max})"
+    smallest = "Float(-np.inf)" if kind == "f" else f"np.int64({np.iinfo(np.int64).min + 1})"
+    return {
+        "sum": ("np.int64(0)", "total + np.int64(value)"),
+        "prod": ("Float(1)", "total * value") if kind == "f" else ("np.int64(1)", "total * np.int64(value)"),
+        "any": ("np.int64(0)", f"1 if {true} else total"),
+        "all": ("np.int64(1)", f"total if {true} else 0"),
+        "max": (smallest, "value if value > total or value != value else total"),
+        "min": (largest, "value if value < total or value != value else total"),
+    }[name]
 
 
 def names_of(line: str):
     text = line.strip()
     tree = ast.parse(text + " pass" if text.endswith(":") else text)
     return [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-
-
-def spread(view: View, shape) -> View:
-    """The view, broadcast to a shape."""
-    lead = len(shape) - len(view.shape)
-    strides = [0 if n == 1 and m != 1 else s for n, m, s in zip(view.shape, shape[lead:], view.strides)]
-    return view.like(view.offset, shape, [0] * lead + strides)
-
-
-def flat_rows(view: View) -> View:
-    """A view of more than two axes as one of two: all but the last made one."""
-    if len(view.shape) <= 2:
-        return view
-    n = 1
-    for size in view.shape[:-1]:
-        n *= size
-    stride = view.strides[-2]
-    expected = stride
-    for size, s in zip(reversed(view.shape[:-1]), reversed(view.strides[:-1])):
-        if s != expected:
-            raise Unsupported("a product of strided memory")
-        expected = expected * size
-    return view.like(view.offset, (n, view.shape[-1]), (stride, view.strides[-1]))
 
 
 def expression(v: Value, names: dict[str, str]) -> str:
@@ -430,6 +470,10 @@ def expression(v: Value, names: dict[str, str]) -> str:
                 return ast.parse(names[node.id], mode="eval").body
             return node
 
+    if v.op.name == "astype":
+        x, kind = names["x"], {"f": "Float", "i": "np.int64"}.get(v.dtype.kind)
+        zero = "Float(0)" if v.inputs[0].dtype.kind == "f" else "0"
+        return f"{kind}({x})" if kind else f"{x} != {zero}"
     tree = ast.parse(v.op.expression, mode="eval")
     booleans = all(x.dtype.kind == "b" for x in v.inputs)
     if booleans and v.op.name.startswith("logical_"):
@@ -437,98 +481,8 @@ def expression(v: Value, names: dict[str, str]) -> str:
         return {
             "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}", "logical_not": "not {0}",
         }[v.op.name].format(*a)  # fmt: skip
-    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)))
-    if v.dtype == bool and v.op.derivatives:  # arithmetic of booleans: in a kernel their sum is an integer
+    integers = any(x.dtype.kind == "i" for x in v.inputs)
+    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)), "np.int64" if integers else "Float")
+    if v.dtype == bool and v.op.name in ("add", "mul"):  # arithmetic of booleans: in a kernel their sum is an integer
         return f"({text}) != 0"
     return text
-
-
-class Nest:
-    """Loops over a shape, axes joined where all views allow it, and the addresses of views within them.
-
-    split: keep the last axis as an ordinary loop.
-    """
-
-    def __init__(self, shape, views, rows: bool, emitter: Emitter, split=False):
-        self.emitter = emitter
-        for view in views:
-            view.require_inside()
-        axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == 0)]
-        self.shape, self.rows = shape, rows
-        joined: list[list[int]] = []
-        for axis in axes:
-            if (
-                joined
-                and not (rows and joined[-1] == [0])
-                and all(self.joins(v, joined[-1][-1], axis[0]) for v in views)
-            ):
-                joined[-1].append(axis[0])
-            else:
-                joined.append(list(axis))
-        self.loops = joined
-        self.inner = joined[-1] if joined and not (rows and joined[-1] == [0]) else None
-        self.outer = joined[:-1] if self.inner else joined
-        self.indent = "    " * len(joined)
-
-    @staticmethod
-    def joins(view: View, a: int, b: int) -> bool:
-        s, t = view.strides[a], view.strides[b]
-        if isinstance(s, str) or isinstance(t, str):
-            return False
-        return s == t * view.shape[b]
-
-    def length(self, group: list[int]) -> int:
-        return math.prod([self.shape[axis] for axis in group])
-
-    def opening(self, reads, others) -> list[str]:
-        """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
-        e, lines = self.emitter, []
-        for k, group in enumerate(self.outer):
-            bounds = "first, last" if self.rows and group == [0] else e.number(self.length(group))
-            lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
-        deep = "    " * len(self.outer)
-        self.addresses: dict = {}
-        for at, view in dict.fromkeys([(at, view) for _, at, view, _ in reads] + others):
-            terms = [
-                f"i{k} * {e.bytes(view.strides[group[-1]], view.dtype)}"
-                for k, group in enumerate(self.outer)
-                if view.strides[group[-1]] != 0
-            ]
-            if terms:
-                name = f"{at}_{len(self.addresses)}"
-                lines.append(f"{deep}{name} = {' + '.join([at, *terms])}")
-                self.addresses[at, view] = name
-            else:
-                self.addresses[at, view] = at
-        late = []
-        for name, at, view, _ in reads:
-            place, index = self.place(at, view)
-            line = f"{name} = load({place}, {index}, {element(view)})"
-            if self.inner and view.strides[self.inner[-1]] != 0:
-                late.append(line)
-            else:
-                lines.append(deep + line)
-        if self.inner:
-            lines.append(f"{deep}for j in range({e.number(self.length(self.inner))}):")
-        lines += [self.indent + line for line in late]
-        return lines
-
-    def place(self, at: str, view: View) -> tuple[str, str]:
-        """(address, index) of the view's element here."""
-        start = self.addresses[at, view]
-        stride = view.strides[self.inner[-1]] if self.inner else 0
-        if stride == 0:
-            return start, "0"
-        if stride == 1:
-            return start, "j"
-        return f"{start} + j * {self.emitter.bytes(stride, view.dtype)}", "0"
-
-
-def element(view: View) -> str:
-    return (
-        "Float"
-        if view.dtype.kind == "f"
-        else f"np.{view.dtype.name}_"
-        if view.dtype == bool
-        else f"np.{view.dtype.name}"
-    )

@@ -119,7 +119,7 @@ def loop_call(value: Value):
         raise RuntimeError(f"jit: {value}, gives {', '.join(of_body)}. This is a fault of minigrad's compiler")
     if not loops.INTERPRETED and loop.length:
         try:
-            kernel = Kernel(loop)
+            kernel = Kernel(loop, call_of)
             loop.kernel = kernel
             return lambda *arrays: kernel.run(arrays)
         except Unsupported as reason:

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.passes.rewrite import is_op, is_view, order_of
-from minigrad.compile.schedule import Convolution, Fused, Product, Reduction
+from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction
 from minigrad.compile.text import show
 from minigrad.compile.trace import Pick, Value
 from minigrad.kernels import matmul
@@ -147,6 +147,14 @@ def describe(task) -> str:
     if isinstance(task, Product):
         packed = "" if hasattr(task.b, "strides") else ", packed once a call"
         return f"product {list(task.a.shape)} @ {list(task.b.shape)}{packed}"
+    if isinstance(task, Call):
+        return f"call of Python: {task.value.op.name}, {task.value.line}"
+    if isinstance(task, Clear):
+        return f"zeros over {list(task.to.shape)}"
+    if isinstance(task, Along):
+        return f"{task.value.op.name} along axis {task.axis} of {list(task.reads[0].shape)}"
+    if isinstance(task, Gather):
+        return f"{task.value.op.name} of {list(task.indices.shape)} along axis {task.axis} of {list(task.x.shape)}"
     if isinstance(task, Convolution):
         return f"convolution {list(task.x.shape)} to {list(task.to.shape)}, filters packed once a call"
     if isinstance(task, Reduction):

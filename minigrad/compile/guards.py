@@ -13,6 +13,7 @@ import gc
 from collections.abc import Callable
 from operator import is_
 from types import FrameType
+from typing import Any
 
 from minigrad.compile.names import may_look
 from minigrad.compile.reads import CONTENT, MISSING, Read, items, size_of, under
@@ -112,6 +113,7 @@ def at_once(reads: list[Callable]) -> Callable:
     """One function that reads what all of these read, which is several times quicker than to call them in turn."""
     scope: dict = {"MISSING": MISSING}
     parts = []
+    read: Any
     for k, read in enumerate(reads):
         name, of = f"x{k}", getattr(read, "func", None)
         x = read.args[0] if of else read

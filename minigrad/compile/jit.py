@@ -58,9 +58,9 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     values, which are part of the program: numbers, strings and the like, and frozen dataclasses of them, by type and
     value; other objects by their identity, whatever their `__eq__` says. It is traced when it is first called with
     arguments of such a structure, with these shapes, dtypes and Python values; `traces` counts how often. Loops
-    (`mg.scan`) become kernels that serve every length and batch size; one with another scan in it, with integer
-    arithmetic on its carry or with both float types runs step by step, with the same results (`explain` says why). On
-    the tape a call is one node; derivatives of a second order run f uncompiled.
+    (`mg.scan`) become kernels that serve every length and batch size. What no kernel has (a loop in the loop, a matrix
+    inverse, an op of the other float type) the kernel calls Python for at every step (`explain` names it). On the tape
+    a call is one node; derivatives of a second order run f uncompiled.
 
     As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would
@@ -247,9 +247,6 @@ class Compiled:
         # after the trace: what it did to a list, say, it does not do again
         self.guards = Guards(f, leaves, structure, program, before)
         self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
-        self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
-            len(self.captured) :
-        ]
         program.memories.clear()
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
@@ -258,6 +255,9 @@ class Compiled:
         self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
         count = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
+        self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
+            len(self.captured) :
+        ]
         self.arrange(inputs, roots[:count], roots[count:], cotangents)
 
     def record(self, program: Program, leaves) -> tuple[list, list, list, Any]:

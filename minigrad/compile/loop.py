@@ -29,6 +29,7 @@ class Body(Program):
         self.streams: list[tuple] = []
         self.items: list = []
         self.drawn: list[Value] = []
+        self.alive: list = []
         self.masks: dict = {}  # of the backward of a loop: node of the tape -> at which steps it lets something through
 
     def enter(self, x, convert=None):
@@ -39,6 +40,7 @@ class Body(Program):
     def capture(self, x):
         key = (id(x._data), x._node)
         if key not in self.captured:
+            self.alive.append(x._data)  # an in-place change gives x another value, and then this id could be reused
             forward = self.forward
             if self.again(x):
                 self.captured[key] = (self.copied(x._data), None, x)
@@ -48,6 +50,9 @@ class Body(Program):
                 self.captured[key] = (*self.placed(Tensor(*self.parent.enter(x)), False), x)
         value, leaf, _ = self.captured[key]
         return value, leaf
+
+    def constant(self, array):
+        return self.placed(Tensor(self.parent.constant(array)), False)[0]
 
     def again(self, x: Tensor) -> bool:
         """Whether a value of the forward loop is computed again here, rather than kept for each step."""
@@ -60,7 +65,7 @@ class Body(Program):
             or value.program is not forward.loop.body
         ):
             return False
-        cheap = is_layout(value) or is_op(value, "concatenate") or is_shifted(value)
+        cheap = is_layout(value) or is_op(value, "concatenate") or is_shifted(value) or forward.is_invariant(value)
         return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
 
     def copied(self, value: Value) -> Value:
@@ -151,6 +156,24 @@ class LoopCall:
         self.results = len(self.roots)  # others, for the backward, come later
         self.node: Any = None  # on the tape
         self.stacks: dict = {}
+        self.invariant: dict[Value, bool] = {}
+
+    def is_invariant(self, value: Value) -> bool:
+        """Whether it is the same at every step: it rests on constants alone. The backward computes it, outside of its
+        loop then, rather than reading a copy for each step."""
+        known, stack = self.invariant, [value]
+        while stack:
+            v = stack[-1]
+            operands = [x for x in v.inputs if isinstance(x, Value)]
+            if v.op is None or v.op is Pick or isinstance(v.op, Loop):
+                known[v] = v in self.loop.consts
+            elif all(x in known for x in operands):
+                known[v] = all(known[x] for x in operands)
+            if v in known:
+                stack.pop()
+            else:
+                stack += [x for x in operands if x not in known]
+        return known[value]
 
     def kept(self, x: Tensor) -> tuple[Tensor, bool]:
         """A value of the body as the backward sees it from outside: (tensor, whether it has a slice for each step)."""

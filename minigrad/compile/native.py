@@ -2,18 +2,23 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NoReturn
 
 import numpy as np
 
+from minigrad.compile.along import Complaint
+from minigrad.compile.divide import Unsupported
 from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.loop import Loop
-from minigrad.compile.schedule import Buffer, Convolution, Fused, Product, schedule
-from minigrad.compile.trace import Value
+from minigrad.compile.schedule import schedule
+from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, View
+from minigrad.compile.trace import Number, Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.ops.table import Spec
+from minigrad.tape import RAW, thread
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
@@ -76,17 +81,43 @@ class Workspace:
         self.starts = np.searchsorted([k for k, _, _ in blocks], np.arange(len(parts) + 1))
 
 
+def emitted(loop: Loop, emitter_class=Emitter) -> Emitter:
+    """The text of a loop's kernel. What turns out to have none is called. Raises Unsupported if it cannot be one."""
+    called: set = set()
+    while True:
+        planned = schedule(loop, called)
+        try:
+            with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
+                return emitter_class(planned)
+        except Unsupported as reason:
+            if reason.value is None or reason.value in called:
+                raise
+            called.add(reason.value)
+
+
 class Kernel:
     """A compiled loop: arrays of its inputs to arrays of its outputs. Raises Unsupported if it cannot be one."""
 
     emitter_class = Emitter
 
-    def __init__(self, loop: Loop):
-        self.loop = loop
-        self.schedule = schedule(loop)
+    def __init__(self, loop: Loop, call_of: Callable):
+        self.loop, self.call_of = loop, call_of
+        self.emitter = emitted(loop, self.emitter_class)
+        self.schedule = self.emitter.schedule
         with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
-            self.emitter = self.emitter_class(self.schedule)
             self.source = self.emitter.source
+        for value in [task.value for task in self.emitter.calls if isinstance(task, Call)]:
+            if not isinstance(value.op, Loop):  # that has a kernel of its own
+                warnings.warn(
+                    f"jit: no kernel has {value.op.name} of these operands; Python is called for it at every step, "
+                    f"which takes some microseconds each time ({value.line})",
+                    stacklevel=2,
+                )
+        self.failed: dict[int, BaseException] = {}  # `p` of the run -> what a call of Python raised
+        self.calls = [
+            complaint(task, self.failed) if isinstance(task, Complaint) else python_call(task, call_of, self.failed)
+            for task in self.emitter.calls
+        ]
         self.function = build.address(self.source, "loop", "intp, intp, intp")
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
@@ -104,6 +135,7 @@ class Kernel:
             for b in self.buffers
             if b.kind in ("y", "history", "pair")
         }
+        steps |= {f"python{k}": ctypes.cast(call, ctypes.c_void_p).value for k, call in enumerate(self.calls)}
         names = list(self.emitter.numbers)
         self.numbers = [steps.get(n, n) if isinstance(n, str) else n for n in self.emitter.numbers.values()]
         self.inputs = [
@@ -160,6 +192,10 @@ class Kernel:
             space = Workspace(self, parts)
         results = self.prepare(given, space, len(parts))
         threads.call(self.function, space.calls, space.starts)
+        if self.failed:
+            errors = [self.failed.pop(p, None) for p in dict.fromkeys(space.calls[:, 0].tolist())]
+            for error in filter(None, errors):
+                raise error
         outputs = [self.read(results, space, b, how) for b, how in self.schedule.results]
         self.free.append((len(parts), space))
         return outputs
@@ -237,6 +273,72 @@ class Kernel:
         return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
 
 
+def python_call(task: Call, call_of: Callable, failed: dict):
+    """A C function that computes a value from where its operands lie, for the rows from `first` to `last`.
+
+    Its arguments: the address of the kernel's pointers, by which a run is known; first, last; and of every operand and
+    result the address, then the strides that its view names. What is raised is kept until the kernel returns.
+    """
+    value = task.value
+    computes: dict = {}  # the function of arrays, by the number of rows
+
+    def compute(rows):
+        if rows not in computes:
+            made = value.of(value.inputs, shape=value.shape)
+            if rows is not None and "shape" in value.params:
+                made.params = {**value.params, "shape": (rows, *value.params["shape"][1:])}
+            computes[rows] = call_of(made)
+        return computes[rows]
+
+    compute(None)  # what there is to compile is compiled now
+    numbers = [np.asarray(x.value) if isinstance(x, Number) else None for x, _ in task.reads]
+    count = 3 + sum([1 + len([n for n in view.strides if isinstance(n, str)]) for view in task.views])
+
+    def call(run, first, last, *given):
+        if run in failed:
+            return
+        mode, thread.mode = thread.mode, RAW
+        try:
+            rest = iter(given)
+            arrays = [array_at(x, rest) if isinstance(x, View) else n for (x, _), n in zip(task.reads, numbers)]
+            outs = [array_at(view, rest) for _, view in task.writes]
+            if task.rows:
+                arrays = [x[first:last] if by_row else x for x, (_, by_row) in zip(arrays, task.reads)]
+                outs = [x[first:last] for x in outs]
+            with np.errstate(all="ignore"):  # as where kernels are run from; threads do not inherit it
+                results = compute(last - first if task.rows else None)(*arrays)
+            for (k, _), out in zip(task.writes, outs):
+                out[...] = results if k is None else results[k]
+        except BaseException as error:
+            failed[run] = error
+        finally:
+            thread.mode = mode
+
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(call)
+
+
+def complaint(about: Complaint, failed: dict):
+    """A C function that keeps an IndexError about an index for when the kernel returns."""
+    value = about.value
+
+    def complain(run, index):
+        failed.setdefault(run, IndexError(
+            f"{value.op.name}: index {index} does not fit an axis of {about.size} elements, at {value.line}"
+        ))  # fmt: skip
+
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(complain)
+
+
+def array_at(view: View, given: Iterator) -> np.ndarray:
+    """The array of a view's memory. given: its address, then those of its strides, in bytes, that the view names."""
+    address, item = next(given), view.dtype.itemsize
+    strides = tuple([next(given) if isinstance(n, str) else n * item for n in view.strides])
+    reach = [(size - 1) * n for size, n in zip(view.shape, strides)]
+    below, above = -sum([n for n in reach if n < 0]), sum([n for n in reach if n > 0]) + item
+    memory = (ctypes.c_char * (below + above)).from_address(address - below)
+    return np.ndarray(view.shape, view.dtype, memory, below, strides)
+
+
 def touched(task) -> float:
     """Bytes that a task reads and writes in a step, each array once."""
     if isinstance(task, Fused):
@@ -246,6 +348,14 @@ def touched(task) -> float:
         arrays = [*read, *[v for v, _ in task.writes]]
     elif isinstance(task, Product):
         arrays = [task.a, task.to] if isinstance(task.b, Buffer) else [task.a, task.b, task.to]
+    elif isinstance(task, Call):
+        arrays = task.views
+    elif isinstance(task, Clear):
+        arrays = [task.to]
+    elif isinstance(task, Along):
+        arrays = [*task.reads, task.to]
+    elif isinstance(task, Gather):
+        arrays = [task.indices, task.to, task.to]
     else:
         arrays = [task.x, task.to]
     return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
@@ -287,4 +397,8 @@ def flops_of(task) -> float:
         return 2.0 * math.prod(task.value.shape) * I * kh * kw
     if hasattr(task, "values"):
         return float(math.prod(task.shape) * max(1, len(task.values)))
+    if isinstance(task, Along | Gather | Clear):
+        return float(math.prod(task.to.shape))
+    if isinstance(task, Call):
+        return float(sum([math.prod(view.shape) for _, view in task.writes]))
     return float(math.prod(task.x.shape))

@@ -6,8 +6,6 @@ of another, or another in another layout, is a `View` of its memory and costs no
 written where the whole lies.
 """
 
-import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,150 +13,61 @@ import numpy as np
 from minigrad.compile.divide import COLUMNS, PARTIAL, ROWS, WHOLE, Unsupported, divide
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.compile.supported import geometry_of, goes_along, main_dtype, picks, require_kernel
+from minigrad.compile.tasks import (
+    Along,
+    Buffer,
+    Call,
+    Clear,
+    Convolution,
+    Fused,
+    Gather,
+    Product,
+    Reduction,
+    View,
+    natural,
+)
 from minigrad.compile.trace import Pick, Value
 from minigrad.kernels import conv, matmul
-from minigrad.ops.conv import _geometry
-from minigrad.ops.shape import axes_of, axis_of
+from minigrad.ops.index import is_basic
 
 
-@dataclass(eq=False)
-class Buffer:
-    """Memory that a kernel is given. kind: input, packed, y, history, pair, scratch, sum or total; index: which one.
+def schedule(loop: Loop, called: set | None = None) -> "Schedule":
+    """The schedule of a loop, its batch divided between threads if no op mixes it. What has no kernel is called.
 
-    A sum of few terms is added to its total, in float64, before the next ones are added up.
-
-    per_step: whether it has a slice for each step. private: whether each thread has its own.
+    Raises Unsupported if the loop as a whole cannot be one kernel.
     """
-
-    kind: str
-    index: Any
-    shape: tuple
-    dtype: Any
-    per_step: bool = False
-    private: bool = False
-    name: str = ""
-
-
-@dataclass(eq=False)
-class View:
-    """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives."""
-
-    buffer: Buffer
-    offset: int
-    shape: tuple
-    strides: tuple
-    dtype: Any
-    out: bool = False  # of a carry: where the next one lies
-
-    def part(self, axis: int, start: int, size: int) -> "View":
-        shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
-        if start and not isinstance(self.strides[axis], int):
-            raise Unsupported("a slice along an axis of unknown stride")
-        return self.like(self.offset + (start * self.strides[axis] if start else 0), shape, self.strides)
-
-    def require_inside(self) -> None:
-        """Raise unless it lies in its buffer; a stride that the caller gives is taken for a contiguous one's."""
-        whole = self.buffer.shape
-        strides = [math.prod(whole[1:]) if isinstance(s, str) else s for s in self.strides]
-        reach = [s * (n - 1) for s, n in zip(strides, self.shape, strict=True)]
-        low = self.offset + sum([r for r in reach if r < 0])
-        high = self.offset + sum([r for r in reach if r > 0])
-        if math.prod(self.shape) and not 0 <= low <= high < math.prod(whole):
-            raise RuntimeError(
-                f"jit: a kernel would read elements {low} to {high} of {self.buffer.name}, of shape {whole}. This is a "
-                "fault of minigrad's compiler; mg.disable_jit() runs the function without it"
-            )
-
-    def like(self, offset, shape, strides) -> "View":
-        return View(self.buffer, offset, tuple(shape), tuple(strides), self.dtype, self.out)
+    called = set() if called is None else called
+    while True:
+        try:
+            return scheduled(loop, called)
+        except Unsupported as reason:
+            if reason.value is None or reason.value in called:
+                raise
+            called.add(reason.value)
 
 
-def natural(shape) -> tuple:
-    strides, n = [], 1
-    for size in reversed(shape):
-        strides.append(n)
-        n *= size
-    return tuple(reversed(strides))
-
-
-@dataclass(eq=False)
-class Fused:
-    """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view, axes) to add up."""
-
-    shape: tuple
-    rows: bool
-    values: list = field(default_factory=list)
-    writes: list = field(default_factory=list)
-    adds: list = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class Product:
-    """value = a @ b, the right operand packed beforehand (a Buffer) or read where it lies (a View)."""
-
-    value: Value
-    a: View
-    b: Any
-    to: View
-    rows: bool
-    adds: bool = False  # to what is there, over the rows of this thread
-    room: Any = None  # to pack the right operand of such a sum
-
-
-@dataclass(eq=False)
-class Convolution:
-    """value = conv of x with filters packed beforehand. geometry: (I, H, W, O, kh, kw, top, left, OH, OW)."""
-
-    value: Value
-    x: View
-    filters: Buffer
-    to: View
-    workspace: Buffer
-    geometry: tuple
-    rows: bool
-
-
-def geometry_of(v: Value) -> tuple:
-    """What kernels/conv.py wants to know of a convolution of stride 1; raises Unsupported for others."""
-    x, w, *bias = v.inputs
-    stride, padding, dilation = _geometry(w.shape[2:], v.params["stride"], v.params["padding"], v.params["dilation"])
-    if stride != (1, 1) or dilation != (1, 1) or v.params["groups"] != 1 or bias != [None]:
-        raise Unsupported(f"{v.op.name} with stride, dilation or groups")
-    (top, _), (left, _) = padding
-    kh, kw = w.shape[2:]
-    if v.op.name == "conv_transpose2d":
-        top, left = kh - 1 - top, kw - 1 - left
-    if top < 0 or left < 0:
-        raise Unsupported(f"{v.op.name} with padding beyond the kernel")
-    return (*x.shape[1:], v.shape[1], kh, kw, top, left, *v.shape[2:])
-
-
-@dataclass(eq=False)
-class Reduction:
-    """Sum, max or min over some axes."""
-
-    value: Value
-    x: View
-    to: View
-    axes: tuple
-    rows: bool
-
-
-def schedule(loop: Loop) -> "Schedule":
-    """The schedule of a loop, its batch divided between threads if no op mixes it. Raises Unsupported."""
+def scheduled(loop: Loop, called: set) -> "Schedule":
     try:
-        return Schedule(loop, True)
-    except Unsupported:
-        return Schedule(loop, False)
+        return Schedule(loop, True, called)
+    except Unsupported as reason:
+        if reason.value is not None:
+            raise
+        return Schedule(loop, False, called)
 
 
 class Schedule:
     """Of a loop: tasks, buffers, what lies where. rows: whether threads may divide the batch, the leading axis."""
 
-    def __init__(self, loop: Loop, divided: bool):
-        self.loop = loop
+    def __init__(self, loop: Loop, divided: bool, called: set):
+        self.loop, self.called = loop, called
         self.order = [v for v in order_of(loop.outputs) if v.dtype is not None or v.op is not None]
-        self.check()
+        self.dtype = main_dtype(self.order)
+        for v in self.order:
+            if v not in called:
+                require_kernel(v, loop.consts, self.dtype)
+        if any(0 in v.shape for v in loop.carries or loop.ys):
+            raise Unsupported("an empty batch")
         self.rows = divided
         self.kinds = divide(loop, self.order) if divided else dict.fromkeys([*self.order, *loop.carries], WHOLE)
         self.buffers: list[Buffer] = []
@@ -168,35 +77,11 @@ class Schedule:
         self.place()
         self.arrange()
 
-    def check(self) -> None:
-        """Refuse what no kernel can do."""
-        floats = set()
-        for v in self.order:
-            if v.dtype is not None and v.dtype.kind == "f":
-                floats.add(v.dtype)
-            if v.op is None or v.op is Pick or is_view(v):
-                continue
-            if is_op(v, "matmul", "concatenate", "sum", "sum_to", "max", "min"):
-                if any(x.dtype.kind != "f" for x in (v, *v.inputs)):
-                    raise Unsupported(f"{v.op.name} of what are no floats")
-                continue
-            if is_op(v, "conv2d", "conv_transpose2d") and v.inputs[1] in self.loop.consts:
-                geometry_of(v)
-                continue
-            if is_elementwise(v):
-                operands = [x.dtype.kind for x in v.inputs if isinstance(x, Value)]
-                if v.dtype.kind not in "fb" or any(kind not in "fb" for kind in operands):
-                    raise Unsupported(f"{v.op.name} of integers")
-                continue
-            raise Unsupported(v.op.name)
-        if len(floats) != 1:
-            raise Unsupported(f"float dtypes {sorted(map(str, floats))} in one loop")
-        if any(0 in v.shape for v in self.order if v.dtype is not None):
-            raise Unsupported("an empty axis")
-        (self.dtype,) = floats
-        for v in [x for x in self.loop.inputs if x in set(self.order)]:
-            if v.dtype.kind not in "fb":
-                raise Unsupported(f"an input of {v.dtype}")
+    def is_view(self, v: Value) -> bool:
+        return is_view(v) and v not in self.called
+
+    def is_fused(self, v: Value) -> bool:
+        return (is_elementwise(v) or is_op(v, "astype")) and v not in self.called
 
     # Where values lie
 
@@ -251,18 +136,18 @@ class Schedule:
         self.copies = []
         for v, view in self.targets:
             of_all = self.rows and self.kinds[v] == WHOLE and not view.buffer.private
-            if v.op is None or v in self.homes or is_view(v) or self.kinds[v] == COLUMNS or of_all:
+            if v.op is None or v in self.homes or self.is_view(v) or self.kinds[v] == COLUMNS or of_all:
                 self.copies.append((v, view))
             else:
                 self.homes[v] = view
         for v in reversed(self.order):
             if is_op(v, "concatenate"):
                 whole = self.home(v)
-                axis, start = axis_of(v.params["axis"], v.ndim), 0
+                axis, start = v.params["axis"], 0
                 for x in v.inputs:
                     part = whole.part(axis, start, x.shape[axis])
                     start += x.shape[axis]
-                    computed = is_elementwise(x) or is_op(x, "matmul", "sum", "sum_to", "max", "min", "concatenate")
+                    computed = x.op not in (None, Pick) and not is_view(x)
                     if computed and x not in self.homes and self.kinds[x] == self.kinds[v]:
                         self.homes[x] = part
                     else:
@@ -271,7 +156,7 @@ class Schedule:
     def home(self, v: Value) -> View:
         """Where a value lies; made now if it is not a view and has no place yet."""
         if v not in self.homes:
-            if v.op is Pick or is_view(v):
+            if self.is_view(v):
                 self.homes[v] = self.view_of(v)
             else:
                 b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == WHOLE)
@@ -279,25 +164,10 @@ class Schedule:
         return self.homes[v]
 
     def view_of(self, v: Value) -> View:
-        if v.op is Pick:
-            several = v.inputs[0]
-            whole = self.home(several.inputs[0])
-            axis = axis_of(several.params["axis"], whole_ndim(several))
-            if several.op.name == "split":
-                start = sum([spec.shape[axis] for spec in several.shape[: v.params]])
-                return whole.part(axis, start, v.shape[axis])
-            one = whole.part(axis, v.params, 1)
-            return one.like(one.offset, v.shape, one.strides[:axis] + one.strides[axis + 1 :])
         x, params = self.home(v.inputs[0]), v.params
         name, n = v.op.name, len(x.shape)
-        if name == "swapaxes":
-            order = list(range(n))
-            a, b = axis_of(params["axis1"], n), axis_of(params["axis2"], n)
-            order[a], order[b] = order[b], order[a]
-            return x.like(x.offset, v.shape, [x.strides[k] for k in order])
         if name == "transpose":
-            order = list(range(n)[::-1] if params["axes"] is None else axes_of(params["axes"], n))
-            return x.like(x.offset, v.shape, [x.strides[k] for k in order])
+            return x.like(x.offset, v.shape, [x.strides[k] for k in params["axes"]])
         if name == "broadcast_to":
             lead = v.ndim - n
             strides = [0] * lead + [
@@ -308,56 +178,36 @@ class Schedule:
             return self.reshaped(x, v)
         if name == "getitem":
             return self.indexed(x, v)
-        if name == "flip":
-            offset, strides = x.offset, list(x.strides)
-            for k in axes_of(params["axis"], n):
-                if not isinstance(strides[k], int):
-                    raise Unsupported("a flip along an axis of unknown stride")
-                offset += (x.shape[k] - 1) * strides[k]
-                strides[k] = -strides[k]
-            return x.like(offset, v.shape, strides)
-        raise Unsupported(name)
+        raise Unsupported(name, v)
 
     def reshaped(self, x: View, v: Value) -> View:
         """x in another shape, where its memory allows it; an axis of unknown stride stays as it is."""
         shape, strides, lead = x.shape, x.strides, []
-        if shape and v.shape and shape[0] == v.shape[0]:
-            lead, shape, strides = [x.strides[0]], x.shape[1:], x.strides[1:]
+        ones = next((k for k, n in enumerate(v.shape) if n != 1), 0)
+        if shape and ones < v.ndim and shape[0] == v.shape[ones]:
+            lead, shape, strides = [0] * ones + [x.strides[0]], x.shape[1:], x.strides[1:]
+        strides = tuple([0 if n == 1 else s for n, s in zip(shape, strides)])
         if not all(isinstance(s, int) for s in strides):
-            raise Unsupported("a reshape of memory of unknown strides")
+            raise Unsupported("a reshape of memory of unknown strides", v)
         probe = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
         try:
             probe.shape = v.shape[len(lead) :]
         except AttributeError:
-            raise Unsupported("a reshape of strided memory") from None
+            raise Unsupported("a reshape of strided memory", v) from None
         return x.like(x.offset, v.shape, [*lead, *probe.strides])
 
     def indexed(self, x: View, v: Value) -> View:
-        index = v.params["index"] if isinstance(v.params["index"], tuple) else (v.params["index"],)
-        named = len([p for p in index if p is not None and p is not Ellipsis])
-        if Ellipsis in [p for p in index if p is Ellipsis or p is None or isinstance(p, (int, slice))]:
-            at = next(k for k, p in enumerate(index) if p is Ellipsis)
-            index = (*index[:at], *[slice(None)] * (len(x.shape) - named), *index[at + 1 :])
-        index = (*index, *[slice(None)] * (len(x.shape) - len([p for p in index if p is not None])))
-        offset, strides, axis = x.offset, [], 0
-        for p in index:
-            if p is None:
-                strides.append(0)
-                continue
-            n, stride = x.shape[axis], x.strides[axis]
-            if isinstance(p, slice):
-                start, _, step = p.indices(n)
-                if (start, step) != (0, 1) and not isinstance(stride, int):
-                    raise Unsupported("a slice along an axis of unknown stride")
-                offset += start * stride if start else 0
+        """The part of x that the index of a value names."""
+        begun, strides = x, []
+        for part, stride in zip(v.params["index"], x.strides):
+            start, step = (part.start, part.step) if isinstance(part, slice) else (part, 1)
+            begun = begun.moved(start, stride)
+            if isinstance(part, slice):
+                if step != 1 and isinstance(stride, str):
+                    raise Unsupported("every so many-th row of memory of unknown stride", v)
                 strides.append(stride * step if step != 1 else stride)
-            else:
-                k = int(p) % n
-                if k and not isinstance(stride, int):
-                    raise Unsupported("an index along an axis of unknown stride")
-                offset += k * stride if k else 0
-            axis += 1
-        return x.like(offset, v.shape, strides)
+        shape = v.inputs[0].shape if is_op(v, "unindex") else v.inputs[1].shape if is_op(v, "index_put") else v.shape
+        return begun.like(shape=shape, strides=strides)
 
     # In which order
 
@@ -366,7 +216,7 @@ class Schedule:
         sums = list(enumerate(self.loop.sums))
         skipped = set()
         for _, s in sums:  # sums over rows are added up where their terms are computed
-            if is_op(s, "sum_to", "sum") and not any(s in v.inputs for v in self.order) and s not in self.homes:
+            if is_op(s, "sum") and not any(s in v.inputs for v in self.order) and s not in self.homes:
                 skipped.add(s)
             if is_op(s, "matmul") and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
                 skipped.add(s)
@@ -374,7 +224,7 @@ class Schedule:
             raise Unsupported("a sum over the batch inside a step")
 
         def base(x):
-            while x.op is Pick or is_view(x):
+            while self.is_view(x):
                 x = x.inputs[0]
             return x
 
@@ -384,7 +234,7 @@ class Schedule:
             if v.op is None or v in skipped:
                 depth[v] = 0
                 continue
-            if v.op is Pick or is_view(v):
+            if self.is_view(v):
                 depth[v] = depth[base(v)]
                 continue
             level = 0
@@ -393,10 +243,8 @@ class Schedule:
                     u = base(x)
                     if u.op is None:
                         continue
-                    if is_elementwise(v):
-                        together = (
-                            is_elementwise(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                        )
+                    if self.is_fused(v):
+                        together = self.is_fused(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
                         level = max(level, depth[u] + (0 if together else 1))
                     elif is_op(v, "concatenate") and any(x is w for w, _ in self.copies):
                         level = max(level, depth[u] + 1)
@@ -405,10 +253,10 @@ class Schedule:
             depth[v] = level
         self.delay(depth, base, skipped)
         for v in self.order:
-            if v.op is None or v in skipped or v.op is Pick or is_view(v):
+            if v.op is None or v in skipped or self.is_view(v):
                 continue
             level = depth[v]
-            if is_elementwise(v):
+            if self.is_fused(v):
                 key = (level, v.shape, self.kinds[v])
                 fused.setdefault(key, Fused(v.shape, self.kinds[v] == ROWS)).values.append(v)
             else:
@@ -442,27 +290,13 @@ class Schedule:
             source: Value = s
             axes: tuple[int, ...] = ()
             if s in skipped:
-                source = s.inputs[0]
-                lead = source.ndim - s.ndim
-                if is_op(s, "sum_to"):
-                    axes = tuple(range(lead)) + tuple(
-                        [lead + k for k, n in enumerate(s.shape) if n == 1 and source.shape[lead + k] != 1]
-                    )
-                else:
-                    axes = axes_of(s.params.get("axis"), source.ndim)
+                source, axes = s.inputs[0], s.params["axis"]
             strides = iter(to.strides)
-            keeps = s.ndim == source.ndim
             spread = []
-            lead = source.ndim - s.ndim if is_op(s, "sum_to") else 0
             for k in range(source.ndim):
-                if k < lead:
-                    spread.append(0)
-                elif k in axes:
-                    spread.append(0)
-                    if keeps or is_op(s, "sum_to"):
-                        next(strides)
-                else:
-                    spread.append(next(strides))
+                spread.append(0 if k in axes else next(strides))
+                if k in axes and s.ndim == source.ndim:
+                    next(strides)
             view = to.like(0, source.shape, spread)
             task = group_of.get(source)
             inner = [stride for stride, n in zip(spread, source.shape) if n != 1]
@@ -489,26 +323,30 @@ class Schedule:
         """Compute an elementwise value no sooner than it is needed: what it is computed from is there anyway."""
         users: dict = {}
         for v in self.order:
-            if not (v.op is Pick or is_view(v)):
+            if not self.is_view(v):
                 for x in v.inputs:
                     if isinstance(x, Value):
                         users.setdefault(base(x), []).append((v, x))
         for v in reversed(self.order):
-            if not is_elementwise(v) or v not in users:
+            if not self.is_fused(v) or v not in users:
                 continue
             limits = []
             for u, x in users[v]:
                 if u in skipped:
                     continue
-                together = is_elementwise(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                ahead = is_elementwise(u) or (is_op(u, "concatenate") and x is not v)
+                together = self.is_fused(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+                ahead = self.is_fused(u) or (is_op(u, "concatenate") and x is not v)
                 limits.append(depth[u] - (0 if together or not ahead else 1))
             if limits and v not in self.homes and not any(base(w) is v for w, _ in self.copies):
                 depth[v] = max(depth[v], min(limits))
 
     def barrier(self, v: Value, to: View | None = None) -> list:
         rows = self.kinds[v] == ROWS
-        if is_op(v, "concatenate"):
+        if v.dtype is not None and v.size == 0:
+            return []
+        if v in self.called:
+            return self.copied(v) or [self.call(v)]
+        if v.op is Pick or is_op(v, "concatenate"):
             return []
         if is_op(v, "matmul"):
             a, b = v.inputs
@@ -525,11 +363,15 @@ class Schedule:
                 )
             return [Product(v, left, right, to or self.home(v), rows, adds, room)]
         x = self.home(v.inputs[0])
+        if goes_along(v, self.dtype):
+            return [Along(v, [self.home(x) for x in v.inputs], self.home(v), v.params["axis"], rows)]
+        if picks(v):
+            return [Gather(v, x, self.home(v.inputs[1]), self.home(v), v.params.get("axis", 0), rows)]
         if is_op(v, "conv2d", "conv_transpose2d"):
             to, geometry = self.home(v), geometry_of(v)
             for view in (x, to):
                 if view.strides[1:] != natural(view.shape)[1:]:
-                    raise Unsupported("a convolution of strided memory")
+                    raise Unsupported("a convolution of strided memory", v)
             I, H, W, O, kh, kw, top, left, OH, OW = geometry
             size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
             room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
@@ -537,14 +379,30 @@ class Schedule:
                 "filters", (self.loop.inputs.index(v.inputs[1]), v.op.name), v.inputs[1].shape, v.dtype
             )
             return [Convolution(v, x, filters, to, room, geometry, rows)]
-        if is_op(v, "sum_to"):
-            lead = len(x.shape) - v.ndim
-            axes = tuple(range(lead)) + tuple(
-                [lead + k for k, n in enumerate(v.shape) if n == 1 and x.shape[lead + k] != 1]
-            )
-        else:
-            axes = axes_of(v.params.get("axis"), len(x.shape))
-        return [Reduction(v, x, self.home(v), axes, rows)]
+        return [Reduction(v, x, self.home(v), v.params["axis"], rows)]
+
+    def copied(self, v: Value) -> list:
+        """A reshape that is no view as a copy in order; unindex (index_put) as zeros (a copy) and a copy to a part."""
+        if not is_op(v, "unindex", "reshape", "index_put"):
+            return []
+        to, rows = self.home(v), self.kinds[v] == ROWS
+        if is_op(v, "unindex"):
+            return [Clear(v, to, rows), Fused(v.inputs[0].shape, rows, [], [(v.inputs[0], self.indexed(to, v))])]
+        if is_op(v, "index_put"):
+            x, value = v.inputs
+            if not is_basic(v.params["index"]):
+                return []
+            part = self.indexed(to, v)
+            return [Fused(v.shape, rows, [], [(x, to)]), Fused(value.shape, rows, [], [(value, part)])]
+        if to.strides == natural(v.shape):
+            shape = v.inputs[0].shape
+            return [Fused(shape, rows, [], [(v.inputs[0], to.like(to.offset, shape, natural(shape)))])]
+        return []
+
+    def call(self, v: Value) -> Call:
+        reads = [(self.home(x), self.kinds[x] == ROWS) if isinstance(x, Value) else (x, False) for x in v.inputs]
+        picks = [(u.params, self.home(u)) for u in self.order if u.op is Pick and u.inputs[0] is v]
+        return Call(v, reads, picks if v.dtype is None else [(None, self.home(v))], self.kinds[v] == ROWS)
 
     def packed(self, b: Value) -> Buffer:
         k = self.loop.inputs.index(b)
@@ -552,7 +410,3 @@ class Schedule:
             if buffer.kind == "packed" and buffer.index == k:
                 return buffer
         return self.buffer("packed", k, b.shape, b.dtype)
-
-
-def whole_ndim(several: Value) -> int:
-    return several.inputs[0].ndim

@@ -26,7 +26,6 @@ import re
 import numpy as np
 
 from minigrad.compile.loop import Body, Loop
-from minigrad.compile.passes.rewrite import apply
 from minigrad.compile.trace import Number, Pick, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
@@ -179,8 +178,8 @@ class _Reader:
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in table):
             raise ValueError(f"read: {said!r} names no op of the table")
         inputs = [self.operand(x) for x in call.args]
-        params = {keyword.arg: literal(keyword.value) for keyword in call.keywords}
-        return apply(self.program, call.func.id, *inputs, **params)
+        params = {str(keyword.arg): literal(keyword.value) for keyword in call.keywords}
+        return self.program.apply(call.func.id, *inputs, **params)
 
     def operand(self, node: ast.expr):
         return self.named(node.id) if isinstance(node, ast.Name) and node.id not in LITERALS else literal(node)
@@ -199,7 +198,7 @@ class _Reader:
         length, reverse, chunked = int(words[1]), "backwards" in words, "chunked" in words
         body = Body(self.program)
         inner: dict = {"const": [], "carry": [], "each": []}
-        outside = {word: [] for word in inner}
+        outside: dict = {word: [] for word in inner}
         names: dict = {}
         own = _Reader(body, names, below)
         while own.lines and (parts := re.fullmatch(r"(const|carry|each) (\w+) = (\w+)", own.lines[0])):
@@ -210,7 +209,8 @@ class _Reader:
             outside[word].append(x)
             del own.lines[0]
         found = own.block()
-        loop = Loop(body, length, reverse, *inner.values(), found["next"], found["sum"], found["give"])
+        entries = inner["const"], inner["carry"], inner["each"]
+        loop = Loop(body, length, reverse, *entries, found["next"], found["sum"], found["give"])
         loop.chunked = chunked
         return self.program.record(loop, [x for part in outside.values() for x in part], {}, loop.specs())
 

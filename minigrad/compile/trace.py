@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compile.rules import CANONICAL
 from minigrad.ops.index import is_basic
 from minigrad.ops.neural import draw
+from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Spec, table
 from minigrad.tape import Leaf, Node, call_site, mutations, thread, tracing
 from minigrad.tensor import Tensor
@@ -274,6 +276,23 @@ class Program:
 
     def number(self, x, dtype) -> Number:
         return Number(x, dtype)
+
+    def apply(self, name: str, *inputs, **params):
+        """An op of the table in its canonical form (minigrad/compile/rules), as new value(s).
+
+        Python numbers take the dtype of the other operands: if there are none, wanted are Numbers.
+        """
+        op = table[name]
+        if isinstance(op, Elementwise):
+            operands = list(zip(inputs, op.inputs))
+            dtypes = [x.dtype for x, n in operands if type(x) not in NUMBERS and n not in op.booleans]
+            if not dtypes:
+                raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
+            of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
+            inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
+        rule = CANONICAL.get(name)
+        canonical = rule(self, *inputs, **params) if rule else None
+        return self.record(op, inputs, params, op.specs(*inputs, **params)) if canonical is None else canonical
 
     def record(self, op, inputs, params, specs):
         """A new value, or a list of them, if there are several specs."""

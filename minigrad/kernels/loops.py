@@ -27,10 +27,13 @@ ARGUMENTS = "CPointer(intp), CPointer(intp), CPointer(intp), voidptr"  # of the 
 class _KernelExpression(ast.NodeTransformer):
     """An op's expression as it stands in a kernel: literals take the operands' dtype, `where` becomes a select."""
 
+    def __init__(self, number: str):
+        self.number = number
+
     def visit_Constant(self, node):
         if isinstance(node.value, bool):
             return node
-        return ast.Call(ast.Name("Float", ast.Load()), [node], [])
+        return ast.Call(ast.parse(self.number, mode="eval").body, [node], [])
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -39,8 +42,9 @@ class _KernelExpression(ast.NodeTransformer):
         return node
 
 
-def kernel_expression(expression: str) -> str:
-    return ast.unparse(_KernelExpression().visit(ast.parse(expression, mode="eval")))
+def kernel_expression(expression: str, number: str = "Float") -> str:
+    """number: the type of literals."""
+    return ast.unparse(_KernelExpression(number).visit(ast.parse(expression, mode="eval")))
 
 
 @functools.cache

@@ -184,7 +184,7 @@ class profile(Observer):
         times = self.loops.setdefault(kernel, LoopTimes(f"loop{len(self.loops) + 1}", kernel))
         if self.tasks:
             if times.timed is None:
-                times.timed = self.compiling("the loop with a clock", TimedKernel, kernel.loop)
+                times.timed = self.compiling("the loop with a clock", TimedKernel, kernel.loop, kernel.call_of)
             run = functools.partial(times.timed.run, arrays)
         steps = kernel.loop.length
         moved = int(steps * kernel.touched * kernel.batch)

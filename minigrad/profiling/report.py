@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad.compile.explain import describe
 from minigrad.compile.native import flops_of, touched
-from minigrad.compile.schedule import Fused
+from minigrad.compile.tasks import Fused
 from minigrad.profiling import costs
 from minigrad.profiling.timed import estimated
 

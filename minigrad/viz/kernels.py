@@ -6,14 +6,11 @@ from dataclasses import dataclass, field
 
 from minigrad import tree
 from minigrad.compile import execute
-from minigrad.compile.emit import Emitter
 from minigrad.compile.explain import describe
 from minigrad.compile.jit import Compiled
 from minigrad.compile.loop import Loop
-from minigrad.compile.native import Kernel
-from minigrad.compile.schedule import schedule
+from minigrad.compile.native import Kernel, emitted
 from minigrad.compile.trace import Pick, Value
-from minigrad.kernels import build
 from minigrad.observe import replaced
 from minigrad.tape import enable_grad
 
@@ -22,9 +19,8 @@ class Text(Kernel):
     """A kernel that will never run: its text is all that is made of it, not its machine code."""
 
     def __init__(self, loop: Loop):
-        self.loop, self.schedule = loop, schedule(loop)
-        with build.lock:
-            self.emitter = Emitter(self.schedule)
+        self.loop, self.emitter = loop, emitted(loop)
+        self.schedule = self.emitter.schedule
 
 
 @dataclass
@@ -47,7 +43,7 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
     thread = threading.get_ident()
 
     def in_this_thread(kernel):
-        return lambda loop: Text(loop) if threading.get_ident() == thread else kernel(loop)
+        return lambda loop, call_of: Text(loop) if threading.get_ident() == thread else kernel(loop, call_of)
 
     try:
         with enable_grad(), replaced(execute, "Kernel", in_this_thread):

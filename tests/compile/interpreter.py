@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from minigrad.compile import emit, native
-from minigrad.kernels import build
+from minigrad.kernels import build, matmul
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
 
-KINDS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_int64, np.bool_: ctypes.c_bool}
+KINDS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.bool_: ctypes.c_bool}
+KINDS |= {getattr(np, f"{u}int{n}"): getattr(ctypes, f"c_{u}int{n}") for u in ("", "u") for n in (8, 16, 32, 64)}
 
 
 class Memory:
@@ -63,8 +64,8 @@ class Memory:
         self.store_any(address, index, self.load_any(address, index, type(value)) + value)
 
     def call(self, function, *arguments):
-        """One of the fixed kernels, by its address."""
-        if len(arguments) == 10:
+        """One of the fixed kernels, or Python, by its address."""
+        if int(function) == matmul.addresses(np.dtype(self.kind)).product:
             self.check_product(*arguments)
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(int(function))(*map(int, arguments))
 

@@ -120,7 +120,7 @@ def against_differences(run: Run, gradients, rng, eps=1e-6) -> None:
         np.testing.assert_allclose((gradient * u).sum(), quotient, rtol=1e-4, atol=1e-5, err_msg=f"leaf {k}")
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.data())
 def test_interpreted(data):
     check(data, 12, interpreted)

@@ -132,7 +132,7 @@ def compiled():
     return divided_batches()
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_interpreted(data):
     check(data, 8, interpreted)

@@ -384,3 +384,27 @@ def test_checkpoints_of_nested_loops(every):
 
     jitted = mg.jit(lambda h, xs: mg.scan(outer, h, xs), checkpoint=every)
     same(jitted, [h, xs], h, xs)
+
+
+def test_writes_in_place_are_part_of_the_kernel():
+    """A memory of which each step overwrites a row, adds to a stepped part, and sets a column to a number."""
+    xs, w = draw(0, T, B, H), draw(1, H, H)
+
+    def step(carry, x):
+        memory, h = carry
+        h = mg.tanh(x @ w + h + memory[:, 1])
+        memory = memory.copy()
+        memory[:, 0] = h
+        memory[:, 1:3, ::2] += h[:, None, : H // 2]
+        memory[..., -1] = 0.5
+        return (memory, h), h
+
+    def f(xs):
+        (memory, _), hs = mg.scan(step, (np.zeros((B, 4, H)), np.zeros((B, H))), xs)
+        return memory, hs
+
+    loops = mg.jit(f).explain(xs).loops
+    assert [(loop.why_not, loop.divided, [t for t in loop.tasks if "call of Python" in t]) for loop in loops] == [
+        (None, True, [])
+    ] * 2
+    same(f, [xs, w], xs)

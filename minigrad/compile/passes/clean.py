@@ -12,7 +12,8 @@ Values that a checkpoint will compute again are not merged with those it saves.
 """
 
 from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, picks_of, rewrite, same
+from minigrad.compile.passes.rewrite import is_elementwise, order_of, picks_of, rewrite, same
+from minigrad.compile.rules import CANONICAL
 from minigrad.compile.trace import Number, Value
 
 
@@ -25,17 +26,14 @@ def clean(program, roots: list) -> list:
     seen: dict = {}
 
     def rule(value, inputs):
-        alias = alias_of(value, inputs)
-        if alias is not None:
-            return alias
         if value.op is None or value in program.effects:
             return None
+        alias = neutral_operand(value, inputs) if is_elementwise(value) else canonical_form(program, value, inputs)
+        if alias is not None:
+            return alias
         if isinstance(value.op, Loop):
             inputs = unify(value.op, inputs)
-        params = value.params
-        if isinstance(params, dict) and isinstance(params.get("axis"), int) and params["axis"] < 0:
-            params = {**params, "axis": params["axis"] % (inputs[0].ndim + (value.op.name == "stack"))}
-        key = (value.op, value.recompute, inputs, frozen(params))
+        key = (value.op, value.recompute, inputs, frozen(value.params))
         if key not in seen:
             seen[key] = same(value, inputs)
         return seen[key]
@@ -58,31 +56,28 @@ def frozen(params):
     return type(params), params
 
 
-def alias_of(value, inputs):
-    """The input that the value equals, if it is one."""
-    if is_op(value, "stop_gradient", "copy"):
-        return inputs[0]
-    if is_op(value, "reshape", "broadcast_to", "sum_to", "astype"):
-        x = inputs[0]
-        if (x.shape, x.dtype) == (value.shape, value.dtype):
-            return x
-        if value.op.name == "reshape" and is_op(x, "reshape") and (x.inputs[0].shape == value.shape):
-            return x.inputs[0]
-    if is_op(value, "sum", "max", "min") and inputs[0].shape == value.shape and inputs[0].dtype == value.dtype:
-        return inputs[0] if inputs[0].ndim == 0 or value.params.get("axis") == () else None
-    if is_op(value, "swapaxes") and is_op(inputs[0], "swapaxes"):
-        x = inputs[0]
-        axes = [{p["axis1"] % x.ndim, p["axis2"] % x.ndim} for p in (x.params, value.params)]
-        return x.inputs[0] if axes[0] == axes[1] else None
-    if is_elementwise(value):
-        name = value.op.name
-        for k, x in enumerate(inputs):
-            other = inputs[1 - k] if len(inputs) == 2 else None
-            if not isinstance(other, Value) or (other.shape, other.dtype) != (value.shape, value.dtype):
-                continue
-            neutral = {"add": 0, "mul": 1, "sub": 0 if k else None, "div": 1 if k else None}.get(name)
-            if neutral is not None and isinstance(x, Number) and x.value == neutral:
-                return other
+def canonical_form(program, value, inputs):
+    """What its op is on these inputs, if that is something else: a transpose of what has become a transpose, say."""
+    rule = CANONICAL.get(value.op.name)
+    if rule is None or inputs == value.inputs:
+        return None
+    outer, program.recomputing = program.recomputing, value.recompute
+    try:
+        return rule(program, *inputs, **value.params)
+    finally:
+        program.recomputing = outer
+
+
+# As the left and as the right operand. The sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral.
+NEUTRAL = {"add": (-0.0, -0.0), "sub": (None, 0.0), "mul": (1, 1), "div": (None, 1)}
+
+
+def neutral_operand(value, inputs):
+    """The input that the value equals, if the other one changes nothing."""
+    for k, number in enumerate(NEUTRAL.get(value.op.name, ())):
+        x, other = inputs[k], inputs[1 - k]
+        if number is not None and type(x) is Number and x == Number(number, x.dtype) and isinstance(other, Value):
+            return other if (other.shape, other.dtype) == (value.shape, value.dtype) else None
     return None
 
 

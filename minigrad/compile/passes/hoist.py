@@ -57,10 +57,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         """The value for all steps at once, outside; None if it cannot be had."""
         if v not in stacks:
             stacks[v] = None
-            if v.op is Pick:
-                several = stack_of(v.inputs[0])
-                stacks[v] = several[v.params] if several else None
-            elif v not in moving and v.op is not None and not isinstance(v.op, Loop):
+            if v not in moving and v.op not in (None, Pick) and not isinstance(v.op, Loop):
                 on = [isinstance(x, Value) and x not in invariant for x in v.inputs]
                 given = [stack_of(x) if s else invariant.get(x, x) for x, s in zip(v.inputs, on)]
                 if all(not s or g is not None for g, s in zip(given, on)):

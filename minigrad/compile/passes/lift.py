@@ -1,20 +1,18 @@
 """Slices are taken before elementwise ops, not after, so that gates are computed where their parts are read.
 
     before                                   after
-    a = p + z                                p_i, p_f = split(p);  z_i, z_f = split(z)
-    i, f = split(a)                          i = sigmoid(p_i + z_i)
-    i = sigmoid(i)                           f = sigmoid(p_f + z_f)
-    f = sigmoid(f)
+    a = p + z                                i = sigmoid(p[:, :H] + z[:, :H])
+    i = sigmoid(a[:, :H])                    f = sigmoid(p[:, H:] + z[:, H:])
+    f = sigmoid(a[:, H:])
 
-Each `sigmoid(p_i + z_i)` is then one run of elementwise ops over one shape: one fused loop. It pays where the slices
-are all that is needed of the result.
+Each gate is then one run of elementwise ops over one shape: one fused loop. It pays where the slices are all that is
+needed of the result.
 """
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import clean, place
-from minigrad.compile.passes.rewrite import apply, is_elementwise, is_op, order_of, rewrite
-from minigrad.compile.trace import Pick, Value
-from minigrad.ops.shape import axis_of
+from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, rewrite
+from minigrad.compile.trace import Value
 
 
 def lift(program, roots: list) -> list:
@@ -37,27 +35,35 @@ def lift_within(program, roots: list) -> list:
     for v in order_of(roots):
         for x in v.inputs:
             users.setdefault(x, []).append(v)
-    liftable = {
-        v
-        for v in users
-        if is_elementwise(v) and v not in needed and all(is_op(u, "split") for u in users[v]) and len(users[v]) == 1
-    }
+
+    def pays(v) -> bool:
+        """Whether slices are all that is needed of an elementwise value, and no more than it has."""
+        slices = users[v]
+        return (
+            is_elementwise(v)
+            and v not in needed
+            and all(is_op(u, "getitem") for u in slices)
+            and sum([u.size for u in slices]) <= v.size
+        )
+
+    liftable = {v for v in users if pays(v)}
 
     def rule(value, inputs):
-        if not (value.op is Pick and is_op(value.inputs[0], "split") and value.inputs[0].inputs[0] in liftable):
+        if not (is_op(value, "getitem") and value.inputs[0] in liftable):
             return None
-        split, whole = value.inputs[0], inputs[0].inputs[0]
-        axis, k = axis_of(split.params["axis"], whole.ndim), value.params
-        operands = []
-        for x in whole.inputs:
-            along = x.ndim - (whole.ndim - axis) if isinstance(x, Value) else -1
-            if along >= 0 and x.shape[along] == whole.shape[axis] and whole.shape[axis] != 1:
-                sections = [spec.shape[axis] for spec in split.shape]
-                x = apply(program, "split", x, sections=sections, axis=along)[k]
-            operands.append(x)
-        part = whole.of(operands, program, shape=value.shape)
-        part.recompute = value.recompute
-        return part
+        whole, index = inputs[0], value.params["index"]
+
+        def part(x):
+            if not isinstance(x, Value) or x.ndim == 0:
+                return x
+            own = index[whole.ndim - x.ndim :]
+            stretched = [n == 1 != m for n, m in zip(x.shape, whole.shape[whole.ndim - x.ndim :])]
+            own = [(slice(None) if isinstance(k, slice) else 0) if s else k for k, s in zip(own, stretched)]
+            return program.apply("getitem", x, index=tuple(own))
+
+        made = whole.of([part(x) for x in whole.inputs], program, shape=value.shape)
+        made.recompute = value.recompute
+        return made
 
     became = rewrite(roots, rule)
     return clean(program, [became[r] if isinstance(r, Value) else r for r in roots])

@@ -12,10 +12,9 @@ import numpy as np
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import apply, order_of, rewrite
+from minigrad.compile.passes.rewrite import order_of, rewrite
 from minigrad.compile.trace import Number, Value
-from minigrad.ops.index import is_basic
-from minigrad.ops.shape import axes_of, axis_of
+from minigrad.ops.shape import axes_of
 
 
 def lower(program, roots: list) -> list:
@@ -41,10 +40,10 @@ class Ops:
         self.program = program
 
     def __getattr__(self, name):
-        return lambda *inputs, **params: apply(self.program, name, *inputs, **params)
+        return lambda *inputs, **params: self.program.apply(name, *inputs, **params)
 
     def total(self, x, axis, kind="sum"):
-        return apply(self.program, kind, x, axis=axes_of(axis, x.ndim), keepdims=True)
+        return self.program.apply(kind, x, axis=axes_of(axis, x.ndim), keepdims=True)
 
 
 def softmax(o, value, x, axis):
@@ -96,12 +95,6 @@ def conv2d(o, value, x, w, bias=None, **params):
     return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
 
 
-def stack(o, value, *arrays, axis):
-    axis = axis_of(axis, value.ndim)
-    shape = (*value.shape[:axis], 1, *value.shape[axis + 1 :])
-    return o.concatenate(*[o.reshape(x, shape=shape) for x in arrays], axis=axis)
-
-
 def astype(o, value, x, dtype):
     if x.dtype != bool or np.dtype(dtype).kind != "f":
         return None
@@ -110,20 +103,9 @@ def astype(o, value, x, dtype):
 
 def unindex(o, value, g, shape, index):
     """Zeros around g, where the index is made of integers and slices without steps."""
-    if not is_basic(index):
+    bounds = [(p.start, p.stop) if isinstance(p, slice) else (p, p + 1) for p in index]
+    if any(isinstance(p, slice) and p.step != 1 for p in index):
         return None
-    index = index if isinstance(index, tuple) else (index,)
-    index = tuple([p for p in index if p is not None])  # an axis that None makes goes with the reshape below
-    if Ellipsis in index:
-        at = index.index(Ellipsis)
-        index = (*index[:at], *[slice(None)] * (len(shape) - len(index) + 1), *index[at + 1 :])
-    index = (*index, *[slice(None)] * (len(shape) - len(index)))
-    bounds = []
-    for p, n in zip(index, shape):
-        start, stop, step = p.indices(n) if isinstance(p, slice) else (p % n, p % n + 1, 1)
-        if step != 1:
-            return None
-        bounds.append((start, max(start, stop)))
     if any(a == b for a, b in bounds):
         return None
     y = o.reshape(g, shape=tuple([b - a for a, b in bounds]))
@@ -150,7 +132,6 @@ RULES = {
         standardize,
         standardize_pull,
         conv2d,
-        stack,
         astype,
         unindex,
     )

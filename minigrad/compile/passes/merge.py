@@ -2,7 +2,7 @@
 
     before                                   after
     i = h @ W_i                              W = concatenate([W_i, W_f], axis=1)       (once)
-    f = h @ W_f                              i, f = split(h @ W)
+    f = h @ W_f                              i, f = (h @ W)[:, :H], (h @ W)[:, H:]
 
     d = di @ V_i + df @ V_f                  V = concatenate([V_i, V_f], axis=0)       (once)
                                              d = concatenate([di, df], axis=-1) @ V
@@ -16,8 +16,8 @@ product of a concatenation is taken apart, so that the part that does not depend
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import apply, by_level, is_elementwise, is_op, is_view, order_of, rewrite
-from minigrad.compile.trace import Pick, Value
+from minigrad.compile.passes.rewrite import by_level, is_elementwise, is_op, is_view, order_of, rewrite
+from minigrad.compile.trace import Value
 
 
 def inside(program, roots, transform) -> None:
@@ -47,32 +47,31 @@ def take_apart(program, roots: list) -> None:
         for v in order_of(loop.outputs):
             if any(x in moving for x in v.inputs):
                 moving.add(v)
-        pieces: dict = {}  # of a split: the results that are used
+        pieces: dict = {}  # of a product: its slices
         for v in order_of(loop.outputs):
-            if v.op is Pick:
+            if is_op(v, "getitem"):
                 pieces.setdefault(v.inputs[0], []).append(v)
 
         def is_product(v):
             return is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2
 
         def rule(value, inputs):
-            if value.op is Pick and is_op(value.inputs[0], "split") and is_product(value.inputs[0].inputs[0]):
-                split, product = value.inputs[0], value.inputs[0].inputs[0]
-                if split.params["axis"] % product.ndim != product.ndim - 1 or one_fate(pieces[split], needed):
+            if is_op(value, "getitem") and is_product(value.inputs[0]):
+                which = columns_in(value)
+                if which is None or one_fate(pieces[value.inputs[0]], needed):
                     return None
-                start = sum([spec.shape[-1] for spec in split.shape[: value.params]])
-                return columns(body, inputs[0].inputs[0], slice(start, start + value.shape[-1]))
+                return columns(body, inputs[0], which)
             if not (is_product(value) and is_op(value.inputs[0], "concatenate")):
                 return None
             joined, w = inputs
-            last = joined.params["axis"] % joined.ndim == joined.ndim - 1
+            last = joined.params["axis"] == joined.ndim - 1
             if not last or one_fate(value.inputs[0].inputs, moving):
                 return None
             total, start = None, 0
             for x in joined.inputs:
-                part = apply(body, "getitem", w, index=(slice(start, start + x.shape[-1]),))
-                product = apply(body, "matmul", x, part)
-                total = product if total is None else apply(body, "add", total, product)
+                part = body.apply("getitem", w, index=(slice(start, start + x.shape[-1]),))
+                product = body.apply("matmul", x, part)
+                total = product if total is None else body.apply("add", total, product)
                 start += x.shape[-1]
             return total
 
@@ -82,12 +81,19 @@ def take_apart(program, roots: list) -> None:
     inside(program, roots, within)
 
 
+def columns_in(v) -> slice | None:
+    """The columns that a slice takes of something, if it takes them of every row and one after another."""
+    *rows, last = v.params["index"]
+    whole = [part == slice(0, n, 1) for part, n in zip(rows, v.inputs[0].shape)]
+    return last if all(whole) and isinstance(last, slice) and last.step == 1 else None
+
+
 def columns(program, product, which: slice):
     """Some columns of a product, or of the sum of products that it was taken apart to."""
     if is_op(product, "add"):
-        return apply(program, "add", *[columns(program, x, which) for x in product.inputs])
+        return program.apply("add", *[columns(program, x, which) for x in product.inputs])
     a, w = product.inputs
-    return apply(program, "matmul", a, apply(program, "getitem", w, index=(slice(None), which)))
+    return program.apply("matmul", a, program.apply("getitem", w, index=(slice(None), which)))
 
 
 def one_fate(values, group) -> bool:
@@ -143,16 +149,16 @@ def merge(program, roots: list, constants) -> list:
             key = group[0]
             if key not in made:
                 weights = [became[v.inputs[1]] for v in group]
-                together = apply(program, "concatenate", *weights, axis=1)
-                product = apply(program, "matmul", inputs[0], together)
-                made[key] = apply(program, "split", product, sections=[w.shape[1] for w in weights], axis=-1)
+                together = program.apply("concatenate", *weights, axis=1)
+                product = program.apply("matmul", inputs[0], together)
+                made[key] = program.apply("split", product, sections=[w.shape[1] for w in weights], axis=-1)
             return made[key][group.index(value)]
         if value in sums:
             group = sums[value]
             weights = [became[v.inputs[1]] for v in group]
             left = [became[v.inputs[0]] for v in group]
-            joined = apply(program, "concatenate", *left, axis=left[0].ndim - 1)
-            return apply(program, "matmul", joined, apply(program, "concatenate", *weights, axis=0))
+            joined = program.apply("concatenate", *left, axis=left[0].ndim - 1)
+            return program.apply("matmul", joined, program.apply("concatenate", *weights, axis=0))
         return None
 
     def weights_first(roots):

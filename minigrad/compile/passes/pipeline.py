@@ -1,6 +1,7 @@
 """The passes in their order."""
 
 from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
+from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.compile.passes.rewrite import order_of, weights
 
 
@@ -20,7 +21,7 @@ def _take_apart(program, roots):
 
 
 STEPS = [
-    ("dead code and common subexpressions", recompute.apart),
+    ("canonical forms", lambda program, roots: canonicalize(program, recompute.apart(program, roots))),
     ("products of concatenations taken apart", _take_apart),
     ("hoisted out of the loop", hoist.hoist),
     ("sunk below the loop", sink.sink),

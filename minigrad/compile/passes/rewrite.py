@@ -1,13 +1,11 @@
-"""What the passes share: walking a program in order, rebuilding it, applying an op by name."""
+"""What the passes share: walking a program in order, and rebuilding it."""
 
 from collections.abc import Callable
 
-import numpy as np
-
-from minigrad.compile.trace import Number, Pick, Value
-from minigrad.ops.pointwise import NUMBERS, Elementwise
-from minigrad.ops.table import table
-from minigrad.tape import call_site
+from minigrad.compile.trace import Pick, Value
+from minigrad.ops.index import is_basic
+from minigrad.ops.pointwise import Elementwise
+from minigrad.tape import thread
 
 # Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
 SMALL, ROWS = 4096, 128
@@ -38,13 +36,15 @@ def rewrite(roots, rule: Callable, order=order_of, became: dict | None = None) -
     """Rebuild what the roots depend on: rule(value, its new inputs) is what takes its place, None for the same op on
     the new inputs. Returns what has become of every value, in `became` if the rule wants to look at it."""
     became = {} if became is None else became
-    here = call_site()
-    for value in order(roots):
-        inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
-        new = rule(value, inputs)
-        if isinstance(new, Value) and new.site == here:  # made by the rule: it stands for the same line
-            new.site = value.site
-        became[value] = same(value, inputs) if new is None else new
+    outer = thread.pulled
+    try:
+        for value in order(roots):
+            inputs = tuple([became[x] if isinstance(x, Value) else x for x in value.inputs])
+            thread.pulled = value.site  # what the rule makes stands for the same line
+            new = rule(value, inputs)
+            became[value] = same(value, inputs) if new is None else new
+    finally:
+        thread.pulled = outer
     return became
 
 
@@ -60,22 +60,8 @@ def is_elementwise(value) -> bool:
     return isinstance(value, Value) and isinstance(value.op, Elementwise)
 
 
-def apply(program, name: str, *inputs, **params):
-    """An op of the table as new value(s) of the program. Python numbers take the dtype of the other operands: if there
-    are none, wanted are Numbers."""
-    op = table[name]
-    if isinstance(op, Elementwise):
-        operands = list(zip(inputs, op.inputs))
-        dtypes = [x.dtype for x, n in operands if type(x) not in NUMBERS and n not in op.booleans]
-        if not dtypes:
-            raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
-        of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
-        inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
-    return program.record(op, inputs, params, op.specs(*inputs, **params))
-
-
 def swapped(program, x):
-    return apply(program, "swapaxes", x, axis1=-1, axis2=-2)
+    return program.apply("swapaxes", x, axis1=-1, axis2=-2)
 
 
 def picks_of(roots) -> dict:
@@ -87,16 +73,15 @@ def picks_of(roots) -> dict:
     return found
 
 
-VIEWS = ("reshape", "transpose", "swapaxes", "broadcast_to", "flip", "split", "unstack", "getitem")
+VIEWS = ("reshape", "transpose", "broadcast_to", "getitem")
+NOT_YET_CANONICAL = ("swapaxes", "flip", "split", "unstack", "diagonal")  # while a program is being traced
 
 
 def is_view(value) -> bool:
     """Whether it is a part of its input, or all of it, laid out in another way."""
-    from minigrad.ops.index import is_basic
-
     if value.op is Pick:
         return is_view(value.inputs[0])
-    return is_op(value, *VIEWS) and (value.op.name != "getitem" or is_basic(value.params["index"]))
+    return is_op(value, *VIEWS, *NOT_YET_CANONICAL) and (value.op.name != "getitem" or is_basic(value.params["index"]))
 
 
 def is_layout(value) -> bool:

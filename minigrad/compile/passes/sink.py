@@ -6,14 +6,22 @@ loop back over x_t, h_t, carry dh:       loop back over h_t, carry dh:
     dx = dz @ W.T;     give dx               dh = dz @ U.T
     dW += x_t.T @ dz                     dX = dZ @ W.T
     dh = dz @ U.T                        dW = X.T @ dZ              (X, dZ: all steps, one after another)
+
+And of an expression of parameters alone, the chain rule is applied once, to the sum over the steps:
+
+before                                   after
+loop back, a = exp(log_a) outside:       loop back:
+    s = sum(dh * h_t, axis=0)                s = sum(dh * h_t, axis=0);  sum s
+    d += s * a                           d = S * a
 """
 
 import math
+from typing import Any
 
 from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import merged, over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import ROWS, SMALL, apply, is_layout, is_op, order_of, rewrite, swapped
+from minigrad.compile.passes.rewrite import ROWS, SMALL, is_layout, is_op, order_of, rewrite, swapped
 from minigrad.compile.trace import Pick, Program, Value
 from minigrad.ops.table import Spec
 
@@ -45,6 +53,31 @@ def is_small(v) -> bool:
     return a.ndim == 2 == b.ndim and v.size <= SMALL and b.shape[0] >= ROWS
 
 
+LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,), "matmul": (0, 1), "sum": (0,), "broadcast_to": (0,)}
+
+
+def linear_operand(v, constants):
+    """The one operand that is not constant, if the op is linear in it: the sum of its results is that of its sum."""
+    moving = [k for k, x in enumerate(v.inputs) if isinstance(x, Value) and x not in constants]
+    if len(moving) != 1 or moving[0] not in LINEAR.get(getattr(v.op, "name", None), ()):
+        return None
+    return v.inputs[moving[0]]
+
+
+def after_sums_over_rows(loop) -> set:
+    """What is computed of sums over the rows of the batch: the gradients of parameters, and what the chain rule of
+    expressions of parameters alone makes of them. No row has a part in it, so that it must not stay in the loop."""
+    batch = {x.shape[0] for x in (loop.carries or loop.ys) if x.ndim}
+    found: set = set()
+    for v in order_of(loop.sums):
+        x: Any = v.inputs[0] if v.inputs else None
+        over_rows = is_op(v, "sum") and 0 in v.params["axis"] and {x.shape[0]} == batch
+        weight = is_op(v, "matmul") and is_op(x, "transpose") and {x.shape[-1]} == batch
+        if over_rows or weight or any(y in found for y in v.inputs):
+            found.add(v)
+    return found
+
+
 class _Sinking:
     def __init__(self, program, value: Value, inputs: tuple):
         self.program, self.value, self.loop = program, value, value.op
@@ -57,6 +90,7 @@ class _Sinking:
         for v in () if loop.chunked else self.free:
             if (is_op(v, *PRODUCTS) and not is_small(v)) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
+        self.summed_rows = after_sums_over_rows(loop)
         self.sums: list = []
         self.ys: list = []  # what the loop still gives
         self.stacks: dict = {}
@@ -100,55 +134,61 @@ class _Sinking:
         program = self.program
         if is_op(v, "matmul") and v in self.heavy:
             a, b = v.inputs
-            if a.ndim == 2 == b.ndim and is_op(a, "swapaxes") and a.inputs[0].ndim == 2:
+            if a.ndim == 2 == b.ndim and is_op(a, "transpose"):
                 left, right = self.stack_of(a.inputs[0]), self.stack_of(b)
 
                 def product(*given):
                     lefts, rights = self.lined(left(*given)), self.lined(right(*given))
-                    made = apply(program, "matmul", swapped(program, lefts), rights)
+                    made = program.apply("matmul", swapped(program, lefts), rights)
                     made.site = v.site
                     return made
 
                 return product
         if is_op(v, "add") and all(isinstance(x, Value) and x.shape == v.shape for x in v.inputs):
             plans = [self.sum_of(x) for x in v.inputs]
-            return lambda *given: apply(program, "add", *[p(*given) for p in plans])
-        if is_op(v, "swapaxes", "transpose", "reshape", "getitem", "unindex", "neg"):
+            return lambda *given: program.apply("add", *[p(*given) for p in plans])
+        if is_op(v, "transpose", "reshape", "getitem", "unindex", "neg"):
             inner = self.sum_of(v.inputs[0])
-            return lambda *given: apply(program, v.op.name, inner(*given), **v.params)
+            return lambda *given: program.apply(v.op.name, inner(*given), **v.params)
+        if (x := linear_operand(v, self.loop.consts)) in self.summed_rows:
+            inner = self.sum_of(x)
+
+            def of_sum(*given):
+                return program.record(
+                    v.op, [inner(*given) if y is x else self.outside.get(y, y) for y in v.inputs], v.params, v
+                )
+
+            return of_sum
         if is_op(v, "concatenate") and all(x in self.free for x in v.inputs):
             plans = [self.sum_of(x) for x in v.inputs]
             return lambda *given: program.record(v.op, [p(*given) for p in plans], v.params, v)
-        if v.op is Pick and is_op(v.inputs[0], "split"):
-            inner = self.sum_of(v.inputs[0].inputs[0])
-            return lambda *given: apply(program, "split", inner(*given), **v.inputs[0].params)[v.params]
         if is_op(v, "conv2d_weight"):
             plans = [self.stack_of(x) for x in v.inputs]
-            return lambda *given: apply(
-                program, "conv2d_weight", *[self.together(p(*given)) for p in plans], **v.params
-            )
-        if is_op(v, "untake") and v.params["axis"] in (0, None):
+            return lambda *given: program.apply("conv2d_weight", *[self.together(p(*given)) for p in plans], **v.params)
+        if is_op(v, "untake") and v.params["axis"] == 0:
             plans = [self.stack_of(x) for x in v.inputs]
-            return lambda *given: apply(program, "untake", *[p(*given) for p in plans], **v.params)
-        if is_op(v, "sum_to") and is_op(v.inputs[0], "concatenate") and v.ndim == 1:
-            joined = v.inputs[0]
-            if joined.params["axis"] % joined.ndim == joined.ndim - 1 and v.size == joined.shape[-1]:
-                plans = [self.sum_of(self.part(x)) for x in joined.inputs]
-                return lambda *given: apply(program, "concatenate", *[p(*given) for p in plans], axis=0)
+            return lambda *given: program.apply("untake", *[p(*given) for p in plans], **v.params)
+        if is_op(v, "sum") and is_op(v.inputs[0], "concatenate") and not v.params["keepdims"]:
+            joined, axes = v.inputs[0], v.params["axis"]
+            along = joined.params["axis"]
+            if along not in axes:
+                plans = [self.sum_of(self.part(x, axes)) for x in joined.inputs]
+                axis = along - len([a for a in axes if a < along])
+                return lambda *given: program.apply("concatenate", *[p(*given) for p in plans], axis=axis)
         return self.given_sum(v)
 
-    def part(self, x):
-        """The sum of a part of a concatenation over all but its last axis, the same one for the same part."""
-        if x not in self.summed:
-            self.summed[x] = apply(self.loop.body, "sum_to", x, shape=x.shape[-1:])
-        return self.summed[x]
+    def part(self, x, axes):
+        """The sum of a part of a concatenation, the same one for the same part."""
+        if (x, axes) not in self.summed:
+            self.summed[x, axes] = self.loop.body.apply("sum", x, axis=axes, keepdims=False)
+        return self.summed[x, axes]
 
     def lined(self, x):
         """All steps' rows, one after another."""
-        return apply(self.program, "reshape", x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
+        return self.program.apply("reshape", x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
     def together(self, x):
-        return apply(self.program, "reshape", x, shape=merged(x))
+        return self.program.apply("reshape", x, shape=merged(x))
 
     def stack_of(self, v):
         """Plan of the values of all steps."""
@@ -162,14 +202,6 @@ class _Sinking:
                     self.stack_of(x) if s else (lambda *_, x=x: self.outside.get(x, x)) for x, s in zip(v.inputs, on)
                 ]
                 plan = self.moved(v, plans, on)
-        elif (
-            v.op is Pick
-            and (v in self.heavy or is_layout(v))
-            and self.movable(v.inputs[0], [True])
-            and not isinstance(v.inputs[0].op, Loop)
-        ):
-            several = self.moved(v.inputs[0], [self.stack_of(v.inputs[0].inputs[0])], [True])
-            plan = lambda *given: several(*given)[v.params]  # noqa: E731
         self.stacks[v] = plan or self.given_stack(v)
         return self.stacks[v]
 
@@ -194,6 +226,4 @@ class _Sinking:
                 x = trial.input(Spec((T, *x.shape) if s else x.shape, x.dtype))
             inputs.append(x)
         result = over_time(trial, v, tuple(inputs), on, T)
-        if isinstance(result, list):
-            return True
         return result is not None and result.shape == (T, *v.shape)

@@ -1,0 +1,120 @@
+"""Loops over a shape as text, and where the elements of views lie within them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.compile.divide import Unsupported
+from minigrad.compile.tasks import View
+
+
+def spread(view: View, shape) -> View:
+    """The view, broadcast to a shape."""
+    lead = len(shape) - len(view.shape)
+    strides = [0 if n == 1 and m != 1 else s for n, m, s in zip(view.shape, shape[lead:], view.strides)]
+    return view.like(view.offset, shape, [0] * lead + strides)
+
+
+def flat_rows(view: View) -> View:
+    """A view of more than two axes as one of two: all but the last made one."""
+    if len(view.shape) <= 2:
+        return view
+    n = 1
+    for size in view.shape[:-1]:
+        n *= size
+    stride = view.strides[-2]
+    expected = stride
+    for size, s in zip(reversed(view.shape[:-1]), reversed(view.strides[:-1])):
+        if s != expected:
+            raise Unsupported("a product of strided memory")
+        expected = expected * size
+    return view.like(view.offset, (n, view.shape[-1]), (stride, view.strides[-1]))
+
+
+class Nest:
+    """Loops over a shape, axes joined where all views allow it, and the addresses of views within them.
+
+    split: keep the last axis as an ordinary loop.
+    """
+
+    def __init__(self, shape, views, rows: bool, emitter: Any, split=False):
+        self.emitter = emitter
+        for view in views:
+            view.require_inside()
+        axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == 0)]
+        self.shape, self.rows = shape, rows
+        joined: list[list[int]] = []
+        for axis in axes:
+            if (
+                joined
+                and not (rows and joined[-1] == [0])
+                and all(self.joins(v, joined[-1][-1], axis[0]) for v in views)
+            ):
+                joined[-1].append(axis[0])
+            else:
+                joined.append(list(axis))
+        self.loops = joined
+        self.inner = joined[-1] if joined and not (rows and joined[-1] == [0]) else None
+        self.outer = joined[:-1] if self.inner else joined
+        self.indent = "    " * len(joined)
+
+    @staticmethod
+    def joins(view: View, a: int, b: int) -> bool:
+        s, t = view.strides[a], view.strides[b]
+        if isinstance(s, str) or isinstance(t, str):
+            return False
+        return s == t * view.shape[b]
+
+    def length(self, group: list[int]) -> int:
+        return math.prod([self.shape[axis] for axis in group])
+
+    def opening(self, reads, others) -> list[str]:
+        """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
+        e, lines = self.emitter, []
+        for k, group in enumerate(self.outer):
+            bounds = "first, last" if self.rows and group == [0] else e.number(self.length(group))
+            lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
+        deep = "    " * len(self.outer)
+        self.addresses: dict = {}
+        for at, view in dict.fromkeys([(at, view) for _, at, view, _ in reads] + others):
+            terms = [
+                f"i{k} * {e.bytes(view.strides[group[-1]], view.dtype)}"
+                for k, group in enumerate(self.outer)
+                if view.strides[group[-1]] != 0
+            ]
+            if terms:
+                name = f"{at}_{len(self.addresses)}"
+                lines.append(f"{deep}{name} = {' + '.join([at, *terms])}")
+                self.addresses[at, view] = name
+            else:
+                self.addresses[at, view] = at
+        late = []
+        for name, at, view, _ in reads:
+            place, index = self.place(at, view)
+            line = f"{name} = load({place}, {index}, {element(view, e.schedule.dtype)})"
+            if self.inner and view.strides[self.inner[-1]] != 0:
+                late.append(line)
+            else:
+                lines.append(deep + line)
+        if self.inner:
+            lines.append(f"{deep}for j in range({e.number(self.length(self.inner))}):")
+        lines += [self.indent + line for line in late]
+        return lines
+
+    def place(self, at: str, view: View) -> tuple[str, str]:
+        """(address, index) of the view's element here."""
+        start = self.addresses[at, view]
+        stride = view.strides[self.inner[-1]] if self.inner else 0
+        if stride == 0:
+            return start, "0"
+        if stride == 1:
+            return start, "j"
+        return f"{start} + j * {self.emitter.bytes(stride, view.dtype)}", "0"
+
+
+def element(view: View, main: np.dtype) -> str:
+    """The type of a view's elements, as a kernel writes it."""
+    if view.dtype == main:
+        return "Float"
+    return "np.bool_" if view.dtype == bool else f"np.{view.dtype.name}"

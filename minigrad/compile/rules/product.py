@@ -1,0 +1,120 @@
+"""Einsum: two operands at a time, in the order that costs least, each pair as one product of matrices."""
+
+import math
+
+import numpy as np
+
+from minigrad.ops.product import _terms
+
+
+def einsum(p, *arrays, subscripts):
+    terms, result = _terms(subscripts, tuple([x.ndim for x in arrays]))
+    sizes: dict[str, int] = {}
+    for term, x in zip(terms, arrays):
+        for index, n in zip(term, x.shape):
+            sizes[index] = n if n != 1 else sizes.get(index, 1)
+    operands = [simplified(p, x, term, result + "".join(terms[:k] + terms[k + 1 :]), sizes)
+                for k, (x, term) in enumerate(zip(arrays, terms))]  # fmt: skip
+    for pair in cheapest([term for _, term in operands], result, sizes):
+        first, second = [operands.pop(k) for k in sorted(pair, reverse=True)][::-1]
+        needed = result + "".join([term for _, term in operands])
+        operands.append(multiplied(p, *first, *second, needed))
+    ((x, term),) = operands
+    x, term = summed(p, x, term, result)
+    return spread(p, x, term, result, sizes)
+
+
+def cheapest(terms: list[str], result: str, sizes) -> list[tuple]:
+    """Which two operands to multiply, one after another; their product comes last in the list then."""
+    if len(terms) < 2:
+        return []
+    shapes = [np.broadcast_to(np.empty(()), [sizes[index] for index in term]) for term in terms]
+    path, _ = np.einsum_path(f"{','.join(terms)}->{result}", *shapes, optimize="greedy")
+    pairs: list[tuple] = []
+    for step in path[1:]:
+        count = len(terms) - len(pairs)
+        places = sorted(step)
+        pairs += [tuple(places[-2:])] if len(places) > 1 else []
+        for done in range(1, len(places) - 1):  # several at once: the product with the next one
+            pairs.append((places[-2 - done], count - 1 - done))
+    return pairs
+
+
+def simplified(p, x, term: str, elsewhere: str, sizes):
+    """An operand with every index once: of one that stands twice the diagonal, of one that nothing else has the sum.
+
+    An axis of size 1 that is stretched to another operand's goes too.
+    """
+    k = 0
+    while k < len(term):
+        index, first = term[k], term.index(term[k])
+        if first < k:
+            x = p.apply("diagonal", x, offset=0, axis1=first, axis2=k)
+            term = term[:first] + term[first + 1 : k] + term[k + 1 :] + index
+            k = 0
+        elif x.shape[k] == 1 != sizes[index]:
+            x = p.apply("reshape", x, shape=(*x.shape[:k], *x.shape[k + 1 :]))
+            term = term[:k] + term[k + 1 :]
+        else:
+            k += 1
+    return summed(p, x, term, elsewhere)
+
+
+def summed(p, x, term: str, needed: str):
+    """The sum over the indices that nothing needs."""
+    axes = tuple([k for k, index in enumerate(term) if index not in needed])
+    return (p.apply("sum", x, axis=axes, keepdims=False) if axes else x), "".join(
+        [index for index in term if index in needed]
+    )
+
+
+def multiplied(p, a, of_a: str, b, of_b: str, needed: str):
+    """The product of two operands, summed over what they share and nobody needs."""
+    shared = [index for index in of_a if index in of_b]
+    batch = "".join([index for index in shared if index in needed])
+    inner = "".join([index for index in shared if index not in needed])
+    if needed and not batch and of_b and needed[0] in of_b:  # the left one gives the leading axes
+        a, of_a, b, of_b = b, of_b, a, of_a
+    rows = "".join([index for index in of_a if index not in shared])
+    columns = "".join([index for index in of_b if index not in shared])
+    sizes = dict(zip(of_a + of_b, (*a.shape, *b.shape)))
+
+    def shape(*groups) -> tuple:
+        return tuple([math.prod([sizes[index] for index in group]) for group in groups])
+
+    result = batch + rows + columns
+    if not inner or not ((rows and columns) or ((rows or columns) and not batch)):
+        left = ordered(p, a, of_a, batch + rows + inner)
+        left = p.apply("reshape", left, shape=shape(*batch, *rows, *([""] * len(columns)), *inner))
+        right = ordered(p, b, of_b, batch + columns + inner)
+        right = p.apply("reshape", right, shape=shape(*batch, *([""] * len(rows)), *columns, *inner))
+        product = p.apply("mul", left, right)
+        axes = tuple(range(len(result), len(result) + len(inner)))
+        return (p.apply("sum", product, axis=axes, keepdims=False) if axes else product), result
+    if not rows:  # a vector on the left
+        a, of_a, b, of_b, rows, columns = b, of_b, a, of_a, columns, rows
+        result = rows
+    left = ordered(p, a, of_a, batch + rows + inner)
+    right = ordered(p, b, of_b, batch + inner + columns)
+    groups = (*batch, rows) if batch else (*rows,)  # without a batch, the rows keep their axes
+    product = p.apply(
+        "matmul",
+        p.apply("reshape", left, shape=shape(*groups, inner)),
+        p.apply("reshape", right, shape=shape(*batch, inner, columns) if columns else shape(inner)),
+    )
+    return p.apply("reshape", product, shape=shape(*result)), result
+
+
+def ordered(p, x, term: str, wanted: str):
+    return p.apply("transpose", x, axes=tuple([term.index(index) for index in wanted]))
+
+
+def spread(p, x, term: str, result: str, sizes):
+    """The axes in the order of the result; those of size 1 that were left out are back."""
+    x = ordered(p, x, term, "".join([index for index in result if index in term]))
+    shape = tuple([sizes[index] for index in result])
+    return p.apply("broadcast_to", p.apply("reshape", x, shape=tuple(
+        [sizes[index] if index in term else 1 for index in result])), shape=shape)  # fmt: skip
+
+
+CANONICAL = {"einsum": einsum}

@@ -1,0 +1,176 @@
+"""What a kernel does in a step, task by task, and the memory that it does it in."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from minigrad.compile.trace import Value
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that a kernel is given. kind: input, packed, y, history, pair, scratch, sum or total; index: which one.
+
+    A sum of few terms is added to its total, in float64, before the next ones are added up.
+
+    per_step: whether it has a slice for each step. private: whether each thread has its own.
+    """
+
+    kind: str
+    index: Any
+    shape: tuple
+    dtype: Any
+    per_step: bool = False
+    private: bool = False
+    name: str = ""
+
+
+@dataclass(eq=False)
+class View:
+    """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives, in bytes.
+
+    offset: of the first element, in elements; rows: and how many of the named strides before it.
+    """
+
+    buffer: Buffer
+    offset: int
+    shape: tuple
+    strides: tuple
+    dtype: Any
+    out: bool = False  # of a carry: where the next one lies
+    rows: tuple = (0, "")
+
+    def part(self, axis: int, start: int, size: int) -> "View":
+        shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
+        return self.moved(start, self.strides[axis]).like(shape=shape)
+
+    def moved(self, start: int, stride) -> "View":
+        """What begins so many strides later."""
+        if isinstance(stride, int):
+            return self.like(self.offset + start * stride)
+        return replace(self, rows=(self.rows[0] + start, stride)) if start else self
+
+    def require_inside(self) -> None:
+        """Raise unless it lies in its buffer; a stride that the caller gives is taken for a contiguous one's."""
+        whole = self.buffer.shape
+        row = math.prod(whole[1:])
+        reach = [(row if isinstance(s, str) else s) * (n - 1) for s, n in zip(self.strides, self.shape, strict=True)]
+        first = self.offset + self.rows[0] * row
+        low, high = first + sum([r for r in reach if r < 0]), first + sum([r for r in reach if r > 0])
+        if math.prod(self.shape) * math.prod(whole) and not 0 <= low <= high < math.prod(whole):
+            raise RuntimeError(
+                f"jit: a kernel would read elements {low} to {high} of {self.buffer.name}, of shape {whole}. This is a "
+                "fault of minigrad's compiler; mg.disable_jit() runs the function without it"
+            )
+
+    def like(self, offset=None, shape=None, strides=None) -> "View":
+        return replace(
+            self,
+            offset=self.offset if offset is None else offset,
+            shape=self.shape if shape is None else tuple(shape),
+            strides=self.strides if strides is None else tuple(strides),
+        )
+
+
+def natural(shape) -> tuple:
+    strides, n = [], 1
+    for size in reversed(shape):
+        strides.append(n)
+        n *= size
+    return tuple(reversed(strides))
+
+
+@dataclass(eq=False)
+class Fused:
+    """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view, axes) to add up."""
+
+    shape: tuple
+    rows: bool
+    values: list = field(default_factory=list)
+    writes: list = field(default_factory=list)
+    adds: list = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Product:
+    """value = a @ b, the right operand packed beforehand (a Buffer) or read where it lies (a View)."""
+
+    value: Value
+    a: View
+    b: Any
+    to: View
+    rows: bool
+    adds: bool = False  # to what is there, over the rows of this thread
+    room: Any = None  # to pack the right operand of such a sum
+
+
+@dataclass(eq=False)
+class Convolution:
+    """value = conv of x with filters packed beforehand. geometry: (I, H, W, O, kh, kw, top, left, OH, OW)."""
+
+    value: Value
+    x: View
+    filters: Buffer
+    to: View
+    workspace: Buffer
+    geometry: tuple
+    rows: bool
+
+
+@dataclass(eq=False)
+class Reduction:
+    """Sum, max or min over some axes."""
+
+    value: Value
+    x: View
+    to: View
+    axes: tuple
+    rows: bool
+
+
+@dataclass(eq=False)
+class Along:
+    """An op that goes along an axis, row by row (minigrad/compile/along.py)."""
+
+    value: Value
+    reads: list[View]
+    to: View
+    axis: int
+    rows: bool
+
+
+@dataclass(eq=False)
+class Gather:
+    """What indices pick along an axis of x."""
+
+    value: Value
+    x: View
+    indices: View
+    to: View
+    axis: int
+    rows: bool
+
+
+@dataclass(eq=False)
+class Clear:
+    """Zeros, before something is put in their place. value: that of which they are a part."""
+
+    value: Value
+    to: View
+    rows: bool
+
+
+@dataclass(eq=False)
+class Call:
+    """A value that Python computes, from where the operands lie: an op that has no kernel, or a loop with one of its
+    own. reads: of each operand (its view or the Number, whether it is by row). writes: of each result that is used
+    (which, its view). rows: whether threads divide the rows."""
+
+    value: Value
+    reads: list
+    writes: list
+    rows: bool
+
+    @property
+    def views(self) -> list:
+        return [x for x, _ in self.reads if isinstance(x, View)] + [view for _, view in self.writes]

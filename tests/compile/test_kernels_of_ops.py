@@ -1,0 +1,203 @@
+"""Ops that were not always part of kernels: along an axis, of integers, picking by an index; and what Python is called
+for from a kernel. Compiled, with the batch divided between threads and not."""
+
+import threading
+
+import numpy as np
+import pytest
+from interpreter import divided_batches
+from programs import draw, same
+
+import minigrad as mg
+
+pytestmark = pytest.mark.usefixtures("compiled")
+T, B, H = 4, 6, 5
+SEQUENCE, START = (T, B, H), (B, H)
+
+
+def check(step, *states, called=(), dtype="float64", rtol=1e-10):
+    """The loop of a step (h, x, *more) -> (h, *more), y against eager code; Python is called for these ops alone."""
+    xs, h = draw(0, *SEQUENCE, dtype=dtype), draw(1, *START, dtype=dtype)
+
+    def f(h, xs):
+        def one(carry, x):
+            carry, y = step(*carry, x)
+            return carry, y
+
+        (h, *_), ys = mg.scan(one, (h, *states), xs)
+        return h, ys
+
+    for loop in mg.jit(f).explain(h, xs).loops:
+        assert loop.why_not is None and loop.divided
+        named = {task.split(":")[1].split(",")[0].strip() for task in loop.tasks if "call of Python" in task}
+        assert named <= set(called), loop.tasks
+    same(f, [h, xs], h, xs, rtol=rtol)
+    with divided_batches():
+        same(f, [h, xs], h, xs, rtol=rtol)
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float64", 1e-10), ("float32", 2e-5)])
+def test_along_an_axis(dtype, rtol):
+    def step(h, x):
+        p = mg.cumsum(mg.softmax(h + x), axis=-1)
+        q = mg.cumprod(1 + 0.1 * x, axis=1)
+        order = mg.argsort(mg.stop_gradient(x), axis=1)
+        best = mg.argmax(x, axis=1, keepdims=True)
+        worst = mg.argmin(x, axis=1, keepdims=True)
+        picked = mg.take_along_axis(p * q, order, axis=1) + mg.take_along_axis(h, best, 1)
+        return (mg.tanh(picked * mg.take_along_axis(x, worst, 1)),), mg.prod(p + 0.5, axis=1) + h.sum(1)
+
+    check(step, dtype=dtype, rtol=rtol)
+
+
+def test_nan_is_the_largest_of_an_order():
+    x = np.array([[3.0, np.nan, 1.0, np.nan, 1.0]])
+
+    def f(h):
+        return mg.scan(lambda h, _: (h + 1, (mg.argsort(h, 1), mg.argmax(h, 1), mg.argmin(h, 1))), h, None, length=2)[1]
+
+    for got, wanted in zip(mg.jit(f)(mg.tensor(x)), f(mg.tensor(x))):
+        np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+
+
+def test_a_counter_and_masks():
+    def step(h, t, x):
+        late, odd = t >= 2, t * 2 - 1 == 1
+        some, every = mg.any(x > 0, axis=1, keepdims=True), mg.all(x > -2, axis=1, keepdims=True)
+        h = mg.where(late, mg.tanh(h + x), h * 0.5) + 0.1 * mg.astype((odd | some) & every, "float64")
+        count = mg.sum(x > 0, axis=1, keepdims=True)
+        return (h + 0.01 * mg.astype(count + t, "float64"), t + 1), mg.where(x > 0, t, -t)
+
+    check(step, np.array(0))
+
+
+def test_greedy_decoding():
+    table = draw(2, 7, H)
+
+    def step(h, k, x):
+        e = mg.embedding(table, k) + mg.take(table, k, axis=0)
+        h = mg.tanh(h + x + e)
+        return (h, mg.argmax(h @ table.T, axis=1)), k
+
+    check(step, np.zeros(B, int))
+
+
+def test_slices_with_steps_and_reshapes_of_strided_memory():
+    def step(h, x):
+        turned = mg.reshape(mg.transpose(mg.reshape(h[:, :4], (B, 2, 2)), (0, 2, 1)), (B, 4))
+        spread = mg.concatenate([turned, x[:, ::-1][:, :1]], axis=1)
+        return (mg.tanh(spread + mg.roll(x, 2, axis=1) + mg.repeat(h[:, ::2][:, :1], H, axis=1)),), h[:, ::2]
+
+    check(step)
+
+
+def test_einsum_takes_the_product_of_matrices():
+    w = draw(3, H, H)
+
+    def step(h, x):
+        outer = mg.einsum("bi,bj->bij", h, x)
+        return (mg.tanh(mg.einsum("ij,bj->bi", w, x) + mg.einsum("bij,bj->bi", outer, h)),), mg.einsum("bij->b", outer)
+
+    check(step)
+
+
+def test_python_is_called_for_an_op_that_no_kernel_has():
+    eye = np.eye(H)
+
+    def step(h, x):
+        m = mg.einsum("bi,bj->bij", h, h) + eye
+        return (mg.tanh(mg.einsum("bij,bj->bi", mg.inv(m), x) + mg.det(m)[:, None]),), h
+
+    with pytest.warns(UserWarning, match=r"no kernel has inv of these operands; .*mg\.inv\(m\)"):
+        check(step, called={"inv", "det", "cofactor"})
+
+
+def test_the_other_float_type_is_a_call_of_python():
+    xs, h = draw(0, *SEQUENCE, dtype="float32"), draw(1, *START, dtype="float32")
+
+    def f(h, xs):
+        def step(h, x):
+            wide = mg.exp(mg.astype(h, "float64"))
+            return mg.tanh(h + x * mg.astype(wide, "float32")), wide
+
+        return mg.scan(step, h, xs)
+
+    assert [loop.why_not for loop in mg.jit(f).explain(h, xs).loops] == [None, None]
+    same(f, [h, xs], h, xs, rtol=2e-6)
+
+
+def test_a_loop_in_a_loop_is_a_kernel_that_a_kernel_calls():
+    xs, h = draw(0, *SEQUENCE), draw(1, *START)
+
+    def f(h, xs):
+        def step(h, x):
+            inner, zs = mg.scan(lambda c, _: ((c := mg.tanh(c * x + h)), c), h, None, length=3)
+            return inner, zs.sum(0)
+
+        return mg.scan(step, h, xs)
+
+    assert [loop.why_not for loop in mg.jit(f).explain(h, xs).loops] == [None, None]
+    same(f, [h, xs], h, xs)
+
+
+@pytest.mark.parametrize("every", [None, 1, 2])
+def test_an_index_of_several_places_in_a_loop_that_is_computed_again(every):
+    """The places are a constant of the loop, and of the loops that compute its steps again."""
+    xs, h = draw(0, *SEQUENCE), draw(1, *START)
+    places = np.array([0, 3, 3, 1, 4])
+
+    def f(h, xs):
+        return mg.scan(lambda h, x: ((h := mg.tanh(h[..., places] + mg.sin(x))), h * h), h, xs)
+
+    same(mg.jit(f, checkpoint=every), [h, xs], h, xs)
+
+
+# What goes wrong in a kernel is raised when it returns
+
+
+def picks(table, k):
+    return mg.scan(lambda k, _: (k + 1, mg.take(table, k, axis=0)), k, None, length=3)[1]
+
+
+@pytest.mark.parametrize("first", [[0, 9], [-3, 0]])
+def test_an_index_that_there_is_not_raises_as_in_eager_code(first):
+    table, f = mg.tensor(np.arange(8.0).reshape(4, 2)), mg.jit(picks)
+    with pytest.raises(IndexError):
+        picks(table, mg.tensor([0, 9]))
+    if first == [0, 9]:
+        with pytest.raises(IndexError, match=r"take: index 9 does not fit an axis of 4 elements, at .*picks|mg.take"):
+            f(table, mg.tensor(first))
+    k = mg.tensor([-2, 1])
+    np.testing.assert_array_equal(f(table, k).numpy(), picks(table, k).numpy())  # and the next call is right
+
+
+def test_what_python_raises_is_raised():
+    def f(m):
+        return mg.scan(lambda m, _: (m - 0.6 * np.eye(2), mg.cholesky(m)), m, None, length=3)[1]
+
+    jitted, good = mg.jit(f), mg.tensor(np.eye(2)[None] * 5.0)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        jitted(mg.tensor(np.eye(2)[None]))
+    np.testing.assert_allclose(jitted(good).numpy(), f(good).numpy())
+
+
+def test_errors_of_two_threads_go_to_the_thread_that_made_them():
+    table, f = mg.tensor(np.arange(8.0).reshape(4, 2)), mg.jit(picks)
+    good, bad = mg.tensor([0, 1]), mg.tensor([0, 3])
+    f(table, good)
+    outcomes: dict = {}
+
+    def work(name, k):
+        for _ in range(200):
+            try:
+                f(table, k)
+                outcomes.setdefault(name, set()).add("fine")
+            except IndexError:
+                outcomes.setdefault(name, set()).add("raised")
+
+    threads = [threading.Thread(target=work, args=args) for args in (("good", good), ("bad", bad))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {"good": {"fine"}, "bad": {"raised"}}
