@@ -19,12 +19,13 @@ class Call:
 
     compiled: what ran: root, or one of its variants for some sets of cotangents. ids: what the gradients of compiled
     are of. copies: by the id of each array that f closes over, the array and a copy of it from before the call. became,
-    root_became: what had taken the place of what compiled and root closed over.
+    root_became: what had taken the place of what compiled and root closed over. behind: what f reads through weak
+    references, held so that f can run again.
     """
 
-    def __init__(self, compiled, root, ids, states, copies: dict, became: dict, root_became: dict):
+    def __init__(self, compiled, root, ids, states, copies: dict, became: dict, root_became: dict, behind: list):
         self.compiled, self.root, self.ids, self.states, self.copies = compiled, root, ids, states, copies
-        self.became, self.root_became = became, root_became
+        self.became, self.root_became, self.behind = became, root_became, behind
         self.name = f"jit of {getattr(compiled.f, '__name__', type(compiled.f).__name__)}"
 
     def pull(self, node, g, useful=None):

@@ -21,6 +21,7 @@ from minigrad.compile.trace import Program, Value, numbers
 from minigrad.compile.walk import Walk, is_simple
 from minigrad.tape import Leaf, line_of_site
 from minigrad.tensor import Tensor
+from minigrad.views import TracedView
 
 UNCHANGED: dict[int, Tensor] = {}
 
@@ -47,8 +48,12 @@ class Guards:
         self.seen = self.glance()
         self.contents = {key[0]: values for key, values in walk.values.items() if key[1] == CONTENT}
         captured = [tensor for [(_, _, tensor)] in program.captured.values()]
-        for x in captured:
-            if id(x) not in {**walk.tensors, **program.borrowed, **program.owned} and held_elsewhere(x):
+        known = {**walk.tensors, **program.borrowed, **program.owned}
+        held = [x for x in captured if id(x) not in known and held_elsewhere(x)]
+        if held:  # what the function has made and dropped may hold it, in a cycle
+            gc.collect()
+        for x in held:
+            if held_elsewhere(x):
                 raise RuntimeError(
                     f"jit: a tensor {x.dtype}{list(x.shape)}, used at {line_of_site(program.sites[id(x)])}, was found "
                     "where nobody can watch that another takes its place; pass it as an argument, or keep it in a "
@@ -64,6 +69,7 @@ class Guards:
                 self.arrays.setdefault(key, (array, numbers(array)))
         self.fixed = walk.fixed | {id(x) for x in captured if id(x._data) in program.looked}
         self.places = walk.places
+        self.weak = list(walk.weak.values())
 
     def hold(self) -> dict[int, Tensor] | None:
         """None if not; else, by the id of the tensor that was there when it was traced, what has taken its place."""
@@ -73,6 +79,10 @@ class Guards:
         if became is None or not all(numbers(array) == then for array, then in self.arrays.values()):
             return None
         return became
+
+    def behind(self) -> list:
+        """What f reads through weak references: whoever may call f later has to hold it."""
+        return [reference() for reference in self.weak]
 
     def replaced(self) -> dict[int, Tensor] | None:
         """As `hold`, where something is another object now."""
@@ -96,10 +106,10 @@ class Guards:
             return True
         if type(now) is not type(then):
             return False
-        if isinstance(then, Tensor):
+        if issubclass(type(then), Tensor):
             became.setdefault(id(then), []).append(now)
             return id(then) not in self.fixed and kind_of(now) == kind_of(then)
-        if isinstance(then, tuple):
+        if issubclass(type(then), tuple):
             return len(now) == len(then) and all(self.agree(*pair, became) for pair in zip(now, then))
         if type(then) in (list, dict) and id(then) in self.contents:
             again = id(then) in became
@@ -132,9 +142,9 @@ def at_once(reads: list[Callable]) -> Callable:
 
 
 def held_elsewhere(x: Tensor) -> bool:
-    """Whether somebody besides the trace holds a tensor."""
+    """Whether somebody besides the trace holds a tensor, or a view of it that the trace has made."""
     return any(
-        not isinstance(owner, (FrameType, list))
+        not isinstance(owner, (FrameType, list, TracedView))
         and not (type(owner) is tuple and any(isinstance(v, Value) for v in owner))
         for owner in gc.get_referrers(x)
     )

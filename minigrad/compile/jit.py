@@ -378,7 +378,7 @@ class Compiled:
             parents = [x._node for x in tensors] + [t._node for t in root.now(became)]
             given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]
             chosen = on_tape(
-                Call(self, root, self.ids(len(tensors), own), states, copies, own, became),
+                Call(self, root, self.ids(len(tensors), own), states, copies, own, became, self.guards.behind()),
                 [parents[k] for k in root.wanted], {}, (tuple(residuals), given),
                 [outs[k] for k in self.differentiable],
             )  # fmt: skip

@@ -71,14 +71,15 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 @functools.lru_cache(1024)
 def attributes_in(code: CodeType) -> frozenset:
     """Attributes that a function names; where it calls getattr, its strings may be names too. ALL where it computes
-    names. None that dataclasses and the like have written."""
-    if code.co_filename == "<string>":
+    names. None that dataclasses have written."""
+    if code.co_qualname.startswith("__create_fn__."):
         return frozenset()
     parts = list(codes(code))
     names = {name for part in parts for name in part.co_names}
     if names & {*ACCESSORS, "setattr"}:
         names.update(text for part in parts for text in part.co_consts if isinstance(text, str))
-    if not in_packages(code.co_filename) and (names & COMPUTING or any(map(computes_names, parts))):
+    own = of_the_user(code.co_filename) and not in_packages(code.co_filename)
+    if own and (names & COMPUTING or any(map(computes_names, parts))):
         names.add(ALL)
     return frozenset(names)
 

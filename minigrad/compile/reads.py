@@ -59,8 +59,9 @@ def in_context(x: ContextVar) -> tuple:
     return (x.get(MISSING),)
 
 
-def referent(x: weakref.ref) -> tuple:
-    return (x(),)
+def is_gone(x: weakref.ref) -> tuple:
+    """All that can change; what it refers to must not be held."""
+    return (x() is None,)
 
 
 def content_of_buffer(x) -> tuple:

@@ -2,6 +2,7 @@
 
 import array
 import collections
+import contextlib
 import functools
 import gc
 import inspect
@@ -36,9 +37,9 @@ from minigrad.compile.reads import (
     defaults_of,
     in_context,
     in_slot,
+    is_gone,
     items,
     listed,
-    referent,
     size_of,
     under,
 )
@@ -76,7 +77,8 @@ class Walk:
 
     reads: Read by key. values: what they gave. tensors: (tensor, what it is) by id. fixed: ids of tensors that were
     found where no other can take their place. places: by id, how often a tensor, list or dict is among the values.
-    arrays, consumed (generators, files and iterators, with what they are): by id. codes: of the functions that may
+    arrays, consumed (generators, files and iterators, with what they are), weak (references to what is held weakly): by
+    id. codes: of the functions that may
     be called. names: attributes that these read; of an object that is no module of ours no others are looked at.
     """
 
@@ -112,6 +114,7 @@ class Walk:
         self.fixed: set[int] = set()
         self.arrays: dict = {}
         self.consumed: dict = {}
+        self.weak: dict = {}
         self.codes: dict = {}
         self.named: dict = {}  # id of an object -> (its namespace, the names that are read in it, what it is)
         self.seen: dict = {}  # key of an object -> it
@@ -121,6 +124,12 @@ class Walk:
         self.waiting.append((x, what, placed))
 
     def visit(self, x, what: str, placed: bool) -> None:
+        if type(x) in PROXIES:  # asked first: isinstance takes a proxy for what is behind it
+            with contextlib.suppress(ReferenceError):  # that is gone
+                behind = x.__repr__.__self__
+                self.weak[id(behind)] = weakref.ref(behind)
+                self.walk(behind, what)
+            return
         if is_simple(x) or isinstance(x, FIXED) or x is sys.modules:
             return
         if isinstance(x, Tensor):
@@ -170,7 +179,9 @@ class Walk:
         elif isinstance(x, ContextVar):
             self.walk_all(x, functools.partial(in_context, x), what)
         elif isinstance(x, weakref.ref):
-            self.walk_all(x, functools.partial(referent, x), what)
+            self.weak[id(x)] = x
+            self.reads[id(x), CONTENT] = Read(functools.partial(is_gone, x), [])
+            self.walk(x(), what)
         elif isinstance(x, BUFFERS):
             self.walk_all(x, functools.partial(content_of_buffer, x), what)
         elif isinstance(x, threading.local):
@@ -178,13 +189,11 @@ class Walk:
         elif isinstance(x, io.IOBase):
             self.consumed.setdefault(id(x), (x, what))
         elif isinstance(x, functools._lru_cache_wrapper):  # what it keeps, it keeps
-            self.tensors |= {id(t): (t, what) for t in cached(x)}
-            self.fixed |= set(map(id, cached(x)))
+            for one in cached(x):
+                self.walk(one, what)
             self.walk(x.__wrapped__, what)
         elif is_iterator(x):
             self.consumed.setdefault(id(x), (x, what))
-        elif type(x) in PROXIES:
-            self.walk(x.__repr__.__self__, what)
         elif not has_dict(x) and not slots_of(type(x)):  # written in C: what it holds
             self.walk_all(x, functools.partial(gc.get_referents, x), what)
         if has_dict(x) or slots_of(type(x)):
@@ -237,8 +246,7 @@ class Walk:
         if f is os.getenv:
             self.walk(os.environ, "os.environ")
         own = f.__module__ is None or not installed(f.__module__)
-        if own:
-            self.codes[f.__code__] = None
+        self.codes[f.__code__] = None  # a function of ours, too: what it names of the user's objects
         for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars):
             self.walk_all(cell, functools.partial(content, cell), name, name)
         defaults = functools.partial(defaults_of, f)
@@ -295,7 +303,7 @@ class Walk:
 
 def is_simple(x) -> bool:
     """Whether nothing but its value can matter: no subclass of a user's, whose objects may hold more."""
-    return type(x) in SIMPLE or isinstance(x, np.generic)
+    return type(x) in SIMPLE or issubclass(type(x), np.generic)
 
 
 def data_in(where: Mapping, names: frozenset) -> frozenset:
@@ -315,22 +323,25 @@ def is_data(x) -> bool:
 def replaceable(values) -> Iterator:
     """The tensors, lists and dicts among values, and in tuples among them."""
     for x in values:
-        if isinstance(x, Tensor) or type(x) in (list, dict):
+        if issubclass(type(x), Tensor) or type(x) in (list, dict):  # isinstance would ask a proxy, which may be dead
             yield x
-        elif isinstance(x, tuple):
+        elif issubclass(type(x), tuple):
             yield from replaceable(x)
 
 
-def cached(x) -> Iterator[Tensor]:
-    """Tensors that a cache of functools keeps."""
+def cached(x) -> Iterator:
+    """What a cache of functools keeps: results, and arguments."""
     seen, unseen = {id(x.__wrapped__), id(vars(x))}, gc.get_referents(x)
+    memory = {id(one) for one in unseen if type(one) is dict}
     while unseen:
         one = unseen.pop()
-        if isinstance(one, Tensor):
-            yield one
-        elif id(one) not in seen and (type(one) in (dict, list, tuple) or type(one).__name__ == "_lru_list_elem"):
-            seen.add(id(one))
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if id(one) in memory or type(one).__name__ == "_lru_list_elem":
             unseen += gc.get_referents(one)
+        elif not isinstance(one, type):
+            yield one
 
 
 def keys_in(structure) -> Iterator:
