@@ -93,13 +93,17 @@ def cross_entropy(loss, x, target, rows, n):
 def cross_entropy_pull(result, g, x, target, rows, n):
     for r in range(rows):
         at = r * n
-        m = largest(x, at, n)
-        for i in range(at, at + n):
-            result[i] = exp(x[i] - m)
-        scale = g[r] / total(result, at, n)
-        for i in range(at, at + n):
-            result[i] = result[i] * scale
-        result[at + target[r]] -= g[r]
+        if g[r] == Float(0):
+            for i in range(at, at + n):
+                result[i] = Float(0)
+        else:
+            m = largest(x, at, n)
+            for i in range(at, at + n):
+                result[i] = exp(x[i] - m)
+            scale = g[r] / total(result, at, n)
+            for i in range(at, at + n):
+                result[i] = result[i] * scale
+            result[at + target[r]] -= g[r]
 """,
     "standardize": """
 def standardize(y, x, rows, n, eps):

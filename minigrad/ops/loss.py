@@ -126,7 +126,7 @@ def _error_g(cotangent, logits, targets):
 
 
 def _error_logits(cotangent, g, logits):
-    y = softmax(logits)
+    y = softmax(where(reshape(not_equal(g, 0), (*g.shape, 1)), logits, 0))
     product = cotangent * y
     return reshape(g, (*g.shape, 1)) * (product - y * sum(product, axis=-1, keepdims=True))
 
@@ -140,7 +140,8 @@ def _error_logits(cotangent, g, logits):
     public=False,
 )
 def softmax_error(g, logits, targets, /):
-    """g (softmax(logits) - one_hot(targets)): how softmax_cross_entropy pulls back g, (...)."""
+    """g (softmax(logits) - one_hot(targets)): how softmax_cross_entropy pulls back g, (...). 0 where g is 0, whatever
+    the logits are: those of an ignored target may be NaN."""
     _error_shape(g, logits, targets)
     operands = in_order(np.asarray(g)), *_as_rows(logits, targets)
     return rows.run("cross_entropy_pull", logits.shape[-1], np.empty(logits.shape, logits.dtype), *operands)
@@ -162,7 +163,8 @@ def cross_entropy(logits, targets, /, reduction: Reduction = "mean", ignore_inde
 
     logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape a
     sequence's, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes. Where a target is
-    ignore_index the loss is 0, and the mean does not count it (it is NaN if nothing is left).
+    ignore_index the loss and its gradient are 0, whatever the logits are (NaN, too), and the mean does not count it (it
+    is NaN if nothing is left).
 
     Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.
     """

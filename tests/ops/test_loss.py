@@ -56,6 +56,28 @@ def test_an_ignored_target_has_no_gradient_and_the_mean_does_not_count_it():
     assert mg.cross_entropy(x, np.full(3, -100), reduction="sum").item() == 0
 
 
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, [0.0, -np.inf, np.nan]], ids=str)
+def test_the_logits_of_an_ignored_target_are_no_matter(bad, shape, jitted):
+    """Gradients of both orders are those for ordinary logits there, as is PyTorch's loss (its gradient is NaN)."""
+    torch = pytest.importorskip("torch")
+    logits, targets = np.random.default_rng(0).normal(size=shape), np.ones((4, *shape[2:]), int)
+    targets[1:3] = -100
+    spoilt = logits.copy()
+    spoilt[1:3] = np.reshape(bad, (-1, *[1] * (len(shape) - 2)))
+    f = mg.jit(mg.cross_entropy) if jitted else mg.cross_entropy
+    theirs = torch.tensor(logits, requires_grad=True)
+    wanted = torch.nn.functional.cross_entropy(theirs, torch.tensor(targets))
+    (first,) = torch.autograd.grad(wanted, theirs, create_graph=True)
+    (second,) = torch.autograd.grad((first**2).sum(), theirs)
+    x = mg.tensor(spoilt)
+    np.testing.assert_allclose(f(x, targets).item(), wanted.item())
+    np.testing.assert_allclose(mg.grad(f)(x, targets).numpy(), first.detach().numpy(), atol=1e-15)
+    squares = mg.grad(lambda x: (mg.grad(f)(x, targets) ** 2).sum())
+    np.testing.assert_allclose(squares(x).numpy(), second.numpy(), atol=1e-15)
+
+
 @pytest.mark.parametrize(
     ("logits", "targets", "error", "words"),
     [((2, 3), [0, 3], IndexError, "targets from 0 to 3, wanted classes from 0 to 2"),
