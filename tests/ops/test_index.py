@@ -145,6 +145,15 @@ def test_numpy_calls(name):
     np.testing.assert_allclose(x.grad.numpy().ravel(), units, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("values", [-0.0, 0.0, (-0.0, 0.0), ((0.0, 0.0), (1.0, -0.0)), np.nan, -np.inf], ids=str)
+def test_pad_keeps_the_bits_of_what_it_fills_in(values, jitted):
+    x = np.array([[-0.0, 1.0], [0.0, -0.0]])
+    f = lambda x: mg.pad(x, ((1, 2), (2, 1)), constant_values=values)  # noqa: E731
+    found = (mg.jit(f) if jitted else f)(mg.tensor(x)).numpy()
+    assert found.tobytes() == np.pad(x, ((1, 2), (2, 1)), constant_values=values).tobytes()
+
+
 @given(st.integers(0, 5), st.sampled_from([0, 1, -1]), st.booleans(), st.integers(0, 99))
 def test_topk_is_pytorchs(k, axis, largest, seed):
     torch = pytest.importorskip("torch")
