@@ -76,7 +76,7 @@ class Node:
     op: its declaration in the op table. inputs: the nodes of its inputs, None for a constant. params: the keyword
     arguments of the call. saved: what the op's vjps name (arrays, shapes, parameters). shape, dtype: of the result.
     seq: time of creation; between two others where a view was made anew (views.py). site: (code, instruction) of the
-    line that called the op. hooks: what to call with the cotangent, None or a list.
+    line that called the op. hooks: what to call with the cotangent, by time of registration, or None.
     """
 
     __slots__ = ("__weakref__", "dtype", "hooks", "inputs", "op", "params", "saved", "seq", "shape", "site")
@@ -260,7 +260,7 @@ def call_hooks(node: Node, g):
     raw = thread.mode is RAW
     caller, thread.mode = thread.mode, OFF if raw else TRACED if tracing() else ON
     try:
-        for hook in list(node.hooks):
+        for hook in list(node.hooks.values()):
             given = g
             if raw:
                 given = Tensor(np.asarray(g).view())

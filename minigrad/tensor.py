@@ -125,18 +125,18 @@ class Tensor:
     def register_hook(self, hook: Callable):
         """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
 
-        Returns a function that removes the hook.
+        Returns a function that removes this registration, and not that of an equal hook; called again it does nothing.
         """
         if self._node is None:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
         with tape.lock:
-            registered = self._node.hooks = self._node.hooks or []
-            registered.append(hook)
+            hooks = self._node.hooks = self._node.hooks or {}
+            registration = next(tape.clock)
+            hooks[registration] = hook
 
         def remove() -> None:
             with tape.lock:
-                if hook in registered:
-                    registered.remove(hook)
+                hooks.pop(registration, None)
 
         return remove
 

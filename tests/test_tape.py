@@ -544,6 +544,18 @@ def test_hooks_see_and_replace_the_complete_gradient():
         mg.tensor(1.0).register_hook(print)
 
 
+def test_a_removal_removes_its_own_registration_alone():
+    x, seen = leaf(1.0), []
+    first, second = [x.register_hook(seen.append) for _ in range(2)]  # two methods that are equal
+    first()
+    first()
+    (x * 1).sum().backward()
+    assert len(seen) == 1
+    second()
+    (x * 1).sum().backward()
+    assert len(seen) == 1
+
+
 def test_hooks_in_a_recorded_backward_are_recorded():
     x = leaf(2.0)
     h = x * x
