@@ -49,7 +49,10 @@ class Guards:
         self.contents = {key[0]: values for key, values in walk.values.items() if key[1] == CONTENT}
         captured = [tensor for [(_, _, tensor)] in program.captured.values()]
         known = {**walk.tensors, **program.borrowed, **program.owned}
-        held = [x for x in captured if id(x) not in known and held_elsewhere(x)]
+        unknown = [x for x in captured if id(x) not in known]
+        if unknown:
+            gc.unfreeze()  # gc does not tell what frozen objects hold; frozen again, garbage would stay for ever
+        held = [x for x in unknown if held_elsewhere(x)]
         if held:  # what the function has made and dropped may hold it, in a cycle
             gc.collect()
         for x in held:

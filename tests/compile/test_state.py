@@ -4,6 +4,7 @@ import array
 import collections
 import contextvars
 import functools
+import gc
 import itertools
 import json
 import operator
@@ -520,9 +521,13 @@ def test_what_nobody_can_foresee_is_refused(f):
         mg.jit(f)(draw(0, 2))
 
 
-def test_a_tensor_from_where_nobody_watches_is_refused(monkeypatch):
-    """Where another could take its place and the program would not know."""
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_tensor_from_where_nobody_watches_is_refused(monkeypatch, frozen):
+    """Where another could take its place and the program would not know. Of objects that gc.freeze() has set aside gc
+    does not tell whom they hold."""
     monkeypatch.setattr(json, "hidden", mg.tensor([2.0]), raising=False)
+    if frozen:
+        gc.freeze()
 
     def f(x):
         y = x + 1.0
