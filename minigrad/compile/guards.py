@@ -65,7 +65,7 @@ class Guards:
         operands = {id(x._data) for x in captured}  # which are read at every call
         # arrays that nobody holds: NumPy may have computed them of others (single numbers are the engine's)
         derived = any(x.ndim and id(x._data) not in walk.arrays for x in program.borrowed.values())
-        looks = derived or any(map(may_look, walk.codes))
+        looks = derived or any(may_look(code) for code, asked in walk.codes.items() if asked)
         self.arrays = dict(program.looked)  # id -> (array, its numbers)
         for key, array in walk.arrays.items():
             if looks or key not in operands:
@@ -122,7 +122,7 @@ class Guards:
         return is_simple(now) and (now == then if type(now) in (str, bytes) else repr(now) == repr(then))  # -0.0, NaN
 
 
-def at_once(reads: list[Callable]) -> Callable:
+def at_once(reads: list) -> Callable:
     """One function that reads what all of these read, which is several times quicker than to call them in turn."""
     scope: dict = {"MISSING": MISSING}
     parts = []

@@ -78,8 +78,8 @@ class Walk:
     reads: Read by key. values: what they gave. tensors: (tensor, what it is) by id. fixed: ids of tensors that were
     found where no other can take their place. places: by id, how often a tensor, list or dict is among the values.
     arrays, consumed (generators, files and iterators, with what they are), weak (references to what is held weakly): by
-    id. codes: of the functions that may
-    be called. names: attributes that these read; of an object that is no module of ours no others are looked at.
+    id. codes: of the functions that may be called, and whether they may look at the numbers of arrays (ops do not).
+    names: attributes that these read; of an object that is no module of ours no others are looked at.
     """
 
     def __init__(self, f: Callable, leaves, structure, names: frozenset = CALLED):
@@ -153,6 +153,8 @@ class Walk:
                 self.walk(part, what)
             self.walk(x.keywords, what)
         elif inspect.ismethod(x):
+            if inspect.isfunction(x.__func__):
+                self.codes[x.__func__.__code__] = True
             self.walk(x.__func__, what)
             self.walk(x.__self__, what)
         elif isinstance(x, BuiltinFunctionType):
@@ -246,7 +248,7 @@ class Walk:
         if f is os.getenv:
             self.walk(os.environ, "os.environ")
         own = f.__module__ is None or not installed(f.__module__)
-        self.codes[f.__code__] = None  # a function of ours, too: what it names of the user's objects
+        self.codes.setdefault(f.__code__, own)
         for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars):
             self.walk_all(cell, functools.partial(content, cell), name, name)
         defaults = functools.partial(defaults_of, f)
@@ -295,7 +297,7 @@ class Walk:
         wanted = self.among(members, owner) | (implicit & members.keys()) | (more & members.keys())
         for name in wanted:
             for code in code_behind(members[name]):
-                self.codes[code] = None
+                self.codes[code] = True
         for base in owner.__mro__:
             if not installed(base.__module__):
                 self.walk_names(base, vars(base), base.__name__, wanted & in_classes(owner))
