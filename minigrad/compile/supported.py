@@ -66,6 +66,7 @@ def goes_along(v: Value, main: np.dtype) -> bool:
         return False
     axis, (x, *others) = v.params["axis"], v.inputs
     of_main = x.dtype == main and (v.dtype.kind != "f" or v.dtype == main)
+    of_main = of_main or is_op(v, "take_along_axis")  # which moves numbers of any type
     if type(axis) is not int or axis < 0 or not of_main or any(y.size == 0 for y in v.inputs):
         return False
     if is_op(v, "argsort"):

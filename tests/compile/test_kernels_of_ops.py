@@ -82,6 +82,19 @@ def test_greedy_decoding():
     check(step, np.zeros(B, int))
 
 
+def test_the_way_back_through_a_table_of_integers():
+    """Viterbi's: each step reads where the best path came from."""
+    origins = np.random.default_rng(0).integers(0, H, (T, B, H))
+
+    def f(last):
+        return mg.scan(lambda tag, origin: (mg.take_along_axis(origin, tag, axis=1), tag), last, origins, reverse=True)
+
+    jitted, last = mg.jit(f), mg.tensor(np.arange(B)[:, None] % H)
+    assert [t for loop in jitted.explain(last).loops for t in loop.tasks if "call of Python" in t] == []
+    for got, wanted in zip(jitted(last), f(last)):
+        np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+
+
 def test_slices_with_steps_and_reshapes_of_strided_memory():
     def step(h, x):
         turned = mg.reshape(mg.transpose(mg.reshape(h[:, :4], (B, 2, 2)), (0, 2, 1)), (B, 4))
