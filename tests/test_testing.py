@@ -132,3 +132,12 @@ def test_draws_fit(data):
 def test_tensors_and_arrays(x, a):
     assert x.requires_grad and x.shape == (2, 3) and x.dtype == np.float32
     assert ((a > 3) & (a < 4)).all()
+
+
+@pytest.mark.parametrize(
+    "x, eps, message",
+    [(1.0, 0.0, "got eps=0"), (1.0, 2.0**63, "got eps=9"), (np.nan, 1e-5, r"inputs\[0\] holds NaN or infinity")],
+)
+def test_what_has_no_difference_quotient_is_refused(x, eps, message):
+    with pytest.raises(ValueError, match=f"gradcheck: {message}"):
+        gradcheck(lambda x: x * x, [x], eps=eps)

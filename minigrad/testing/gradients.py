@@ -28,7 +28,8 @@ def gradcheck(
     inputs away from kinks: there is no derivative for the difference quotient to approach.
 
     Raises AssertionError naming input, element, both values and the ops that take the input; also if two calls of f
-    differ (randomness inside). Raises TypeError if f returns no float tensor, or one that is not float64.
+    differ (randomness inside). Raises ValueError for an eps that is not between 0 and 1 or an input that is not finite,
+    TypeError if f returns no float tensor, or one that is not float64.
     """
     rng = np.random.default_rng(seed)
     arguments = (inputs,) if isinstance(inputs, (Tensor, np.ndarray, float)) else tuple(inputs)
@@ -36,6 +37,11 @@ def gradcheck(
     values = [Tensor(np.array(as_array(x), np.float64)).requires_grad_() if is_float(x) else x for x in values]
     where = [k for k, x in enumerate(values) if is_float(x)]
     names = tree.names(arguments, "inputs")
+    if not 0 < eps < 1:
+        raise ValueError(f"gradcheck: got eps={eps}, wanted a small number above 0, such as 1e-5")
+    for k in where:
+        if not np.isfinite(values[k]._data).all():
+            raise ValueError(f"gradcheck: {names[k]} holds NaN or infinity, of which there is no difference quotient")
 
     def of(*xs) -> list[Tensor]:
         given = list(values)
