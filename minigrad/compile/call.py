@@ -128,9 +128,11 @@ class Call:
             entered = {thread.program.enter(t)[1]: t._node for t in compiled.now(self.became)}
             for n in list(found):
                 add(found, entered[n], found.pop(n))
+        # In the place of what f closes over the node may have others, put there by a checkpoint around the call.
+        captured = self.root.now(self.root_became)
         return [
-            pulled.get(variables[k]) if k < len(variables) else found.pop(n, None)
-            for k, n in zip(self.root.wanted, node.inputs)
+            pulled.get(variables[k]) if k < len(variables) else found.pop(captured[k - len(variables)]._node, None)
+            for k in self.root.wanted
         ]
 
     @contextmanager

@@ -363,3 +363,20 @@ def test_hooks():
 
     xs = draw(2, T, 3)
     same(in_a_loop, [x, xs, w], x, xs)
+
+
+@pytest.mark.parametrize("wrap", [mg.checkpoint, lambda f: mg.jit(lambda x: mg.checkpoint(f)(x)),
+                                  lambda f: mg.checkpoint(lambda x: mg.checkpoint(f)(x))])  # fmt: skip
+def test_parameters_of_a_jitted_function_in_a_checkpoint_keep_their_gradients_with_create_graph(wrap):
+    w, x = draw(0, H, H), draw(1, B, H)
+    first = {}
+    for name, f in (("eager", lambda x: mg.tanh(x @ w)), ("jitted", mg.jit(lambda x: mg.tanh(x @ w)))):
+        w.grad = x.grad = None
+        wrap(f)(x).sum().backward(create_graph=True)
+        first[name], penalty = [w.grad.detach().numpy(), x.grad.detach().numpy()], (w.grad**2).sum() + (x.grad**2).sum()
+        w.grad = x.grad = None
+        penalty.backward()
+        first[name] += [w.grad.numpy(), x.grad.numpy()]
+        w.grad = x.grad = None
+    for got, wanted in zip(first["jitted"], first["eager"]):
+        np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
