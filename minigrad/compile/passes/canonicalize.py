@@ -9,9 +9,8 @@ The vjps have been recorded before: they are those of the ops that were called.
 """
 
 from minigrad.compile.loop import Loop
-from minigrad.compile.passes.clean import place
+from minigrad.compile.passes.clean import canonical_form, place
 from minigrad.compile.passes.rewrite import order_of, rewrite
-from minigrad.compile.rules import CANONICAL
 from minigrad.compile.trace import Pick, Value
 
 
@@ -34,14 +33,7 @@ def canonicalize(program, roots: list) -> list:
             return value.of((*inputs[:count], *added[value], *inputs[count:]), program)
         if value.op is Pick:
             return inputs[0][value.params] if isinstance(inputs[0], list) else None
-        rule = CANONICAL.get(value.op.name) if value.op is not None else None
-        if rule is None:
-            return None
-        outer, program.recomputing = program.recomputing, value.recompute
-        try:
-            return rule(program, *inputs, **value.params)
-        finally:
-            program.recomputing = outer
+        return None if value.op is None else canonical_form(program, value, inputs)
 
     became = rewrite(roots, rule)
     return [became[r] if isinstance(r, Value) else r for r in roots]

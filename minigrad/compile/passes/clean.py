@@ -28,7 +28,11 @@ def clean(program, roots: list) -> list:
     def rule(value, inputs):
         if value.op is None or value in program.effects:
             return None
-        alias = neutral_operand(value, inputs) if is_elementwise(value) else canonical_form(program, value, inputs)
+        alias = None
+        if is_elementwise(value):
+            alias = neutral_operand(value, inputs)
+        elif inputs != value.inputs:
+            alias = canonical_form(program, value, inputs)
         if alias is not None:
             return alias
         if isinstance(value.op, Loop):
@@ -59,7 +63,7 @@ def frozen(params):
 def canonical_form(program, value, inputs):
     """What its op is on these inputs, if that is something else: a transpose of what has become a transpose, say."""
     rule = CANONICAL.get(value.op.name)
-    if rule is None or inputs == value.inputs:
+    if rule is None:
         return None
     outer, program.recomputing = program.recomputing, value.recompute
     try:
