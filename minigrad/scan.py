@@ -1,15 +1,14 @@
 """`scan`: a loop over time that carries a state. Eager, it is that loop, on the tape."""
 
-import functools
-import inspect
 from collections.abc import Callable
 
 import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import Count, checked
+from minigrad.ir.loop import scan as traced_scan
+from minigrad.ir.step import take_step, unchanged
 from minigrad.ops.shape import copy, stack, unstack
-from minigrad.ops.table import Spec
 from minigrad.tape import no_grad, tracing
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import as_arguments, as_results
@@ -36,8 +35,6 @@ def scan(f: Callable, init, xs, length: Count | None = None, reverse: bool = Fal
         carries = [copy(c) for c in carries]
         return tree.unflatten(carry_structure, carries), _no_steps(f, carry_structure, carries, xs_structure, streams)
     if tracing():
-        from minigrad.compile.loop import scan as traced_scan
-
         return traced_scan(f, init, xs, length, reverse)
     slices = [unstack(stream) for stream in streams]
     rows: list = [None] * length
@@ -71,36 +68,6 @@ def _length(streams, places, length: int | None) -> int:
     return next(iter(lengths.values()))
 
 
-def take_step(f, carry, x, t=0):
-    """Step t of a loop; an Observer that has `step` sees it."""
-    result = f(carry, x)
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"scan: wanted (carry, y) from {line_of(f)}, got {tree.describe(result)}")
-    return result
-
-
-def unchanged(f, t: int, name: str, structure, before: list, after) -> list:
-    """The leaves of `after`, which must be what those of `before` were."""
-    fix = "start it so (init)" if name == "the carry" else "return the same type at every step"
-    try:
-        leaves = tree.flatten_like(structure, after, name)
-    except ValueError as error:
-        raise ValueError(f"scan: {error} at step {t} of {line_of(f)}; it must not change: {fix}") from None
-    for k, (old, new) in enumerate(zip(before, leaves)):
-        if new is None:
-            new = "None"
-        else:
-            leaves[k] = new = as_tensor(new)
-            if new.shape == old.shape and new.dtype == old.dtype:
-                continue
-            new = Spec(new.shape, new.dtype)
-        raise ValueError(
-            f"scan: {tree.names(structure, name)[k]} was {Spec(old.shape, old.dtype)} and became {new} at step {t} of "
-            f"{line_of(f)}; it must not change: {fix}, or cast or reshape it in the function"
-        )
-    return leaves
-
-
 def _no_steps(f, carry_structure, carries, xs_structure, streams):
     """ys of length 0. What f returns is found by running it once, off the tape, on zeros."""
     with no_grad():
@@ -109,13 +76,3 @@ def _no_steps(f, carry_structure, carries, xs_structure, streams):
         carry, y = take_step(f, carry, x)
         unchanged(f, 0, "the carry", carry_structure, carries, carry)
     return tree.map(lambda leaf: Tensor(np.zeros((0, *as_tensor(leaf).shape), as_tensor(leaf).dtype)), y)
-
-
-def line_of(f: Callable) -> str:
-    """Name, file and line of a function, method or callable object."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    f = inspect.unwrap(f)
-    code = getattr(f, "__code__", None) or getattr(getattr(type(f), "forward", type(f).__call__), "__code__", None)
-    name = getattr(f, "__qualname__", type(f).__qualname__)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name

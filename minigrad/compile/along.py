@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from minigrad.compile.nest import Nest, element
 from minigrad.compile.tasks import Along, Clear, Gather, View
-from minigrad.compile.trace import Value
+from minigrad.ir.trace import Value
 
 PLAIN = '@njit(error_model="numpy", fastmath={"contract"})\n'
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.switch import disable_jit
-from minigrad.compile.trace import numbers
 from minigrad.custom import cut
+from minigrad.ir.trace import numbers
 from minigrad.tape import RAW, clock, enable_grad, mutations, no_grad, pull_back, recording, thread, tracing
 from minigrad.tensor import Tensor
 from minigrad.transforms import recorded_since, variable

@@ -6,9 +6,9 @@ PARTIAL: a sum over the rows, of which each thread has its part. COLUMNS: the tr
 
 from collections.abc import Callable
 
-from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import is_elementwise, is_op
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import is_elementwise, is_op
+from minigrad.ir.trace import Pick, Value
 from minigrad.ops.index import is_basic
 
 ROWS, WHOLE, PARTIAL, COLUMNS = "rows", "whole", "partial", "columns"

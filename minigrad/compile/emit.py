@@ -26,7 +26,7 @@ from minigrad.compile.tasks import (
     View,
     natural,
 )
-from minigrad.compile.trace import Value
+from minigrad.ir.trace import Value
 from minigrad.kernels import loops
 
 FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels

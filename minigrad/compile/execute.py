@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from minigrad.compile.divide import Unsupported
-from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel
-from minigrad.compile.passes.rewrite import order_of
-from minigrad.compile.trace import Draw, Number, Pick, Value, drawn
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of
+from minigrad.ir.trace import Draw, Number, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec

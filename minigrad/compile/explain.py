@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel, touched
-from minigrad.compile.passes.rewrite import is_op, is_view, order_of
 from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction
-from minigrad.compile.text import show
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import is_op, is_view, order_of
+from minigrad.ir.text import show
+from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import matmul
 
 

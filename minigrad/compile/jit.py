@@ -9,18 +9,18 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from minigrad import tree
-from minigrad.compile.absent import Reach
 from minigrad.compile.call import Call
 from minigrad.compile.execute import Sequence, apart
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.keys import key_of_structure, key_of_value
 from minigrad.compile.passes.pipeline import optimise
-from minigrad.compile.passes.rewrite import order_of
 from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.switch import switch
-from minigrad.compile.trace import Pick, Program, Value, generators_of, stand_in
 from minigrad.compile.walk import Walk
+from minigrad.ir.absent import Reach
+from minigrad.ir.rewrite import order_of
+from minigrad.ir.trace import Pick, Program, Value, generators_of, stand_in
 from minigrad.ops.table import on_tape
 from minigrad.sharing import Sharable, shared, way_of
 from minigrad.tape import (

@@ -12,10 +12,10 @@ import numpy as np
 from minigrad.compile.along import Complaint
 from minigrad.compile.divide import Unsupported
 from minigrad.compile.emit import FIXED, Emitter
-from minigrad.compile.loop import Loop
 from minigrad.compile.schedule import schedule
 from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, View
-from minigrad.compile.trace import Number, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.trace import Number, Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.ops.table import Spec
 from minigrad.tape import RAW, thread

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.compile.divide import COLUMNS, PARTIAL, ROWS, WHOLE, Unsupported, divide
-from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view, order_of
 from minigrad.compile.supported import geometry_of, goes_along, main_dtype, picks, require_kernel
 from minigrad.compile.tasks import (
     Along,
@@ -27,7 +25,9 @@ from minigrad.compile.tasks import (
     View,
     natural,
 )
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
 from minigrad.ops.index import is_basic
 

@@ -5,8 +5,8 @@ import ast
 import numpy as np
 
 from minigrad.compile.divide import Unsupported
-from minigrad.compile.passes.rewrite import is_elementwise, is_op, is_view
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.rewrite import is_elementwise, is_op, is_view
+from minigrad.ir.trace import Pick, Value
 from minigrad.ops.conv import _geometry
 
 INT64, BOOL = np.dtype("int64"), np.dtype(bool)

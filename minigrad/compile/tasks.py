@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from minigrad.compile.trace import Value
+from minigrad.ir.trace import Value
 
 
 @dataclass(eq=False)

@@ -8,9 +8,9 @@ from minigrad import tree
 from minigrad.compile import execute
 from minigrad.compile.explain import describe
 from minigrad.compile.jit import Compiled
-from minigrad.compile.loop import Loop
 from minigrad.compile.native import Kernel, emitted
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.trace import Pick, Value
 from minigrad.observe import replaced
 from minigrad.tape import enable_grad
 

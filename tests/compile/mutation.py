@@ -22,7 +22,7 @@ MUTANTS = [  # (file, text, what stands there instead)
     ("compile/passes/fuse.py", "needed = [v for v in group if v in roots or", "needed = [v for v in group if"),
     ("compile/passes/lift.py", "sections=sections, axis=along)[k]", "sections=sections, axis=along)[0]"),
     ("compile/passes/merge.py", "start += x.shape[-1]", "start += 0"),
-    ("compile/loop.py", "body, loop.length, not loop.reverse,", "body, loop.length, loop.reverse,"),
+    ("ir/loop.py", "body, loop.length, not loop.reverse,", "body, loop.length, loop.reverse,"),
     ("compile/native.py", 'array[1:] if (how == "after")', 'array[1:] if (how != "after")'),
     ("compile/native.py", "space.arrays[b][...] = 0", "pass"),
     ("compile/emit.py", 'return f"({text}) != 0"', "return text"),

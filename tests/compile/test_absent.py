@@ -10,7 +10,7 @@ from programs import draw
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.compile.absent import Steps, there
+from minigrad.ir.absent import Steps, there
 from minigrad.models import LSTM
 from minigrad.ops.table import Spec
 from minigrad.tape import Leaf, Node

@@ -1,4 +1,4 @@
-"""Each pass alone: a program before, the program after, both as text (minigrad/compile/text.py).
+"""Each pass alone: a program before, the program after, both as text (minigrad/ir/text.py).
 
 A pass that stops doing its work leaves the text as it was and fails its test.
 """
@@ -16,9 +16,9 @@ from minigrad import models
 from minigrad.compile.execute import Sequence
 from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
-from minigrad.compile.passes.rewrite import order_of, weights
-from minigrad.compile.text import read, show
-from minigrad.compile.trace import Program
+from minigrad.ir.rewrite import order_of, weights
+from minigrad.ir.text import read, show
+from minigrad.ir.trace import Program
 from minigrad.ops.table import Spec, table
 from minigrad.testing import Draw
 

@@ -7,8 +7,8 @@ q = concatenate([p, p], -1)    Q = concatenate([P, P], -1)
 
 import math
 
-from minigrad.compile.passes.rewrite import is_elementwise, swapped
-from minigrad.compile.trace import Value
+from minigrad.ir.rewrite import is_elementwise, swapped
+from minigrad.ir.trace import Value
 from minigrad.ops.table import Spec
 
 

@@ -1,4 +1,4 @@
-"""Structural ops take their canonical forms (minigrad/compile/rules), so that the other passes see few of them.
+"""Structural ops take their canonical forms (minigrad/ir/rules), so that the other passes see few of them.
 
     before                                   after
     a = swapaxes(x, -1, -2)                  a = transpose(x, (1, 0))
@@ -8,10 +8,10 @@
 The vjps have been recorded before: they are those of the ops that were called.
 """
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import canonical_form, place
-from minigrad.compile.passes.rewrite import order_of, rewrite
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of, rewrite
+from minigrad.ir.trace import Pick, Value
 
 
 def canonicalize(program, roots: list) -> list:

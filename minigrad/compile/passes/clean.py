@@ -11,10 +11,10 @@ Of a loop, results that nobody needs go, then the carries that only they needed;
 Values that a checkpoint will compute again are not merged with those it saves.
 """
 
-from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import is_elementwise, order_of, picks_of, rewrite, same
-from minigrad.compile.rules import CANONICAL
-from minigrad.compile.trace import Number, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import is_elementwise, order_of, picks_of, rewrite, same
+from minigrad.ir.rules import CANONICAL
+from minigrad.ir.trace import Number, Value
 
 
 def clean(program, roots: list) -> list:

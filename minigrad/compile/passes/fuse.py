@@ -8,9 +8,9 @@
 Where arrays are small, a call of the kernel would cost more than it saves, and they stay as they are.
 """
 
-from minigrad.compile.loop import Body, Loop
-from minigrad.compile.passes.rewrite import is_elementwise, order_of, same
-from minigrad.compile.trace import Value
+from minigrad.ir.loop import Body, Loop
+from minigrad.ir.rewrite import is_elementwise, order_of, same
+from minigrad.ir.trace import Value
 
 LARGE = 1 << 14  # elements from which fusing two ops pays
 

@@ -10,11 +10,11 @@ Of what depends on the step only products, convolutions and lookups move, with w
 less where its operands are in the cache than it would cost to store its result for every step.
 """
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import ROWS, SMALL, is_op, order_of, rewrite
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import ROWS, SMALL, is_op, order_of, rewrite
+from minigrad.ir.trace import Pick, Value
 
 WORTHWHILE = ("matmul", "conv2d", "conv_transpose2d", "embedding", "take")
 

@@ -9,10 +9,10 @@ Each gate is then one run of elementwise ops over one shape: one fused loop. It 
 needed of the result.
 """
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import clean, place
-from minigrad.compile.passes.rewrite import is_elementwise, is_op, order_of, rewrite
-from minigrad.compile.trace import Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import is_elementwise, is_op, order_of, rewrite
+from minigrad.ir.trace import Value
 
 
 def lift(program, roots: list) -> list:

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import order_of, rewrite
-from minigrad.compile.trace import Number, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of, rewrite
+from minigrad.ir.trace import Number, Value
 from minigrad.ops.shape import axes_of
 
 

@@ -14,10 +14,10 @@ product of a concatenation is taken apart, so that the part that does not depend
     a = concatenate([x, h], -1) @ W          a = x @ W[:I] + h @ W[I:]
 """
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import by_level, is_elementwise, is_op, is_view, order_of, rewrite
-from minigrad.compile.trace import Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import by_level, is_elementwise, is_op, is_view, order_of, rewrite
+from minigrad.ir.trace import Value
 
 
 def inside(program, roots, transform) -> None:

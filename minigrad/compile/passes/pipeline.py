@@ -2,7 +2,7 @@
 
 from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
-from minigrad.compile.passes.rewrite import order_of, weights
+from minigrad.ir.rewrite import order_of, weights
 
 
 def optimise(program, roots: list, log=None) -> list:

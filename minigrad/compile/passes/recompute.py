@@ -7,9 +7,9 @@
 Inside of loops it has been done when the backward was traced: see `Body.again` in loop.py, and the chunks of `scan`.
 """
 
-from minigrad.compile.loop import Loop
-from minigrad.compile.passes.rewrite import order_of, same
-from minigrad.compile.trace import Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of, same
+from minigrad.ir.trace import Value
 
 
 def recompute(program, roots: list) -> list:

@@ -18,11 +18,11 @@ loop back, a = exp(log_a) outside:       loop back:
 import math
 from typing import Any
 
-from minigrad.compile.loop import Loop
 from minigrad.compile.passes.batch import merged, over_time
 from minigrad.compile.passes.clean import place
-from minigrad.compile.passes.rewrite import ROWS, SMALL, is_layout, is_op, order_of, rewrite, swapped
-from minigrad.compile.trace import Pick, Program, Value
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import ROWS, SMALL, is_layout, is_op, order_of, rewrite, swapped
+from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.table import Spec
 
 PRODUCTS = ("matmul", "conv2d", "conv_transpose2d", "conv2d_weight", "untake")

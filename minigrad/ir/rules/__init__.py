@@ -14,7 +14,7 @@ values, makes no others; so every pass sees few of them:
     x[array], embedding         take along one axis
 """
 
-from minigrad.compile.rules import index, linalg, neural, product, reduce, shape
+from minigrad.ir.rules import index, linalg, neural, product, reduce, shape
 
 FAMILIES = (index, linalg, neural, product, reduce, shape)
 CANONICAL = {name: rule for family in FAMILIES for name, rule in family.CANONICAL.items()}

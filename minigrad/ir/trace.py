@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compile.rules import CANONICAL
+from minigrad.ir.rules import CANONICAL
 from minigrad.ops.index import is_basic
 from minigrad.ops.neural import draw
 from minigrad.ops.pointwise import NUMBERS, Elementwise
@@ -278,7 +278,7 @@ class Program:
         return Number(x, dtype)
 
     def apply(self, name: str, *inputs, **params):
-        """An op of the table in its canonical form (minigrad/compile/rules), as new value(s).
+        """An op of the table in its canonical form (minigrad/ir/rules), as new value(s).
 
         Python numbers take the dtype of the other operands: if there are none, wanted are Numbers.
         """

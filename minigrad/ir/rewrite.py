@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from minigrad.compile.trace import Pick, Value
+from minigrad.ir.trace import Pick, Value
 from minigrad.ops.index import is_basic
 from minigrad.ops.pointwise import Elementwise
 from minigrad.tape import thread

@@ -25,8 +25,8 @@ import re
 
 import numpy as np
 
-from minigrad.compile.loop import Body, Loop
-from minigrad.compile.trace import Number, Pick, Program, Value
+from minigrad.ir.loop import Body, Loop
+from minigrad.ir.trace import Number, Pick, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
 
