@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.kernels import many, threads
 
 SHAPES = [(3, 4), (5,), (), (0, 2)]
 RULES = {
@@ -172,14 +173,50 @@ def test_update_is_in_place_and_the_tape_notices():
         loss.backward()
 
 
-def test_strided_gradients_and_large_arrays_in_threads():
+@given(st.lists(st.integers(0, 2 * many.BLOCK + 3), min_size=1, max_size=5), st.sampled_from(["float32", "float64"]))
+@settings(max_examples=20)
+def test_blocks_of_many_arrays_give_numpys_numbers_with_any_number_of_threads(sizes, dtype):
+    rng = np.random.default_rng(sum(sizes))
+    start, g = [[rng.normal(size=n).astype(dtype) for n in sizes] for _ in range(2)]
+    results = []
+    before = threads.count
+    for count in (1, 2, 3):
+        mg.set_num_threads(count)
+        try:
+            groups = [(p.copy(), x.copy()) for p, x in zip(start, g)]
+            numbers = [{"rate": k + 1.0} for k in range(len(sizes))]
+            many.update("test", ("p", "g"), (("p", "p - rate * g"), ("g", "2 * g + p")), groups, numbers)
+            results.append(groups)
+            total = many.square_sum(start)
+        finally:
+            mg.set_num_threads(before)
+        np.testing.assert_allclose(total, sum([(p.astype("float64") ** 2).sum() for p in start]), rtol=1e-12)
+    rtol = np.finfo(dtype).eps
+    for k, (p, x) in enumerate(results[0]):
+        np.testing.assert_allclose(p, start[k] - (k + 1) * g[k], rtol=4 * rtol, atol=16 * rtol * (k + 1))
+        np.testing.assert_allclose(x, 2 * g[k] + start[k], rtol=4 * rtol, atol=16 * rtol)
+    for other in results[1:]:
+        for one, two in zip(results[0], other):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_strided_parameters_and_gradients():
     n = 600
     rng = np.random.default_rng(0)
     start, g = rng.normal(size=(n, n)), rng.normal(size=(n, n))
-    w = nn.Parameter(start)
+    w = mg.tensor(start).T.requires_grad_()
+    assert not w._data.flags.c_contiguous
     w.grad = mg.tensor(g).T
     optim.SGD([w], lr=0.5, momentum=0.9).step()
-    np.testing.assert_array_equal(w.detach().numpy(), start - 0.5 * g.T)
+    np.testing.assert_array_equal(w.detach().numpy(), (start - 0.5 * g).T)
+
+
+def test_a_parameter_that_is_read_only_is_refused():
+    w = nn.Parameter(np.ones((2, 3)))
+    w.grad = mg.tensor(np.ones((2, 3)))
+    w._data.flags.writeable = False
+    with pytest.raises(ValueError, match=r"SGD: got an array float64\[2, 3\] that is read-only"):
+        optim.SGD([w]).step()
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -17,6 +17,7 @@ from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fuse
 from minigrad.ir.loop import Loop
 from minigrad.ir.trace import Number, Value
 from minigrad.kernels import build, conv, matmul, threads
+from minigrad.kernels.entry import address_of
 from minigrad.ops.table import Spec
 from minigrad.tape import RAW, thread
 
@@ -31,18 +32,6 @@ def aligned(shape, dtype) -> np.ndarray:
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def address_of(array: np.ndarray) -> int:
-    """Where an array's numbers are: the first field of NumPy's array object, behind Python's own."""
-    return ctypes.c_int64.from_address(id(array) + object.__basicsize__).value
-
-
-_probe = np.empty(1)
-if address_of(_probe) != _probe.ctypes.data:  # another Python or NumPy than we know
-
-    def address_of(array: np.ndarray) -> int:
-        return array.ctypes.data
 
 
 class Workspace:

@@ -1,5 +1,6 @@
 """What a kernel asks of the arrays that it is given, before machine code reads them by their addresses."""
 
+import ctypes
 from typing import NoReturn
 
 import numpy as np
@@ -28,3 +29,15 @@ def require_indices(what: str, of: str, indices: np.ndarray, n: int) -> None:
         low, high = indices.min(), indices.max()
         if low < 0 or high >= n:
             raise IndexError(f"{what} from {low} to {high}, wanted {of} from 0 to {n - 1}")
+
+
+def address_of(array: np.ndarray) -> int:
+    """Where an array's numbers are: the first field of NumPy's array object, behind Python's own."""
+    return ctypes.c_int64.from_address(id(array) + object.__basicsize__).value
+
+
+_probe = np.empty(1)
+if address_of(_probe) != _probe.ctypes.data:  # another Python or NumPy than we know
+
+    def address_of(array: np.ndarray) -> int:
+        return array.ctypes.data

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from minigrad.arguments import NonNegative, checked
+from minigrad.kernels import many
 from minigrad.optim.optimizer import parameter_list
-from minigrad.tape import no_grad
+from minigrad.tape import mutations, no_grad
 from minigrad.tensor import Tensor
 
 
@@ -25,14 +26,15 @@ def clip_grad_norm(
     Raises TypeError for what is no tensor (a module), ValueError for no parameter at all and for max_norm below 0.
     """
     gradients = gradients_of("clip_grad_norm", parameters)
-    norm = math.sqrt(sum([_square_sum(g._data) for g in gradients]))
+    norm = math.sqrt(many.square_sum([g._data for g in gradients]))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = max_norm / (norm + 1e-6)  # PyTorch's guard against 0
     if not factor >= 1:  # NaN too
-        with no_grad(), np.errstate(invalid="ignore"):  # inf * 0
-            for g in gradients:
-                g *= factor
+        numbers = [{"factor": factor}] * len(gradients)
+        many.update("clip_grad_norm", ("g",), (("g", "g * factor"),), [(g._data,) for g in gradients], numbers)
+        for g in gradients:
+            mutations.note(g._data)
     return norm
 
 
@@ -51,8 +53,3 @@ def gradients_of(name: str, parameters: Iterable[Tensor] | Tensor) -> list[Tenso
     """The gradients of the parameters that have one. Each is read once: another thread may be taking it away."""
     gradients = [p.grad for p in parameter_list(name, parameters)]
     return [g for g in gradients if g is not None]
-
-
-def _square_sum(array: np.ndarray) -> float:
-    flat = array.reshape(-1)
-    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))

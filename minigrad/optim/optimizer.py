@@ -1,17 +1,16 @@
 """Optimizers: each is one elementwise kernel that reads a parameter, its gradient and its state, and overwrites both.
 
 An update rule is written as expressions, one for the parameter and one for each array of its state; a kernel evaluates
-them all in one pass over memory. Rules, names and defaults are PyTorch's.
+them all in one pass over memory, for all parameters in one call. Rules, names and defaults are PyTorch's.
 """
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad.arguments import Finite, checked, described, require
-from minigrad.kernels import loops, threads
+from minigrad.kernels import many
 from minigrad.nn.module import Module, fit
 from minigrad.tape import mutations
 from minigrad.tensor import Tensor
@@ -66,20 +65,18 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient, and its state, in place."""
+        groups, numbers, changed = [], [], []
         for k, p in enumerate(self.parameters):
             gradient = p.grad  # read once: another thread may be taking it away
             if gradient is None:
                 continue
             self.steps[k] += 1
-            numbers = {name: float(x) for name, x in self.coefficients(self.steps[k]).items()}
-            update = kernel(type(self).__name__, tuple(self.rule.items()), tuple(numbers), p.dtype.name)
-            changed = (p._data, *self.state[k])
-            operands = (gradient._data, *changed, *numbers.values())
-            if p.size < threads.LARGE:
-                update(*operands, out=changed)
-            else:
-                threads.split(update, *operands, out=changed)
-            mutations.note(p._data)
+            groups.append((gradient._data, p._data, *self.state[k]))
+            numbers.append({name: float(x) for name, x in self.coefficients(self.steps[k]).items()})
+            changed.append(p._data)
+        many.update(type(self).__name__, ("g", *self.rule), tuple(self.rule.items()), groups, numbers)
+        for array in changed:
+            mutations.note(array)
 
     def state_dict(self) -> dict[str, Any]:
         """lr, the number of updates of each parameter, and copies of the state's arrays, named such as "m.0"."""
@@ -131,9 +128,3 @@ def parameter_list(name: str, parameters) -> list[Tensor]:
     if not listed:
         raise ValueError(f"{name}: there are no parameters; an iterator that was read before is empty, use a list")
     return listed
-
-
-@functools.cache
-def kernel(name: str, rule: tuple, numbers: tuple, dtype: str):
-    names, expressions = zip(*rule)
-    return loops.elementwise(name, ["g", *names, *numbers], expressions, dtype)

@@ -50,7 +50,7 @@ class Adam(Optimizer):
         g, p = ("g", "p * keep") if self.decoupled else (GRADIENT, "p")
         m = f"(m + rate1 * ({g} - m))"
         v = f"(beta2 * v + rate2 * {g} * {g})"
-        self.rule = {"p": f"{p} - size * ({m} / (sqrt({v}) / scale + eps))", "m": m, "v": v}
+        self.rule = {"p": f"{p} - size * ({m} / (sqrt({v}) * scale + eps))", "m": m, "v": v}
         super().__init__(parameters, lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
 
     def coefficients(self, step):
@@ -62,7 +62,7 @@ class Adam(Optimizer):
             "rate2": 1 - s["beta2"],
             "eps": s["eps"],
             "size": self.lr / (1 - s["beta1"] ** step),
-            "scale": math.sqrt(1 - s["beta2"] ** step),
+            "scale": 1 / math.sqrt(1 - s["beta2"] ** step),
         }
 
 
