@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ir.rules import CANONICAL
+from minigrad.ir.rules import canonical_form
 from minigrad.ops.index import is_basic
 from minigrad.ops.neural import draw
 from minigrad.ops.pointwise import NUMBERS, Elementwise
@@ -290,8 +290,7 @@ class Program:
                 raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
             of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
             inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
-        rule = CANONICAL.get(name)
-        canonical = rule(self, *inputs, **params) if rule else None
+        canonical = canonical_form(self, op, inputs, params)
         return self.record(op, inputs, params, op.specs(*inputs, **params)) if canonical is None else canonical
 
     def record(self, op, inputs, params, specs):

@@ -11,9 +11,9 @@ Of a loop, results that nobody needs go, then the carries that only they needed;
 Values that a checkpoint will compute again are not merged with those it saves.
 """
 
+from minigrad.ir import rules
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_elementwise, order_of, picks_of, rewrite, same
-from minigrad.ir.rules import CANONICAL
 from minigrad.ir.trace import Number, Value
 
 
@@ -62,12 +62,9 @@ def frozen(params):
 
 def canonical_form(program, value, inputs):
     """What its op is on these inputs, if that is something else: a transpose of what has become a transpose, say."""
-    rule = CANONICAL.get(value.op.name)
-    if rule is None:
-        return None
     outer, program.recomputing = program.recomputing, value.recompute
     try:
-        return rule(program, *inputs, **value.params)
+        return rules.canonical_form(program, value.op, inputs, value.params)
     finally:
         program.recomputing = outer
 

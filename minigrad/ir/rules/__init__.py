@@ -1,9 +1,7 @@
-"""What the compiler knows of the ops, a file a family as in minigrad/ops.
+"""What the compiler knows of the ops, a file a family as in minigrad/ops: for each op one Rule (rules/rule.py).
 
-CANONICAL: the forms in which structural ops enter a program, by the name of the op. A rule takes the program, the
-inputs and the parameters of a call, and gives the value (or the values) that stands for it; None where the call is in
-its canonical form already. The first pass brings a trace into these forms, and `Program.apply`, by which passes make
-values, makes no others; so every pass sees few of them:
+The canonical forms are those in which structural ops enter a program. The first pass brings a trace into these forms,
+and `Program.apply`, by which passes make values, makes no others; so every pass sees few of them:
 
     swapaxes, T, transpose()    transpose with all its axes; of a transpose, one
     split, unstack, flip        getitem, an integer or a slice for each axis, counted from the front
@@ -14,7 +12,24 @@ values, makes no others; so every pass sees few of them:
     x[array], embedding         take along one axis
 """
 
-from minigrad.ir.rules import index, linalg, neural, product, reduce, shape
+from minigrad.ir.rules import conv, index, linalg, loss, neural, pool, product, reduce, shape
+from minigrad.ir.rules.elementwise import ELEMENTWISE
+from minigrad.ir.rules.rule import Rule
+from minigrad.ops.pointwise import Elementwise
 
-FAMILIES = (index, linalg, neural, product, reduce, shape)
-CANONICAL = {name: rule for family in FAMILIES for name, rule in family.CANONICAL.items()}
+RULES = {
+    name: rule
+    for family in (conv, index, linalg, loss, neural, pool, product, reduce, shape)
+    for name, rule in family.RULES.items()
+}
+
+
+def rule_of(op) -> Rule | None:
+    """The rule of an op; None of what is no op of the table (loops, picks, draws)."""
+    return ELEMENTWISE if isinstance(op, Elementwise) else RULES.get(op.name)
+
+
+def canonical_form(program, op, inputs, params):
+    """The value, or the values, that stand for a call of an op; None where the call is in its canonical form."""
+    rule = rule_of(op)
+    return None if rule is None or rule.canonical is None else rule.canonical(program, *inputs, **params)

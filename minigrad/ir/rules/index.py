@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from minigrad.ir.rules import batch
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.index import _reach, is_basic
 from minigrad.ops.shape import axis_of
 
@@ -77,14 +79,19 @@ def complete(index, shape) -> tuple[tuple, tuple]:
 
 def picked(p, shape, x, index):
     """(x with the axes that an index reaches made one, the places along it, the shape of the result)"""
+    places, count, rest = places_of(shape, index)
+    flat = None if x is None else p.apply("reshape", x, shape=(count, *rest))
+    return flat, places, places.shape + rest
+
+
+def places_of(shape, index) -> tuple[np.ndarray, int, tuple]:
+    """(the places that an index picks along the axes that it reaches, made one; their number; the axes behind them)"""
     from minigrad.tensor import unwrap
 
     index = unwrap(index)
     reach = _reach(index, len(shape))
-    rest = tuple(shape[reach:])
-    places = np.arange(math.prod(shape[:reach])).reshape(shape[:reach])[index]
-    flat = None if x is None else p.apply("reshape", x, shape=(math.prod(shape[:reach]), *rest))
-    return flat, places, places.shape + rest
+    count = math.prod(shape[:reach])
+    return np.arange(count).reshape(shape[:reach])[index], count, tuple(shape[reach:])
 
 
 def take(p, x, indices, axis=None):
@@ -126,6 +133,101 @@ def argsort(p, x, axis=-1):
     return None if type(axis) is int and axis == k else p.apply("argsort", x, axis=k)
 
 
-CANONICAL = {
-    f.__name__: f for f in (getitem, unindex, index_put, take, untake, take_along_axis, untake_along_axis, argsort)
+# Under one more leading axis
+
+
+def getitem_batched(b, x, index):
+    if is_basic(index):
+        return b.o.getitem(x, index=(slice(None), *index) if isinstance(index, tuple) else (slice(None), index))
+    places, count, rest = places_of(b.shape(0), index)
+    return b.o.take(b.reshaped(x, count, *rest), b.o.constant(places), axis=1)
+
+
+def unindex_batched(b, g, shape, index):
+    if is_basic(index):
+        index = (slice(None), *index) if isinstance(index, tuple) else (slice(None), index)
+        return b.o.unindex(g, shape=(b.size, *shape), index=index)
+    places, count, rest = places_of(tuple(shape), index)
+    return b.reshaped(b.o.untake(g, b.o.constant(places), shape=(b.size, count, *rest), axis=1), *shape)
+
+
+def index_put_batched(b, x, value, index):
+    shape, whole = b.shape(0), b.whole(0)
+    if is_basic(index):
+        selected = complete(index, shape)[1]
+        index = (slice(None), *index) if isinstance(index, tuple) else (slice(None), index)
+        return b.o.index_put(whole, b.padded(1, len(selected)), index=index)
+    places, count, rest = places_of(shape, index)
+    value = b.padded(1, places.ndim + len(rest))
+    return b.reshaped(b.o.index_put(b.reshaped(whole, count, *rest), value, index=(slice(None), places)), *shape)
+
+
+def take_batched(b, x, indices, axis=None):
+    """Where each sample has its own x and its own indices, each element is picked along the axis."""
+    shape, places = b.shape(0), b.shape(1)
+    if axis is None:
+        shape, axis = (math.prod(shape),), 0
+        x = b.reshaped(x, *shape) if b.on[0] else b.o.reshape(x, shape=shape)
+    axis = axis_of(axis, len(shape))
+    if not b.on[1]:
+        return b.o.take(x, indices, axis=axis + 1)
+    if not b.on[0]:
+        taken = b.o.take(x, indices, axis=axis)
+        return b.front(taken, axis)
+    before, n, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    taken = b.o.take_along_axis(b.reshaped(x, before, n, after), b.reshaped(indices, 1, math.prod(places), 1), axis=2)
+    return b.reshaped(taken, *shape[:axis], *places, *shape[axis + 1 :])
+
+
+def untake_batched(b, g, indices, shape, axis=None):
+    flat, axis = ((math.prod(shape),), 0) if axis is None else (tuple(shape), axis_of(axis, len(shape)))
+    if not b.on[1]:
+        return b.reshaped(b.o.untake(g, indices, shape=(b.size, *flat), axis=axis + 1), *shape)
+    before, n, after = math.prod(flat[:axis]), flat[axis], math.prod(flat[axis + 1 :])
+    places = math.prod(b.shape(1))
+    lined = b.reshaped(b.whole(0), before, places, after)
+    back = b.o.untake_along_axis(lined, b.reshaped(indices, 1, places, 1), shape=(b.size, before, n, after), axis=2)
+    return b.reshaped(back, *shape)
+
+
+def embedding_batched(b, weight, indices):
+    entries, width = b.shape(0)
+    if not b.on[0]:
+        return b.o.embedding(weight, indices)
+    if not b.on[1]:
+        side_by_side = b.o.reshape(b.o.transpose(weight, axes=(1, 0, 2)), shape=(entries, b.size * width))
+        rows = b.o.embedding(side_by_side, indices)
+        return b.front(b.o.reshape(rows, shape=(*b.shape(1), b.size, width)), len(b.shape(1)))
+    places = b.reshaped(indices, math.prod(b.shape(1)), 1)
+    places = b.o.where(b.o.less(places, 0), entries, places)  # no entry either, but not counted from the end
+    return b.reshaped(b.o.take_along_axis(weight, places, axis=1), *b.shape(1), width)
+
+
+def take_along_axis_batched(b, x, indices, axis=-1):
+    if axis is None:
+        x = b.reshaped(x, math.prod(b.shape(0))) if b.on[0] else b.o.reshape(x, shape=(math.prod(b.shape(0)),))
+    k = 0 if axis is None else axis_of(axis, len(b.shape(0)))
+    given = [y if on else b.o.reshape(y, shape=(1, *y.shape)) for y, on in zip((x, indices), b.on)]
+    return b.o.take_along_axis(*given, axis=k + 1)
+
+
+def untake_along_axis_batched(b, g, indices, shape, axis=-1):
+    flat = (math.prod(shape),) if axis is None else tuple(shape)
+    k = 0 if axis is None else axis_of(axis, len(shape))
+    indices = b.whole(1)
+    back = b.o.untake_along_axis(b.whole(0), indices, shape=(b.size, *flat), axis=k + 1)
+    return b.reshaped(back, *shape)
+
+
+RULES = {
+    "getitem": Rule(canonical=getitem, batch=getitem_batched),
+    "unindex": Rule(canonical=unindex, batch=unindex_batched),
+    "index_put": Rule(canonical=index_put, batch=index_put_batched),
+    "take": Rule(canonical=take, batch=take_batched),
+    "untake": Rule(canonical=untake, batch=untake_batched),
+    "embedding": Rule(batch=embedding_batched),
+    "take_along_axis": Rule(canonical=take_along_axis, batch=take_along_axis_batched),
+    "untake_along_axis": Rule(canonical=untake_along_axis, batch=untake_along_axis_batched),
+    "one_hot": Rule(batch=batch.leading),
+    "argsort": Rule(canonical=argsort, batch=batch.along_axis),
 }

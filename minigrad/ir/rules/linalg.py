@@ -1,10 +1,13 @@
-"""Diagonals: slices, with a step, of a matrix written in one line."""
+"""Diagonals: slices, with a step, of a matrix written in one line. Ops on matrices, as they are."""
 
 import math
 
 import numpy as np
 
+from minigrad.ir.rules import batch
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.linalg import _diagonal_shape
+from minigrad.ops.shape import axis_of
 from minigrad.ops.table import Spec
 
 
@@ -33,4 +36,34 @@ def as_slice(shape, offset, axis1, axis2) -> tuple[tuple, slice]:
     return order, slice(start, start + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
 
 
-CANONICAL = {"diagonal": diagonal, "undiagonal": undiagonal}
+# Under one more leading axis
+
+
+def diagonal_batched(b, x, offset=0, axis1=0, axis2=1):
+    ndim = len(b.shape(0))
+    return b.o.diagonal(x, offset=offset, axis1=axis_of(axis1, ndim) + 1, axis2=axis_of(axis2, ndim) + 1)
+
+
+def undiagonal_batched(b, g, shape, offset=0, axis1=0, axis2=1):
+    axes = {"axis1": axis_of(axis1, len(shape)) + 1, "axis2": axis_of(axis2, len(shape)) + 1}
+    return b.o.undiagonal(g, shape=(b.size, *shape), offset=offset, **axes)
+
+
+def solve_batched(b, x, y):
+    """A vector on the right is a column, since with an axis of samples it would look like a matrix."""
+    if not b.on[1]:
+        return b.o.solve(x, y) if len(b.shape(1)) == 1 else b.o.solve(b.padded(0, len(b.shape(1))), y)
+    vector = len(b.shape(1)) == 1
+    columns = (*b.shape(1), 1) if vector else b.shape(1)
+    ndim = max(len(b.shape(0)), len(columns))
+    right = b.reshaped(y, *[1] * (ndim - len(columns)), *columns)
+    result = b.o.solve(b.padded(0, ndim), right)
+    return b.o.reshape(result, shape=result.shape[:-1]) if vector else result
+
+
+RULES = {
+    "diagonal": Rule(canonical=diagonal, batch=diagonal_batched),
+    "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
+    "solve": Rule(batch=solve_batched),
+}
+RULES |= {name: Rule(batch=batch.leading) for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from minigrad.ir.rules import batch
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of
 
 
@@ -14,5 +16,10 @@ def stop_gradient(p, x):
     return x  # the tape has seen it
 
 
+def stop_gradient_batched(b, x):
+    return b.o.stop_gradient(x)
+
+
 NAMES = ("softmax", "softmax_pull", "log_softmax", "log_softmax_pull", "standardize", "standardize_pull")
-CANONICAL = {"stop_gradient": stop_gradient, **{name: partial(over_axes, name) for name in NAMES}}
+RULES = {name: Rule(canonical=partial(over_axes, name), batch=batch.over_axes) for name in NAMES}
+RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched)

@@ -1,9 +1,11 @@
 """Einsum: two operands at a time, in the order that costs least, each pair as one product of matrices."""
 
 import math
+import string
 
 import numpy as np
 
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
 
 
@@ -117,4 +119,34 @@ def spread(p, x, term: str, result: str, sizes):
         [sizes[index] if index in term else 1 for index in result])), shape=shape)  # fmt: skip
 
 
-CANONICAL = {"einsum": einsum}
+# Under one more leading axis
+
+
+def einsum_batched(b, *arrays, subscripts):
+    terms, result = _terms(subscripts, tuple([len(b.shape(k)) for k in range(len(arrays))]))
+    sample = next((c for c in string.ascii_letters if c not in "".join(terms)), None)
+    if sample is None:
+        raise ValueError(f"einsum: {subscripts!r} leaves no letter for an axis of samples")
+    terms = [sample + term if on else term for term, on in zip(terms, b.on)]
+    return b.o.einsum(*arrays, subscripts=f"{','.join(terms)}->{sample}{result}")
+
+
+def matmul_batched(b, x, y):
+    left, right = b.shape(0), b.shape(1)
+    if b.on == (True, False) and len(right) <= 2:  # one product of all samples' rows
+        return b.o.matmul(x, y)
+    if b.on == (False, True) and len(right) == 1 and len(left) <= 2:  # of columns, which are rows of the transpose
+        return b.o.matmul(y, x if len(left) == 1 else b.o.swapaxes(x, axis1=-1, axis2=-2))
+    rows = left if len(left) > 1 else (1, *left)
+    columns = right if len(right) > 1 else (*right, 1)
+    ndim = max(len(rows), len(columns))
+
+    def lined(k: int, shape: tuple):
+        return b.o.reshape(b.inputs[k], shape=(b.size, *[1] * (ndim - len(shape)), *shape) if b.on[k] else shape)
+
+    product = b.o.matmul(lined(0, rows), lined(1, columns))
+    ends = [*product.shape[-2:-1]] * (len(left) > 1) + [*product.shape[-1:]] * (len(right) > 1)
+    return b.o.reshape(product, shape=(*product.shape[:-2], *ends))
+
+
+RULES = {"einsum": Rule(canonical=einsum, batch=einsum_batched), "matmul": Rule(batch=matmul_batched)}

@@ -1,7 +1,10 @@
 """Reductions: over a tuple of axes counted from the front, or along one axis."""
 
+import math
 from functools import partial
 
+from minigrad.ir.rules import batch
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of, axis_of
 
 
@@ -28,7 +31,30 @@ def sum_to(p, x, shape):
     return p.apply("reshape", p.apply("sum", x, axis=tuple(axes), keepdims=False) if axes else x, shape=tuple(shape))
 
 
-CANONICAL = {"sum_to": sum_to}
-CANONICAL |= {name: partial(reduction, name) for name in ("sum", "max", "min", "prod", "any", "all")}
-ONE_AXIS = ("argmax", "argmin", "cumsum", "cumprod", "linear_recurrence")
-CANONICAL |= {name: partial(along_axis, name) for name in ONE_AXIS}
+# Under one more leading axis
+
+
+def sum_to_batched(b, x, shape):
+    inner = b.shape(0)
+    lead = len(inner) - len(shape)
+    axes = [*range(lead), *[lead + k for k, n in enumerate(shape) if n == 1 and inner[lead + k] != 1]]
+    total = b.o.sum(x, axis=tuple([k + 1 for k in axes])) if axes else x
+    total = total if total.dtype == x.dtype else b.o.astype(total, dtype=x.dtype)
+    return b.reshaped(total, *shape)
+
+
+def place_batched(b, x, axis=None, keepdims=False):
+    inner = b.shape(0)
+    if axis is not None:
+        return b.apply(x, axis=axis_of(axis, len(inner)) + 1, keepdims=keepdims)
+    y = b.apply(b.reshaped(x, math.prod(inner)), axis=1, keepdims=False)
+    return b.reshaped(y, *[1] * len(inner)) if keepdims else y
+
+
+RULES = {name: Rule(canonical=partial(reduction, name), batch=batch.over_axes)
+         for name in ("sum", "max", "min", "prod", "any", "all")}  # fmt: skip
+RULES |= {name: Rule(canonical=partial(along_axis, name), batch=place_batched) for name in ("argmax", "argmin")}
+RULES |= {name: Rule(canonical=partial(along_axis, name), batch=batch.along_axis)
+          for name in ("cumsum", "cumprod", "linear_recurrence")}  # fmt: skip
+RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched)
+RULES["logsumexp"] = Rule(batch=batch.over_axes)

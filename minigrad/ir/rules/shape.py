@@ -4,8 +4,11 @@ A rule takes the program, the inputs and the parameters of a call, and gives the
 for it, or None where the call is in its canonical form already.
 """
 
+import math
+
 import numpy as np
 
+from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import _reshaped, _sizes, axes_of, axis_of, shape_of
 
 
@@ -101,7 +104,72 @@ def is_op(value, name: str) -> bool:
     return getattr(value.op, "name", None) == name
 
 
-CANONICAL = {
-    f.__name__: f
-    for f in (reshape, broadcast_to, transpose, swapaxes, flip, roll, concatenate, split, stack, unstack, astype, copy)
+# Under one more leading axis
+
+
+def reshape_batched(b, x, shape):
+    return b.reshaped(x, *_reshaped(b.spec(0), shape))
+
+
+def broadcast_to_batched(b, x, shape):
+    return b.o.broadcast_to(b.padded(0, len(shape_of(shape))), shape=(b.size, *shape_of(shape)))
+
+
+def transpose_batched(b, x, axes=None):
+    ndim = len(b.shape(0))
+    order = tuple(range(ndim)[::-1]) if axes is None else axes_of(axes, ndim)
+    return b.o.transpose(x, axes=(0, *[k + 1 for k in order]))
+
+
+def swapaxes_batched(b, x, axis1, axis2):
+    ndim = len(b.shape(0))
+    return b.o.swapaxes(x, axis1=axis_of(axis1, ndim) + 1, axis2=axis_of(axis2, ndim) + 1)
+
+
+def flip_batched(b, x, axis=None):
+    return b.o.flip(x, axis=tuple([k + 1 for k in axes_of(axis, len(b.shape(0)))]))
+
+
+def roll_batched(b, x, shift, axis=None):
+    shape = b.shape(0)
+    if axis is None:
+        return b.o.reshape(b.o.roll(b.reshaped(x, math.prod(shape)), shift=shift, axis=1), shape=x.shape)
+    return b.o.roll(x, shift=shift, axis=tuple([axis_of(k, len(shape)) + 1 for k in shape_of(axis)]))
+
+
+def concatenate_batched(b, *arrays, axis=0):
+    parts = [b.whole(k) for k in range(len(arrays))]
+    return b.o.concatenate(*parts, axis=axis_of(axis, len(b.shape(0))) + 1)
+
+
+def stack_batched(b, *arrays, axis=0):
+    parts = [b.whole(k) for k in range(len(arrays))]
+    return b.o.stack(*parts, axis=axis_of(axis, len(b.shape(0)) + 1) + 1)
+
+
+def split_batched(b, x, sections, axis=0):
+    return b.o.split(x, sections=sections, axis=axis_of(axis, len(b.shape(0))) + 1)
+
+
+def unstack_batched(b, x, axis=0):
+    return b.o.unstack(x, axis=axis_of(axis, len(b.shape(0))) + 1)
+
+
+def same_batched(b, x, **params):
+    return b.apply(x, **params)
+
+
+RULES = {
+    "reshape": Rule(canonical=reshape, batch=reshape_batched),
+    "broadcast_to": Rule(canonical=broadcast_to, batch=broadcast_to_batched),
+    "transpose": Rule(canonical=transpose, batch=transpose_batched),
+    "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched),
+    "flip": Rule(canonical=flip, batch=flip_batched),
+    "roll": Rule(canonical=roll, batch=roll_batched),
+    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched),
+    "split": Rule(canonical=split, batch=split_batched),
+    "stack": Rule(canonical=stack, batch=stack_batched),
+    "unstack": Rule(canonical=unstack, batch=unstack_batched),
+    "astype": Rule(canonical=astype, batch=same_batched),
+    "copy": Rule(canonical=copy, batch=same_batched),
 }

@@ -1,0 +1,53 @@
+"""Convolutions: of many samples' images with one weight, one batch of images; with a weight each, groups."""
+
+from minigrad.ir.rules.rule import Rule
+
+# Under one more leading axis
+
+
+def convolution_batched(b, x, weight, bias=None, groups=1, **params):
+    shared = b.on[0] and not b.on[1]
+    if b.on[2]:  # a sample's own bias is added behind
+        y = b.o.reshape(bias, shape=(b.size, 1, b.shape(2)[0], 1, 1))
+        return b.o.add(convolved(b, shared, None, groups, params), y)
+    return convolved(b, shared, bias, groups, params)
+
+
+def convolved(b, shared: bool, bias, groups: int, params: dict):
+    x, weight = b.inputs[:2]
+    if not b.on[0] and not b.on[1]:
+        y = b.apply(x, weight, bias, groups=groups, **params)
+        return b.o.reshape(y, shape=(1, *y.shape))
+    n = b.shape(0)[0]
+    if shared:
+        y = b.apply(b.o.reshape(x, shape=(b.size * n, *b.shape(0)[1:])), weight, bias, groups=groups, **params)
+        return b.o.reshape(y, shape=(b.size, n, *y.shape[1:]))
+    weight = b.o.reshape(weight, shape=(b.size * b.shape(1)[0], *b.shape(1)[1:]))
+    y = b.apply(channels_of(b, 0), weight, None, groups=b.size * groups, **params)
+    y = samples_of(b, y)
+    return y if bias is None else b.o.add(y, b.o.reshape(bias, shape=(b.shape(2)[0], 1, 1)))
+
+
+def channels_of(b, k: int):
+    """The images of all samples side by side: (N, samples * channels, height, width)."""
+    n, channels, *size = b.shape(k)
+    x = b.o.transpose(b.whole(k), axes=(1, 0, 2, 3, 4))
+    return b.o.reshape(x, shape=(n, b.size * channels, *size))
+
+
+def samples_of(b, y):
+    """The other way round."""
+    n, channels, *size = y.shape
+    return b.o.transpose(b.o.reshape(y, shape=(n, b.size, channels // b.size, *size)), axes=(1, 0, 2, 3, 4))
+
+
+def conv2d_weight_batched(b, x, g, groups=1, **params):
+    made = b.apply(channels_of(b, 0), channels_of(b, 1), groups=b.size * groups, **params)
+    return b.reshaped(made, made.shape[0] // b.size, *made.shape[1:])
+
+
+RULES = {
+    "conv2d": Rule(batch=convolution_batched),
+    "conv_transpose2d": Rule(batch=convolution_batched),
+    "conv2d_weight": Rule(batch=conv2d_weight_batched),
+}

@@ -1,0 +1,6 @@
+"""Losses: a number for each row of logits."""
+
+from minigrad.ir.rules import batch
+from minigrad.ir.rules.rule import Rule
+
+RULES = {name: Rule(batch=batch.leading) for name in ("softmax_cross_entropy", "softmax_error")}

@@ -1,0 +1,89 @@
+"""Rules: what the compiler knows of each op of the table (minigrad/ir/rules)."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad import Tensor
+from minigrad.compile.execute import Sequence
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.batch import ON_TENSORS, batched, ops_of
+from minigrad.ir.trace import Program
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import Spec, table
+from minigrad.testing import Draw, broadcastable_shapes
+
+N = 3
+EACH_OP = pytest.mark.parametrize("name", sorted(table))
+
+
+def sample(name, draw):
+    """(inputs, one by one, and params) of a call that the op's tests are meant for."""
+    op = table[name]
+    if isinstance(op, Elementwise):
+        shapes = draw.draw(broadcastable_shapes(len(op.inputs), max_side=3))
+        inputs = [
+            draw.mask(shape) if n in op.booleans else draw.array(shape, *op.domain[n])
+            for n, shape in zip(op.inputs, shapes)
+        ]
+        return inputs, {}
+    *inputs, params = op.sample(draw)
+    return (inputs[0] if op.variadic else inputs), params
+
+
+def samples_of(x, name):
+    """N operands like x: other numbers, in the same range; of matrices, multiples, which are as well conditioned."""
+    if x.dtype.kind == "f" and name in ("inv", "solve", "cholesky", "cofactor", "det", "slogdet"):
+        return np.stack([x * (1 + k / 4) for k in range(N)])
+    return np.stack([np.roll(x, k) for k in range(N)])
+
+
+def one_by_one(op, inputs, params):
+    result = op.forward(list(inputs), **params) if op.variadic else op.forward(*inputs, **params)
+    return [np.asarray(r) for r in result] if isinstance(result, list) else [np.asarray(result)]
+
+
+def compare(results, wanted):
+    for got, *parts in zip(results, *wanted, strict=True):
+        assert got.dtype == parts[0].dtype and got.shape == (N, *parts[0].shape)
+        for a, b in zip(got, parts):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def run(program, roots, arrays):
+    captured = [(value, tensor._data) for [(value, _, tensor)] in program.captured.values()]
+    given = [*program.inputs, *[value for value, _ in captured]]
+    return Sequence(given, roots)([*arrays, *[array for _, array in captured]])
+
+
+@EACH_OP
+@given(data=st.data())
+def test_a_batching_rule_gives_the_calls_of_the_samples_one_by_one(name, data):
+    op, (inputs, params) = table[name], sample(name, Draw(data))
+    inputs = [x if x is None else np.asarray(x) for x in inputs]
+    there = [x is not None for x in inputs]
+    for on in itertools.product([False, True], repeat=len(inputs)):
+        if not any(on) or any(flag and not is_there for flag, is_there in zip(on, there)):
+            continue
+        operands = [samples_of(x, name) if flag else x for x, flag in zip(inputs, on)]
+        wanted = [one_by_one(op, [x[k] if flag else x for x, flag in zip(operands, on)], params) for k in range(N)]
+        tensors = [None if x is None else Tensor(x) for x in operands]
+        results = batched(ON_TENSORS, name, N, tensors, on, params)
+        compare([x.numpy() for x in (results if isinstance(results, list) else [results])], wanted)
+
+        program = Program()
+        values = [None if x is None else program.input(Spec(x.shape, x.dtype)) for x in operands]
+        program.inputs = [v for v in values if v is not None]
+        roots = batched(ops_of(program), name, N, values, on, params)
+        roots = roots if isinstance(roots, list) else [roots]
+        compare(run(program, roots, [x for x in operands if x is not None]), wanted)
+
+
+@EACH_OP
+def test_every_op_has_a_rule(name):
+    rule = rule_of(table[name])
+    assert rule is not None, f"declare {name} in minigrad/ir/rules"
+    assert rule.batch is not None
