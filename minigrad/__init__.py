@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from minigrad.tape import enable_grad, no_grad, tracing
+from minigrad.modes import enable_grad, no_grad, tracing
 from minigrad.tensor import Tensor, tensor
 from minigrad.ops import *  # every op of the table is public
 from minigrad.custom import checkpoint, custom_vjp

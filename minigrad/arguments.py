@@ -32,7 +32,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigrad import tape
+from minigrad import sites
 
 F = TypeVar("F", bound=Callable)
 
@@ -48,7 +48,7 @@ def restated(error: Exception, text: str) -> Exception:
         kind = SEEN_AS.get(kind, kind)
         if kind in (np.linalg.LinAlgError, ValueError, TypeError, IndexError, RuntimeError):
             again = kind(text)
-            again.add_note(tape.where())  # Python prints it last, below the library's frames
+            again.add_note(sites.where())  # Python prints it last, below the library's frames
             return again
     raise error
 

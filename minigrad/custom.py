@@ -9,26 +9,14 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from minigrad import tape, tree
+from minigrad import tree
 from minigrad.arguments import checked
+from minigrad.modes import ON, RAW, clock, enable_grad, no_grad, recording, thread, tracing
+from minigrad.mutations import mutations
 from minigrad.ops.table import Spec
 from minigrad.sharing import Sharable, shared
-from minigrad.tape import (
-    ON,
-    RAW,
-    Leaf,
-    Node,
-    Pick,
-    call_site,
-    clock,
-    enable_grad,
-    line_of_site,
-    no_grad,
-    pull_back,
-    recording,
-    thread,
-    tracing,
-)  # fmt: skip
+from minigrad.sites import call_site, line_of_site
+from minigrad.tape import Leaf, Node, Pick, pull_back
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.transforms import fitting, recorded_since, variable
 from minigrad.views import Argument, as_results, root_of, without_changes
@@ -331,8 +319,8 @@ class _CheckpointedCall:
 
     def refuse_changed(self, node, run: _Run) -> None:
         """Raise if an array that f read was changed in place between the first run and this one."""
-        for inner in run.inside if tape.mutations.latest > node.seq else ():
-            array = tape.mutations.changed(inner, after=node.seq, before=run.start)
+        for inner in run.inside if mutations.latest > node.seq else ():
+            array = mutations.changed(inner, after=node.seq, before=run.start)
             if array is not None:
                 raise RuntimeError(
                     f"backward of {self.name}: an array {Spec(array.shape, array.dtype)} that it reads was "

@@ -10,10 +10,11 @@ from minigrad import tree
 from minigrad.arguments import checked
 from minigrad.compile.switch import disable_jit
 from minigrad.deferred import DeferredProduct
+from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.observe import Observer, replaced
 from minigrad.sharing import key_of
-from minigrad.tape import call_site, line_of_site, no_grad
+from minigrad.sites import call_site, line_of_site
 from minigrad.tensor import Tensor
 
 

@@ -51,3 +51,8 @@ class DeferredProduct:
         right = self.rights[0] if len(self.rights) == 1 else np.concatenate(self.rights)
         product = left.T * right if len(left) == 1 else matmul.product(left.T, right)
         return product if self.total is None else np.add(self.total, product, out=product)
+
+
+def value_of(cotangent):
+    """The array of a cotangent that may be a DeferredProduct."""
+    return cotangent.value() if type(cotangent) is DeferredProduct else cotangent

@@ -15,22 +15,13 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.arguments import checked, restated
+from minigrad.modes import clock, no_grad, recording, thread, tracing
+from minigrad.mutations import memory_of, mutations
 from minigrad.ops.elementwise import OPERATORS, where
 from minigrad.ops.index import getitem, index_put, is_basic, owned_index
 from minigrad.ops.shape import astype, broadcast_to, copy, reshape
-from minigrad.tape import (
-    Leaf,
-    Node,
-    call_site,
-    clock,
-    memory_of,
-    mutations,
-    no_grad,
-    recording,
-    tape_of,
-    thread,
-    tracing,
-)
+from minigrad.sites import call_site
+from minigrad.tape import Leaf, Node, tape_of
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import NOBODY, Argument, View, root_of
 

@@ -6,14 +6,16 @@ The operators and methods come from the op table (minigrad/ops): each op that is
 import dis
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import numpycall, tape
+from minigrad import modes, numpycall
 from minigrad.arguments import checked, described, refuse_masked, require
-from minigrad.tape import Leaf, Node, pull_back, recording, thread, tracing
+from minigrad.modes import OFF, ON, RAW, TRACED, recording, thread, tracing
+from minigrad.tape import Leaf, Node, pull_back
 
 default_dtype = np.dtype("float32")
 
@@ -91,7 +93,7 @@ class Tensor:
                 raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
             if value.dtype != self.dtype:
                 value = value.astype(self.dtype)
-        with tape.lock:
+        with modes.lock:
             node.grad = value
 
     @checked
@@ -118,7 +120,7 @@ class Tensor:
         gradients = pull_back([self._node], [g if create_graph else g._data], keep=keep, differentiable=create_graph)
         for leaf, g in gradients.items():
             g = g if create_graph else Tensor(np.asarray(g))
-            with tape.enable_grad() if create_graph else tape.no_grad():
+            with modes.enable_grad() if create_graph else modes.no_grad():
                 leaf.add(g.copy() if create_graph else g)  # the way back may hand one tensor to several leaves
 
     @checked
@@ -129,13 +131,13 @@ class Tensor:
         """
         if self._node is None:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
-        with tape.lock:
+        with modes.lock:
             hooks = self._node.hooks = self._node.hooks or {}
-            registration = next(tape.clock)
-            hooks[registration] = hook
+            registration = next(modes.clock)
+            hooks[registration] = partial(through_hook, hook)
 
         def remove() -> None:
-            with tape.lock:
+            with modes.lock:
                 hooks.pop(registration, None)
 
         return remove
@@ -417,6 +419,26 @@ def common_dtype(operands) -> np.dtype:
         return default_dtype
     weak = [x for x in operands if type(x) is int]
     return np.result_type(*dtypes, *weak)
+
+
+def through_hook(hook: Callable, node: Node, g):
+    """The cotangent of a node after a hook has seen it, read-only, and may have returned another in its place."""
+    raw = thread.mode is RAW
+    caller, thread.mode = thread.mode, OFF if raw else TRACED if tracing() else ON
+    try:
+        given = g
+        if raw:
+            given = Tensor(np.asarray(g).view())
+            given._data.flags.writeable = False
+        replaced = hook(given)
+    finally:
+        thread.mode = caller
+    if replaced is None:
+        return g
+    replaced = as_tensor(replaced)
+    if replaced.shape != node.shape:
+        raise ValueError(f"a hook on {node!r} returned shape {replaced.shape}, wanted {node.shape}")
+    return replaced._data.astype(node.dtype) if raw else replaced
 
 
 def cotangent_for(y: Tensor, gradient) -> Tensor:

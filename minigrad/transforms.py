@@ -17,9 +17,11 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import checked, described, is_integer
+from minigrad.modes import clock, enable_grad, recording, thread, tracing
 from minigrad.ops.shape import reshape, stack
 from minigrad.ops.table import Spec
-from minigrad.tape import Leaf, Node, call_site, clock, enable_grad, pull_back, recording, thread, tracing
+from minigrad.sites import call_site
+from minigrad.tape import Leaf, Node, pull_back
 from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.views import Argument, as_results
 

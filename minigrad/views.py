@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import tree
-from minigrad.tape import TRACED, Leaf, Node, memory_of, thread, tracing
+from minigrad.modes import TRACED, thread, tracing
+from minigrad.mutations import memory_of
+from minigrad.tape import Leaf, Node
 from minigrad.tensor import Tensor
 
 _data = Tensor.__dict__["_data"]  # the slots, which subclasses below hide behind properties

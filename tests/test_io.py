@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad import io, nn, optim, tape
+from minigrad import io, nn, optim
+from minigrad.mutations import mutations
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
@@ -428,12 +429,12 @@ def test_a_checkpoint_of_wrong_contents_loads_or_is_refused_and_changes_nothing(
     tensors, tree = data.draw(wrong(*io.load(path)))
     forge(path, tensors, json.dumps(tree))
     run = Whole(1)
-    before, changes = run.state(), tape.mutations.latest
+    before, changes = run.state(), mutations.latest
     try:
         io.load_checkpoint(path, **run.parts)
     except ValueError as error:
         assert str(path) in str(error)
-        assert run.state() == before and tape.mutations.latest == changes
+        assert run.state() == before and mutations.latest == changes
     else:
         run.state()
         for part in run.parts.values():  # what was taken can be used

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import tape
+from minigrad import modes, tape
 
 
 def draw(seed, *shape):
@@ -379,7 +379,7 @@ def test_a_child_of_fork_adds_gradients_though_a_thread_of_its_parent_held_the_l
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with tape.lock:
+        with modes.lock:
             held.set()
             done.wait(60)
 

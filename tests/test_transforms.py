@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import tape, tree
+from minigrad import modes, tree
 from minigrad.testing import gradcheck
 
 Pair = namedtuple("Pair", "first second")
@@ -164,10 +164,10 @@ def test_errors_leave_the_mode_as_it_was():
     for transform in (mg.grad(fail), mg.checkpoint(fail), mg.jacobian(fail)):
         with mg.no_grad(), pytest.raises(KeyError):
             transform(draw(0, 2))
-        assert tape.thread.mode == tape.ON and tape.thread.generators is None
+        assert modes.thread.mode == modes.ON and modes.thread.generators is None
     with pytest.raises(KeyError):
         mg.checkpoint(fail)(draw(0, 2).requires_grad_())
-    assert tape.thread.generators is None
+    assert modes.thread.generators is None
 
 
 # vjp and jvp
@@ -337,19 +337,19 @@ def test_no_grad_inside_cuts():
 
 def test_plain_way_back_is_on_arrays():
     """The fast way is taken if and only if nobody outside can differentiate."""
-    modes = []
+    seen = []
 
     @mg.custom_vjp
     def spy(x):
         return x
 
-    spy.defvjp(lambda x: (x, None), lambda _, g: (modes.append(tape.thread.mode) or g,))
+    spy.defvjp(lambda x: (x, None), lambda _, g: (seen.append(modes.thread.mode) or g,))
     w, x = draw(0, 3).requires_grad_(), draw(1, 3)
     mg.grad(lambda x: spy(x).sum())(x)
     mg.grad(lambda x: (spy(x) * w).sum())(x)
     with mg.no_grad():
         mg.grad(lambda x: (spy(x) * w).sum())(x)
-    assert modes == [tape.OFF, tape.ON, tape.OFF]
+    assert seen == [modes.OFF, modes.ON, modes.OFF]
 
 
 def test_transforms_keep_no_cycle():
@@ -683,8 +683,8 @@ def test_checkpoint_saves_memory():
 
 def coin(generator, x):
     """What dropout does, in short: a mask drawn, announced to a checkpoint that may be listening."""
-    if tape.thread.generators is not None:
-        tape.thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+    if modes.thread.generators is not None:
+        modes.thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
     return x * mg.tensor(generator.random(x.shape))
 
 
@@ -701,7 +701,7 @@ def test_checkpoint_repeats_random_draws(nested):
         found.append((value._data, g._data, generator.random(), other.random()))
     for a, b in zip(*found):
         np.testing.assert_array_equal(a, b)
-    assert tape.thread.generators is None
+    assert modes.thread.generators is None
 
 
 def test_checkpoint_with_dropout():

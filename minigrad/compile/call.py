@@ -8,7 +8,9 @@ from minigrad import tree
 from minigrad.compile.switch import disable_jit
 from minigrad.custom import cut
 from minigrad.ir.trace import numbers
-from minigrad.tape import RAW, clock, enable_grad, mutations, no_grad, pull_back, recording, thread, tracing
+from minigrad.modes import RAW, clock, enable_grad, no_grad, recording, thread, tracing
+from minigrad.mutations import mutations
+from minigrad.tape import pull_back
 from minigrad.tensor import Tensor
 from minigrad.transforms import recorded_since, variable
 

@@ -10,9 +10,10 @@ from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Draw, Number, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
+from minigrad.modes import RAW, thread
+from minigrad.mutations import memory_of
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec
-from minigrad.tape import RAW, memory_of, thread
 
 
 class Sequence:

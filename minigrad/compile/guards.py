@@ -19,7 +19,8 @@ from minigrad.compile.names import may_look
 from minigrad.compile.reads import CONTENT, MISSING, Read, items, size_of, under
 from minigrad.compile.walk import Walk, is_simple
 from minigrad.ir.trace import Program, Value, numbers
-from minigrad.tape import Leaf, line_of_site
+from minigrad.sites import line_of_site
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
 from minigrad.views import TracedView
 

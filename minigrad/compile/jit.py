@@ -21,17 +21,10 @@ from minigrad.compile.walk import Walk
 from minigrad.ir.absent import Reach
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Program, Value, generators_of, stand_in
+from minigrad.modes import RAW, TRACED, TRACED_OFF, recording, thread, tracing
 from minigrad.ops.table import on_tape
 from minigrad.sharing import Sharable, shared, way_of
-from minigrad.tape import (
-    RAW,
-    TRACED,
-    TRACED_OFF,
-    pull_back,
-    recording,
-    thread,
-    tracing,
-)  # fmt: skip
+from minigrad.tape import pull_back
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import Argument, without_changes
 

@@ -18,8 +18,8 @@ from minigrad.ir.loop import Loop
 from minigrad.ir.trace import Number, Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.kernels.entry import address_of
+from minigrad.modes import RAW, thread
 from minigrad.ops.table import Spec
-from minigrad.tape import RAW, thread
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)

@@ -21,7 +21,7 @@ import numpy as np
 
 from minigrad.compile.keys import is_iterator
 from minigrad.compile.names import in_packages, of_python, of_the_user
-from minigrad.tape import line_of_site
+from minigrad.sites import line_of_site
 
 CURE = "would be the same at every later call; do it outside of the jitted function and pass the result as an argument"
 CLOCKS = {

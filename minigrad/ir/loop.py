@@ -10,9 +10,10 @@ from minigrad.ir.absent import Steps, at_rows, guard, there
 from minigrad.ir.rewrite import is_layout, is_op, rewrite
 from minigrad.ir.step import take_step, unchanged
 from minigrad.ir.trace import Program, Value, drawn_shapes, stand_in
+from minigrad.modes import TRACED, thread
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
-from minigrad.tape import TRACED, Leaf, Node, Pick, pull_back, thread
+from minigrad.tape import Leaf, Node, Pick, pull_back
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import Argument, as_arguments
 

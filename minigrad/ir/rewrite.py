@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from minigrad.ir.trace import Pick, Value
+from minigrad.modes import thread
 from minigrad.ops.index import is_basic
 from minigrad.ops.pointwise import Elementwise
-from minigrad.tape import thread
 
 # Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
 SMALL, ROWS = 4096, 128

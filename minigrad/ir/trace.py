@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.ir.rules import canonical_form
+from minigrad.modes import thread, tracing
+from minigrad.mutations import mutations
 from minigrad.ops.index import is_basic
 from minigrad.ops.neural import draw
 from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Spec, table
-from minigrad.tape import Leaf, Node, call_site, mutations, thread, tracing
+from minigrad.sites import call_site
+from minigrad.tape import Leaf, Node
 from minigrad.tensor import Tensor
 
 

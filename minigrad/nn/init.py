@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from minigrad.arguments import Count, Finite, Generator, checked, described
-from minigrad.tape import no_grad
+from minigrad.modes import no_grad
 from minigrad.tensor import Tensor, default_dtype
 
 Axes = tuple[Count, ...]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.arguments import checked
+from minigrad.modes import no_grad
 from minigrad.sharing import Sharable, key_of
-from minigrad.tape import Leaf, no_grad
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, as_array
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from minigrad.arguments import REFUSALS
 from minigrad.kernels import loops, threads
-from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, on_tape, publish
-from minigrad.tape import OFF, ON, RAW, TRACED, Node, call_site, thread
+from minigrad.modes import OFF, ON, RAW, TRACED, thread
+from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish
+from minigrad.sites import call_site
+from minigrad.tape import Node
 from minigrad.tensor import Tensor, common_dtype, foreign
 
 FLOAT64 = np.dtype("float64")
@@ -144,13 +146,14 @@ class Elementwise(Op):
                 continue
             kernels, places = plan
             if kernels is None:  # the derivative is 1
-                pulled.append(g)
+                c = g
             elif large:
-                pulled.append(threads.split(kernels[g.dtype], g, *[saved[k] for k in places]))
+                c = threads.split(kernels[g.dtype], g, *[saved[k] for k in places])
             elif len(places) == 1:
-                pulled.append(kernels[g.dtype](g, saved[places[0]]))
+                c = kernels[g.dtype](g, saved[places[0]])
             else:
-                pulled.append(kernels[g.dtype](g, *[saved[k] for k in places]))
+                c = kernels[g.dtype](g, *[saved[k] for k in places])
+            pulled.append(c if c.shape == parent.shape else fit(c, parent))
         return pulled
 
 

@@ -10,10 +10,10 @@ from minigrad.arguments import checked
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import sums
 from minigrad.kernels.matmul import LONG, product
+from minigrad.modes import RAW, thread
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tape import RAW, thread
 from minigrad.tensor import Tensor, foreign, numpy_rules
 
 

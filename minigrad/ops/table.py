@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all, restated
-from minigrad.tape import OFF, ON, RAW, TRACED, Node, Pick, call_site, thread
+from minigrad.modes import OFF, ON, RAW, TRACED, thread
+from minigrad.sites import call_site
+from minigrad.tape import Node, Pick
 from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
 from minigrad.views import Argument, View, as_view, shares
 
@@ -130,13 +132,13 @@ class Op:
             g = [self.zeros(spec) if one is None else one for one, spec in zip(g, node.shape)]
         if self.variadic:
             vjp, plan = self.plans[0]
-            return vjp(g, *[saved[k] for k in plan])
+            return [fit(c, x) for c, x in zip(vjp(g, *[saved[k] for k in plan]), node.inputs)]
         pulled: list = []
         for parent, plan in zip(node.inputs, self.plans):
             if parent is None or plan is None or (useful is not None and parent not in useful):
                 pulled.append(None)
             else:
-                pulled.append(plan[0](g, *[saved[k] for k in plan[1]]))
+                pulled.append(fit(plan[0](g, *[saved[k] for k in plan[1]]), parent))
         return pulled
 
     def saved_tensors(self, node: Node) -> list:
@@ -193,6 +195,13 @@ class Op:
     def zeros(spec: Spec):
         zeros = np.zeros(spec.shape, spec.dtype)
         return zeros if thread.mode is RAW else Tensor(zeros)
+
+
+def fit(cotangent, node: Node | None):
+    """A cotangent summed over the axes along which the input, whose node this is, was broadcast."""
+    if cotangent is None or node is None or cotangent.shape == node.shape:
+        return cotangent
+    return table["sum_to"].call(cotangent, node.shape)
 
 
 def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, view=False, place=None, **vjps):

@@ -7,8 +7,9 @@ import numpy as np
 
 from minigrad.arguments import NonNegative, checked
 from minigrad.kernels import many
+from minigrad.modes import no_grad
+from minigrad.mutations import mutations
 from minigrad.optim.optimizer import parameter_list
-from minigrad.tape import mutations, no_grad
 from minigrad.tensor import Tensor
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad.arguments import Finite, checked, described, require
 from minigrad.kernels import many
+from minigrad.mutations import mutations
 from minigrad.nn.module import Module, fit
-from minigrad.tape import mutations
 from minigrad.tensor import Tensor
 
 # What the rules share: in their expressions p is the parameter and g its gradient, and `decay` adds L2 regularisation.

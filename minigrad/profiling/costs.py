@@ -9,8 +9,8 @@ import numpy as np
 
 from minigrad.compile.explain import peak
 from minigrad.kernels import threads
+from minigrad.mutations import memory_of
 from minigrad.ops.table import table
-from minigrad.tape import memory_of
 
 __all__ = ["bandwidth", "peak", "spec", "work"]
 

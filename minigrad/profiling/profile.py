@@ -17,11 +17,13 @@ from minigrad.compile.jit import Compiled
 from minigrad.compile.native import Kernel
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import build, loops, threads
+from minigrad.mutations import memory_of
 from minigrad.observe import Observer, replaced
 from minigrad.ops.table import table
 from minigrad.profiling import costs, report
 from minigrad.profiling.timed import TimedKernel
-from minigrad.tape import call_site, memory_of, tape_of
+from minigrad.sites import call_site
+from minigrad.tape import tape_of
 
 now = time.perf_counter_ns
 FORWARD, BACKWARD, COMPILE = "forward", "backward", "compile"

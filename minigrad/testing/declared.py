@@ -16,7 +16,7 @@ from minigrad.observe import Observer, replaced
 from minigrad.ops.elementwise import ZERO
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
-from minigrad.tape import call_site, line_of_site
+from minigrad.sites import call_site, line_of_site
 from minigrad.tensor import Tensor
 from minigrad.transforms import jvp
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from minigrad import tape, tree
+from minigrad import modes, tape, tree
 from minigrad.arguments import Count, Finite, checked
 from minigrad.tensor import Tensor, as_array
 from minigrad.transforms import jvp
@@ -100,10 +100,10 @@ def difference_quotient(outputs, cotangents, x: Tensor, index, eps: float) -> fl
     value = x._data[index]
     ends = []
     for end in (value + eps, value - eps):
-        with tape.no_grad():
+        with modes.no_grad():
             x[index] = end
         ends.append((end, [y._data.copy() for y in outputs()]))  # a copy: a result may be a view of x
-    with tape.no_grad():
+    with modes.no_grad():
         x[index] = value
     (above, plus), (below, minus) = ends
     return sum(np.sum(v._data * (p - m)) for v, p, m in zip(cotangents, plus, minus)) / (above - below)

@@ -7,7 +7,8 @@ import numpy as np
 
 from minigrad.compile.jit import jit
 from minigrad.observe import Observer
-from minigrad.tape import Node, Pick, call_site, of_the_engine, tape_of
+from minigrad.sites import call_site, of_the_engine
+from minigrad.tape import Node, Pick, tape_of
 from minigrad.tensor import Tensor
 from minigrad.testing.gradients import pulled_back
 from minigrad.testing.runs import (

@@ -6,7 +6,7 @@ import inspect
 import linecache
 import textwrap
 
-from minigrad.tape import line_number
+from minigrad.sites import line_number
 
 
 @functools.cache

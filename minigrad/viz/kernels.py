@@ -11,8 +11,8 @@ from minigrad.compile.jit import Compiled
 from minigrad.compile.native import Kernel, emitted
 from minigrad.ir.loop import Loop
 from minigrad.ir.trace import Pick, Value
+from minigrad.modes import enable_grad
 from minigrad.observe import replaced
-from minigrad.tape import enable_grad
 
 
 class Text(Kernel):

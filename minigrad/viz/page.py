@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops.table import Spec
-from minigrad.tape import line_number
+from minigrad.sites import line_number
 from minigrad.viz.declared import function_text, line_text, vjp_text
 from minigrad.viz.kernels import Kernels
 from minigrad.viz.record import NAMES, state_names

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
+from minigrad.deferred import value_of
+from minigrad.modes import enable_grad, tracing
 from minigrad.observe import Observer
 from minigrad.ops.pointwise import Elementwise
-from minigrad.tape import Leaf, Node, Pick, enable_grad, pull_back, tape_of, tracing, value_of
+from minigrad.tape import Leaf, Node, Pick, pull_back, tape_of
 from minigrad.tensor import Tensor
 
 NAMES = ("min", "mean", "max", "norm", "zeros", "finite")

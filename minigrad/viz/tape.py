@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from minigrad.tape import Node, line_number
+from minigrad.sites import line_number
+from minigrad.tape import Node
 from minigrad.tensor import Tensor
 from minigrad.viz.layout import AFTER, STEP, Layout
 from minigrad.viz.record import Record, Recorder

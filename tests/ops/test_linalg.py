@@ -5,8 +5,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.deferred import DeferredProduct
+from minigrad.modes import RAW, thread
 from minigrad.ops import product
-from minigrad.tape import RAW, thread
 from minigrad.testing import gradcheck
 
 

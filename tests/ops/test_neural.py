@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import tape
+from minigrad import modes
 from minigrad.kernels import rows
 from minigrad.testing import arrays, gradcheck, shapes
 
@@ -112,13 +112,13 @@ def test_dropout_draws_from_its_generator_alone():
 def test_dropout_tells_a_checkpoint_of_its_generator():
     generator = np.random.default_rng(3)
     before = generator.bit_generator.state
-    tape.thread.generators = {}
+    modes.thread.generators = {}
     try:
         mg.dropout(np.ones(4), 0.5, generator)
         mg.dropout(np.ones(4), 0.5, generator)
-        ((told, state),) = tape.thread.generators.values()
+        ((told, state),) = modes.thread.generators.values()
     finally:
-        tape.thread.generators = None
+        modes.thread.generators = None
     assert told is generator
     assert state == before
 

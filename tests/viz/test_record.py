@@ -14,7 +14,8 @@ from minigrad.models.gradient_flow import gradient_flow
 from minigrad.models.tasks.cells import CELLS
 from minigrad.observe import Observer
 from minigrad.ops.table import table
-from minigrad.tape import Leaf, Node, Pick, line_number, pull_back, tape_of
+from minigrad.sites import line_number
+from minigrad.tape import Leaf, Node, Pick, pull_back, tape_of
 from minigrad.viz.declared import line_text, vjp_text
 from minigrad.viz.layout import STEP, Layout
 from minigrad.viz.page import flow_of
