@@ -6,10 +6,11 @@ from typing import Any
 from minigrad.modes import enable_grad, no_grad, tracing
 from minigrad.tensor import Tensor, tensor
 from minigrad.ops import *  # every op of the table is public
+from minigrad.creation import arange, eye, full, full_like, ones, ones_like, zeros, zeros_like
 from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from minigrad import io, nn, optim, tree
+from minigrad import io, nn, optim, random, tree
 from minigrad.compile.jit import jit
 from minigrad.compile.switch import disable_jit
 from minigrad.kernels.threads import set_num_threads

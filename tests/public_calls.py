@@ -74,6 +74,15 @@ CALLS = {
     "clip": lambda: ([tensor(3), 0.2, 0.5], {}),
     "einsum": lambda: (["ij,jk->ik", tensor(2, 3), tensor(3, 2)], {}),
     "straight_through": lambda: ([tensor(3), tensor(3)], {}),
+    "full": lambda: ([(2, 3), 1.0], {"dtype": "float32", "requires_grad": True}),
+    "full_like": lambda: ([tensor(2, 3), 1.0], {"dtype": "float32", "requires_grad": True}),
+    **{name: lambda: ([(2, 3)], {"dtype": "float32", "requires_grad": True}) for name in ("zeros", "ones")},
+    **{
+        name: lambda: ([tensor(2, 3)], {"dtype": "float32", "requires_grad": True})
+        for name in ("zeros_like", "ones_like")
+    },
+    "arange": lambda: ([1, 5, 2], {"dtype": "float32", "requires_grad": True}),
+    "eye": lambda: ([3, 2], {"k": 1, "dtype": "float32", "requires_grad": True}),
     "grad": lambda: ([loss], {"argnums": 0, "has_aux": False}),
     "value_and_grad": lambda: ([loss], {"argnums": 0, "has_aux": False}),
     "jacobian": lambda: ([loss], {"argnums": 0}),
@@ -198,6 +207,17 @@ METHODS = {  # what is called on an object: (the name in errors, a function that
     "testing.spread": (
         "spread", lambda: testing.spread, lambda: ([np.random.default_rng(0), (2,)], {"low": -1.0, "high": 1.0})
     ),
+    **{
+        f"random.{name}": (
+            name, lambda name=name: getattr(mg.random, name),
+            lambda args=args: (args, {"generator": np.random.default_rng(0)}),
+        )
+        for name, args in {
+            "uniform": [(2, 3), 0.0, tensor(3)], "normal": [(2, 3), 0.0, tensor(3)], "exponential": [(2, 3), tensor(3)],
+            "gumbel": [(2, 3)], "bernoulli": [tensor(3), (2, 3)], "categorical": [tensor(2, 3), 0],
+            "integers": [0, 5, (2,)], "permutation": [3],
+        }.items()
+    },
     "io.save": ("save", lambda: io.save, lambda: (["new", {"x": np.ones(2)}], {"metadata": None})),
     "io.save_checkpoint": (
         "checkpoint", lambda: io.save_checkpoint,

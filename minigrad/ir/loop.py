@@ -9,7 +9,7 @@ from minigrad import tree
 from minigrad.ir.absent import Steps, at_rows, guard, there
 from minigrad.ir.rewrite import is_layout, is_op, rewrite
 from minigrad.ir.step import take_step, unchanged
-from minigrad.ir.trace import Program, Value, drawn_shapes, stand_in
+from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
 from minigrad.ops.shape import concatenate, reshape
 from minigrad.ops.table import Spec, on_tape
@@ -93,7 +93,7 @@ class Body(Program):
 
     def draws(self, item):
         self.items.append(item)
-        values = [self.input(Spec(shape, np.dtype("float32"))) for shape in drawn_shapes(item)]
+        values = [self.input(spec) for spec in drawn_specs(item)]
         self.drawn += values
         return values
 

@@ -237,7 +237,8 @@ class Program:
         if value not in memories:
             made = value.inputs[0] if value.op is Pick else value
             if made.op is not None and getattr(made.op, "view", False):
-                views = made.op.forward(self.memory_of(made.inputs[0]), **made.params)
+                with np.errstate(all="ignore"):  # nobody has set the numbers, which a cast looks at
+                    views = made.op.forward(self.memory_of(made.inputs[0]), **made.params)
                 memories[value] = views[value.params] if value.op is Pick else views
             else:
                 memories[value] = np.empty(value.shape, value.dtype)
@@ -315,13 +316,13 @@ class Program:
         finally:
             self.recomputing = outer
 
-    def draw(self, generator, shape) -> Tensor:
+    def draw(self, generator, shape, kind, dtype) -> Tensor:
         """Random numbers of a generator; their draws keep their order."""
-        return Tensor(self.draws(("draw", generator, tuple(shape)))[0])
+        return Tensor(self.draws(("draw", generator, Spec(tuple(shape), dtype), kind))[0])
 
     def draws(self, item) -> list[Value]:
         outer, self.recomputing = self.recomputing, False  # what was drawn is kept: it cannot be drawn again
-        values = self.record(Draw, (), {"item": item}, [Spec(s, np.dtype("float32")) for s in drawn_shapes(item)])
+        values = self.record(Draw, (), {"item": item}, drawn_specs(item))
         self.recomputing = outer
         self.effects.append(values[0].inputs[0])
         return values
@@ -333,11 +334,11 @@ def numbers(array: np.ndarray) -> tuple:
     return array.shape, array.dtype, np.ndarray.tobytes(array), mask  # of a masked array, its own method may raise
 
 
-def drawn_shapes(item) -> list[tuple]:
+def drawn_specs(item) -> list[Spec]:
     if item[0] == "draw":
         return [item[2]]
     _, steps, _, items = item
-    return [(steps, *shape) for inner in items for shape in drawn_shapes(inner)]
+    return [Spec((steps, *spec.shape), spec.dtype) for inner in items for spec in drawn_specs(inner)]
 
 
 def generators_of(item) -> list:
@@ -346,11 +347,12 @@ def generators_of(item) -> list:
 
 
 def drawn(item) -> list[np.ndarray]:
-    """Carry out the draws of an item: ("draw", generator, shape) or ("loop", steps, reverse, items)."""
+    """Carry out the draws of an item: ("draw", generator, spec, kind) or ("loop", steps, reverse, items)."""
     if item[0] == "draw":
-        return [draw(item[1], item[2])]
+        _, generator, spec, kind = item
+        return [draw(generator, spec.shape, kind, spec.dtype)]
     _, steps, reverse, items = item
-    stacks = [np.empty(shape, np.float32) for shape in drawn_shapes(item)]
+    stacks = [np.empty(spec.shape, spec.dtype) for spec in drawn_specs(item)]
     for t in reversed(range(steps)) if reverse else range(steps):
         k = 0
         for inner in items:

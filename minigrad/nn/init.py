@@ -14,20 +14,12 @@ import numpy as np
 
 from minigrad.arguments import Count, Finite, Generator, checked, described
 from minigrad.modes import no_grad
+from minigrad.random import default_generator
 from minigrad.tensor import Tensor, default_dtype
 
 Axes = tuple[Count, ...]
 Shape = Count | Axes
 RELU = math.sqrt(2)  # the gain that makes up for the half that relu sets to 0
-
-# The generator of everything in nn that is not given one. It is set, never replaced: a checkpoint may hold on to it.
-default_generator = np.random.default_rng()
-
-
-@checked
-def manual_seed(seed: Count) -> None:
-    """Start `default_generator` anew, from `seed`."""
-    default_generator.bit_generator.state = type(default_generator.bit_generator)(seed).state
 
 
 @checked

@@ -170,18 +170,23 @@ def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
 
 # Dropout
 
+FLOAT32 = np.dtype("float32")
 
-def draw(generator: np.random.Generator, shape) -> np.ndarray:
-    """Uniform float32 numbers from [0, 1). A checkpoint that will run this again is told the generator's state."""
+
+def draw(generator: np.random.Generator, shape, kind: str = "random", dtype=FLOAT32) -> np.ndarray:
+    """Random numbers. kind: "random" (uniform from [0, 1)), "standard_normal" or "standard_exponential".
+
+    A checkpoint that will run this again is told the generator's state.
+    """
     if not isinstance(generator, np.random.Generator):
         raise TypeError(
             f"wanted a numpy.random.Generator (np.random.default_rng(seed)), got {type(generator).__name__}"
         )
     if tracing():
-        return thread.program.draw(generator, shape)
+        return thread.program.draw(generator, shape, kind, dtype)
     if thread.generators is not None:
         thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
-    return generator.random(shape, dtype=np.float32)
+    return np.asarray(getattr(generator, kind)(shape, dtype=dtype))
 
 
 @composite(

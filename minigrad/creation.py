@@ -1,0 +1,114 @@
+"""Tensors that are made of a shape: zeros, ones, ranges, and the like of another tensor.
+
+In a jitted function they are ops of the program, so that their shape may follow those of the arguments.
+"""
+
+import math
+
+import numpy as np
+
+from minigrad.arguments import Count, checked, is_integer
+from minigrad.modes import tracing
+from minigrad.ops.elementwise import add, equal, mul
+from minigrad.ops.reduce import cumsum
+from minigrad.ops.shape import astype, broadcast_to, copy, reshape
+from minigrad.tensor import Tensor, as_array, as_tensor, default_dtype, tensor
+
+Shape = Count | tuple[Count, ...]
+
+
+@checked
+def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape filled with one value, whose gradient it keeps.
+
+    value: a number, or a tensor or array without axes. dtype: by default that of the value: float32 for a Python float,
+    int64 for a Python integer, bool for a bool.
+
+        >>> mg.full((2, 3), 0.5).sum().item()
+        3.0
+
+    Raises TypeError for what is no number, ValueError for a value with axes and for negative sizes.
+    """
+    value = as_tensor(value)
+    if value.ndim:
+        raise ValueError(f"full: got a value of shape {value.shape}, wanted one without axes; use broadcast_to")
+    value = value if dtype is None else astype(value, as_array(0, dtype).dtype)
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    made = copy(broadcast_to(value, sizes))
+    return made.requires_grad_() if requires_grad else made
+
+
+@checked
+def zeros(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros.
+
+    >>> mg.zeros((2, 3)).shape
+    (2, 3)
+    """
+    return full(shape, 0, dtype, requires_grad)
+
+
+@checked
+def ones(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones.
+
+    >>> mg.ones(3, dtype="float64").dtype
+    dtype('float64')
+    """
+    return full(shape, 1, dtype, requires_grad)
+
+
+@checked
+def full_like(x, value, dtype=None, requires_grad: bool = False) -> Tensor:
+    """A tensor of the shape and, unless another is given, the dtype of x, filled with one value."""
+    x = as_tensor(x)
+    return full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad)
+
+
+@checked
+def zeros_like(x, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and, unless another is given, the dtype of x."""
+    return full_like(x, 0, dtype, requires_grad)
+
+
+@checked
+def ones_like(x, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and, unless another is given, the dtype of x."""
+    return full_like(x, 1, dtype, requires_grad)
+
+
+@checked
+def arange(start: float, stop: float | None = None, step: float = 1, dtype=None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, ... as long as stop is not reached; arange(n) counts from 0 to n - 1.
+
+    dtype: by default int64 if all are integers, else float32.
+
+        >>> mg.arange(1, 2, 0.25).tolist()
+        [1.0, 1.25, 1.5, 1.75]
+
+    Raises ValueError for a step of 0.
+    """
+    if step == 0:
+        raise ValueError("arange: got step=0")
+    start, stop = (0, start) if stop is None else (start, stop)
+    whole = all(map(is_integer, (start, stop, step)))
+    n = max(0, int(-((start - stop) // step)) if whole else math.ceil((stop - start) / step))
+    kind = (np.dtype(np.int64) if whole else default_dtype) if dtype is None else as_array(0, dtype).dtype
+    if not tracing():
+        places: np.ndarray = np.arange(n) if whole else np.arange(n, dtype=np.float64)
+        return tensor(np.add(np.multiply(places, step), start), kind, requires_grad)
+    counted = add(cumsum(full(n, 1), axis=0), -1)
+    exact = add(mul(counted if whole else astype(counted, "float64"), step), start)
+    return astype(exact, kind)
+
+
+@checked
+def eye(n: Count, m: Count | None = None, k: int = 0, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+    """A matrix of shape (n, m) with ones on the k-th diagonal, which begins in column k, and zeros elsewhere.
+
+    >>> mg.eye(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    m = n if m is None else m
+    made = astype(equal(add(reshape(arange(n), (n, 1)), k), reshape(arange(m), (1, m))), as_array(0, dtype).dtype)
+    return made.requires_grad_() if requires_grad else made

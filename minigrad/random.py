@@ -1,0 +1,113 @@
+"""Random tensors, drawn from a NumPy generator: the same numbers eager and in a jitted function.
+
+Each function draws from `generator`, a numpy.random.Generator, or else from `default_generator`, which `manual_seed`
+starts anew. In a jitted function every call draws anew; in a loop every step does. Gradients flow to the parameters of
+a distribution where the sample is a differentiable function of them (loc, scale, low, high).
+"""
+
+import numpy as np
+
+from minigrad.arguments import Count, Generator, checked
+from minigrad.creation import Shape
+from minigrad.ops.elementwise import add, less, log, mul, neg, sub
+from minigrad.ops.index import argsort
+from minigrad.ops.neural import draw
+from minigrad.ops.reduce import argmax
+from minigrad.ops.shape import astype
+from minigrad.tensor import Tensor, as_array, as_tensor, default_dtype
+
+# The generator of everything that is not given one. It is set, never replaced: a checkpoint may hold on to it.
+default_generator = np.random.default_rng()
+
+
+@checked
+def manual_seed(seed: Count) -> None:
+    """Start `default_generator` anew, from `seed`."""
+    default_generator.bit_generator.state = type(default_generator.bit_generator)(seed).state
+
+
+def drawn(kind: str, size: Shape | None, generator, dtype, *parameters) -> Tensor:
+    """Numbers of a shape that is given, or that of the parameters broadcast with each other."""
+    if size is None:
+        size = np.broadcast_shapes(*[as_tensor(x).shape for x in parameters])
+    shape = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    dtype = as_array(0, dtype).dtype
+    if dtype.kind != "f":
+        raise TypeError(f"wanted float32 or float64, got {dtype}")
+    return as_tensor(draw(generator or default_generator, shape, kind, dtype))
+
+
+@checked
+def uniform(size: Shape | None = None, low=0.0, high=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+    """U[low, high).
+
+    size: the shape, by default that of low and high. low, high: numbers, or tensors that broadcast to it.
+
+        >>> mg.random.uniform((2, 3)).shape
+        (2, 3)
+    """
+    return add(mul(drawn("random", size, generator, dtype, low, high), sub(as_tensor(high), low)), low)
+
+
+@checked
+def normal(size: Shape | None = None, loc=0.0, scale=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+    """N(loc, scale²); with tensors it is the reparametrised sample loc + scale * noise (Kingma & Welling 2013,
+    arXiv:1312.6114, eq. 4).
+
+    size: the shape, by default that of loc and scale.
+
+        >>> mg.random.normal((2, 3)).shape
+        (2, 3)
+    """
+    return add(mul(drawn("standard_normal", size, generator, dtype, loc, scale), scale), loc)
+
+
+@checked
+def exponential(size: Shape | None = None, scale=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+    """Exponential numbers of mean scale."""
+    return mul(drawn("standard_exponential", size, generator, dtype, scale), scale)
+
+
+@checked
+def gumbel(size: Shape, generator: Generator = None, dtype=default_dtype) -> Tensor:
+    """Gumbel(0, 1): -log(E) of exponential E. argmax(logits + gumbel) is a sample of softmax(logits)."""
+    tiny = np.finfo(as_array(0, dtype).dtype).tiny
+    return neg(log(add(drawn("standard_exponential", size, generator, dtype), float(tiny))))
+
+
+@checked
+def bernoulli(p, size: Shape | None = None, generator: Generator = None) -> Tensor:
+    """1 with probability p, else 0, in p's dtype; no gradient passes.
+
+    size: the shape, by default that of p.
+
+        >>> mg.random.bernoulli(mg.full(3, 1.0)).tolist()
+        [1.0, 1.0, 1.0]
+    """
+    p = as_tensor(p)
+    return astype(less(drawn("random", size, generator, p.dtype, p), p), p.dtype)
+
+
+@checked
+def categorical(logits, axis: int = -1, generator: Generator = None) -> Tensor:
+    """Places along an axis, int64, each with the probability softmax(logits) gives it (the Gumbel-max trick: Maddison
+    et al. 2014, arXiv:1411.0030)."""
+    logits = as_tensor(logits)
+    return argmax(add(logits, gumbel(logits.shape, generator, logits.dtype)), axis=axis)
+
+
+@checked
+def integers(low: int, high: int, size: Shape = (), generator: Generator = None) -> Tensor:
+    """Integers from low to high - 1, int64, equally likely.
+
+    Raises ValueError unless 0 < high - low <= 2**53.
+    """
+    if not 0 < high - low <= 2**53:
+        raise ValueError(f"integers: got low={low}, high={high}, wanted low < high, at most 2**53 apart")
+    return add(astype(mul(drawn("random", size, generator, "float64"), float(high - low)), "int64"), low)
+
+
+@checked
+def permutation(n: Count, generator: Generator = None) -> Tensor:
+    """The integers from 0 to n - 1 in a random order, int64."""
+    return argsort(drawn("random", n, generator, "float64"), axis=0)
