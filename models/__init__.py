@@ -20,7 +20,6 @@ Gates are stacked as in PyTorch: i f g o, which is Keras' i f c o, and r z n, wh
 
 from minigrad.models.attention import AspectClassifier, BahdanauAttention, LuongAttention
 from minigrad.models.captioning import Captioner, ShowAndTell, ShowAttendTell, convolutions, doubly_stochastic
-from minigrad.models.cell import Cell
 from minigrad.models.clockwork import ClockworkCell
 from minigrad.models.convgru import ConvGRU, ConvGRUCell
 from minigrad.models.convlstm import ConvLSTM, ConvLSTMCell, EncoderForecaster
@@ -36,7 +35,6 @@ from minigrad.models.gru import GRU, GRUCell
 from minigrad.models.layer_norm_lstm import LayerNormLSTMCell
 from minigrad.models.lstm import LSTM, LSTMCell
 from minigrad.models.lstm_variants import VARIANTS, LSTMVariantCell
-from minigrad.models.recurrent import Recurrent, Steps, watch
 from minigrad.models.recurrent_dropout import RecurrentDropout, VariationalDropout, dropped
 from minigrad.models.rnn import RNN, IRNNCell, RNNCell
 from minigrad.models.seq2seq import BahdanauDecoder, Decoder, LuongDecoder, Seq2Seq
@@ -46,6 +44,7 @@ from minigrad.models.tree_lstm import ChildSumTreeLSTM, Forest, NaryTreeLSTM, fo
 from minigrad.models.video import FrameClassifier
 from minigrad.models.vrnn import VRNN
 from minigrad.models.zoneout import Zoneout
+from minigrad.nn import Cell, Recurrent, Steps, watch
 
 __all__ = [
     "CRF",

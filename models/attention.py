@@ -11,7 +11,7 @@ from minigrad import nn
 from minigrad.arguments import Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTM
-from minigrad.models.recurrent import keep
+from minigrad.nn.recurrent import keep
 
 
 def attend(scores, memory, mask=None):

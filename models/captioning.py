@@ -8,9 +8,9 @@ import minigrad as mg
 from minigrad import nn, tree
 from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention
-from minigrad.models.cell import initial_state, output_of
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.seq2seq import Decoder, Seq2Seq
+from minigrad.nn.cell import initial_state, output_of
 
 
 @checked

@@ -4,9 +4,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import Cell
-from minigrad.models.recurrent import uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
+from minigrad.nn.cell import Cell
+from minigrad.nn.recurrent import uniform_parameter
 
 
 class ClockworkCell(Cell):

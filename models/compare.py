@@ -17,9 +17,9 @@ import numpy as np
 import minigrad as mg
 from minigrad.badinput import BadInput
 from minigrad.models.gradient_flow import gradient_flow
-from minigrad.models.recurrent import Recurrent
 from minigrad.models.tasks.cells import cell_named, example_input, forward_backward, running
 from minigrad.models.tasks.files import LOG, save_figure
+from minigrad.nn.recurrent import Recurrent
 
 PYTORCHS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 TORCH = """

@@ -5,11 +5,11 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import Cell, output_of
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTMCell
-from minigrad.models.recurrent import Recurrent, uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
+from minigrad.nn.cell import Cell, output_of
+from minigrad.nn.recurrent import Recurrent, uniform_parameter, watch
 
 
 class GatedRNNCell(Cell):

@@ -5,9 +5,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Generator, Size, checked
-from minigrad.models.cell import initial_state, output_of
 from minigrad.models.latent import Bernoulli, Evidence, Gaussian, kl
 from minigrad.models.lstm import LSTMCell
+from minigrad.nn.cell import initial_state, output_of
 
 PRIOR = Gaussian(0.0, 1.0)
 

@@ -2,9 +2,9 @@
 
 import minigrad as mg
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import Cell
-from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
+from minigrad.nn.cell import Cell
+from minigrad.nn.recurrent import uniform_parameter, watch
 
 
 class MGUCell(Cell):

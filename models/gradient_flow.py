@@ -16,7 +16,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.arguments import Finite, checked
-from minigrad.models.cell import first_step, initial_state, output_of
+from minigrad.nn.cell import first_step, initial_state, output_of
 
 
 class Flow(NamedTuple):

@@ -9,9 +9,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import Cell
-from minigrad.models.recurrent import uniform_parameter, watch
 from minigrad.models.recurrent_dropout import dropped
+from minigrad.nn.cell import Cell
+from minigrad.nn.recurrent import uniform_parameter, watch
 
 # What each variant changes. NIG to FGR are the names of Greff et al.; they can be combined.
 VARIANTS: dict[str, dict[str, Any]] = {

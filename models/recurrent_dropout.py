@@ -14,7 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Generator, Probability, checked
-from minigrad.models.cell import Cell, initial_state, output_of
+from minigrad.nn.cell import Cell, initial_state, output_of
 
 
 class _Dropping(threading.local):

@@ -5,9 +5,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
-from minigrad.models.cell import Cell
-from minigrad.models.recurrent import Recurrent, uniform_parameter
 from minigrad.models.recurrent_dropout import dropped
+from minigrad.nn.cell import Cell
+from minigrad.nn.recurrent import Recurrent, uniform_parameter
 
 
 class RNNCell(Cell):

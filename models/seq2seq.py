@@ -13,10 +13,10 @@ import minigrad as mg
 from minigrad import nn, tree
 from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention, LuongAttention
-from minigrad.models.cell import output_of
 from minigrad.models.gru import GRUCell
 from minigrad.models.lengths import valid_steps
-from minigrad.models.recurrent import Recurrent
+from minigrad.nn.cell import output_of
+from minigrad.nn.recurrent import Recurrent
 
 
 class Decoder(nn.Module):

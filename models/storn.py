@@ -5,10 +5,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import initial_state, output_of
 from minigrad.models.latent import Evidence, Gaussian, GaussianLayer, kl, likelihood_layer, require_sequence
-from minigrad.models.recurrent import Recurrent
 from minigrad.models.rnn import RNNCell
+from minigrad.nn.cell import initial_state, output_of
+from minigrad.nn.recurrent import Recurrent
 
 PRIOR = Gaussian(0.0, 1.0)
 

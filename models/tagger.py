@@ -6,7 +6,7 @@ from minigrad.arguments import Generator, Probability, Size, checked
 from minigrad.models.crf import CRF
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTM, LSTMCell
-from minigrad.models.recurrent import Recurrent
+from minigrad.nn.recurrent import Recurrent
 
 
 class SpelledWords(nn.Module):

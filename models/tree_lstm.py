@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.recurrent import uniform_parameter
+from minigrad.nn.recurrent import uniform_parameter
 
 
 class Forest(NamedTuple):

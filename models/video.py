@@ -5,7 +5,7 @@ from minigrad import nn
 from minigrad.arguments import Generator, Size, checked
 from minigrad.models.lengths import valid_steps
 from minigrad.models.lstm import LSTMCell
-from minigrad.models.recurrent import Recurrent, keep
+from minigrad.nn.recurrent import Recurrent, keep
 
 
 class FrameClassifier(nn.Module):

@@ -3,9 +3,9 @@
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
-from minigrad.models.cell import initial_state, output_of
 from minigrad.models.latent import Evidence, GaussianLayer, kl, likelihood_layer, require_sequence
 from minigrad.models.lstm import LSTMCell
+from minigrad.nn.cell import initial_state, output_of
 
 
 class VRNN(nn.Module):

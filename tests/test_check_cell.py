@@ -11,8 +11,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli, nn
+from minigrad.cli.new import new
 from minigrad.models.tasks.cells import CELLS
-from minigrad.new import new
 from minigrad.testing import cells, check_cell
 from minigrad.testing.derivatives import complex_step
 from minigrad.testing.runs import Case, Skipped, Trial

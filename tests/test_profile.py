@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.badinput import BadInput
+from minigrad.cli import profile as command
 from minigrad.models import LSTMCell, Recurrent
 from minigrad.models.tasks.cells import CELLS, example_input, forward_backward
 from minigrad.ops.table import table
-from minigrad.profiling import cell as command
 from minigrad.profiling import costs
 
 

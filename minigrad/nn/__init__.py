@@ -1,11 +1,14 @@
-"""Modules, layers and initial values."""
+"""Modules, layers, initial values; cells and the layers that run them over time."""
 
 from minigrad.nn import init
+from minigrad.nn.cell import Cell
 from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.recurrent import Recurrent, Steps, watch
 from minigrad.random import default_generator, manual_seed
 
 __all__ = [
+    "Cell",
     "Conv2d",
     "Dropout",
     "Embedding",
@@ -13,8 +16,11 @@ __all__ = [
     "Linear",
     "Module",
     "Parameter",
+    "Recurrent",
     "Sequential",
+    "Steps",
     "default_generator",
     "init",
     "manual_seed",
+    "watch",
 ]

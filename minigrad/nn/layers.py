@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-import minigrad as mg
 from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops import conv, index, neural
 
 Pair = Size | tuple[Size, Size]
 Padding = Count | tuple[Count, Count] | Literal["same"]
@@ -68,7 +68,7 @@ class Embedding(Module):
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
 
     def forward(self, indices):
-        return mg.embedding(self.weight, indices)
+        return index.embedding(self.weight, indices)
 
 
 class Conv2d(Module):
@@ -93,7 +93,7 @@ class Conv2d(Module):
         self.bias = Parameter(init.uniform((out_channels,), bound, generator=generator)) if bias else None
 
     def forward(self, x):
-        return mg.conv2d(
+        return conv.conv2d(
             x, self.weight, self.bias,
             stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
@@ -114,7 +114,7 @@ class LayerNorm(Module):
 
     def forward(self, x):
         last = tuple(range(-len(self.normalized_shape), 0))
-        return mg.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
+        return neural.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
 
 
 class Dropout(Module):
@@ -132,4 +132,4 @@ class Dropout(Module):
     def forward(self, x):
         if not self.training or not self.p:
             return x
-        return mg.dropout(x, p=self.p, generator=self.generator or init.default_generator)
+        return neural.dropout(x, p=self.p, generator=self.generator or init.default_generator)

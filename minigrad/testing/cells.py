@@ -97,7 +97,7 @@ def check_cell(cell, *, seed: int = 0) -> Report:
     """Check what every cell should satisfy; returns a `Report` if all holds.
 
     cell: a cell that is made, whose sizes are kept, or what makes one, called as cell(input_size, hidden_size), then
-    sizes are drawn too. See minigrad.models.Recurrent for what a cell is. Drawn besides: the number of steps T and the
+    sizes are drawn too. See minigrad.nn.Recurrent for what a cell is. Drawn besides: the number of steps T and the
     batch B, float32 or float64, the scale of x and of the parameters (which are drawn; the cell given is not changed),
     lengths. The cell is in evaluation: dropout passes all. seed: of the draws; equal seeds draw the same.
 

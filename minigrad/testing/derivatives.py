@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-import minigrad as mg
+from minigrad.modes import no_grad
 from minigrad.tensor import Tensor
 from minigrad.testing import pointing
 from minigrad.testing.complexstep import STEP, NoComplexForm, complex_numbers
@@ -22,7 +22,7 @@ from minigrad.testing.runs import (
     leaves_of,
     values_of,
 )  # fmt: skip
-from minigrad.transforms import jvp
+from minigrad.transforms import jvp, vjp
 
 DECLARED = "but for the derivative declared for a step function, at"
 
@@ -44,7 +44,7 @@ def central_differences(trial: Trial) -> None:
     def quotient(p, u, eps, held=contextlib.nullcontext):
         ends = []
         for end in (p._data + eps * u, p._data - eps * u):
-            with mg.no_grad(), values_of([p], [end]), held():
+            with no_grad(), values_of([p], [end]), held():
                 ends.append(Run(cell, x).arrays)
         return sum(np.sum(a * (b - c)) for a, b, c in zip(v, *ends)) / (2 * eps)
 
@@ -52,7 +52,7 @@ def central_differences(trial: Trial) -> None:
         u = directions(rng, p.shape)
         if agrees(g * u, [quotient(p, u, EPS), quotient(p, u, EPS / 2)], noise):
             continue
-        with mg.no_grad():
+        with no_grad():
             declared = Declared(lambda: Run(cell, x))
         if declared.any:
             held = declared.held
@@ -83,7 +83,7 @@ def complex_step(trial: Trial) -> None:
         given = [t._data.astype(complex) for t in tensors]
         given[k] = given[k] + 1j * STEP * u
         try:
-            with mg.no_grad(), complex_numbers(), values_of(tensors, given):
+            with no_grad(), complex_numbers(), values_of(tensors, given):
                 arrays = Run(cell, x).arrays
         except NoComplexForm as reason:
             raise Skipped(str(reason)) from reason
@@ -92,7 +92,7 @@ def complex_step(trial: Trial) -> None:
         exact = sum(np.sum(a * b.imag) for a, b in zip(v, arrays)) / STEP
         products = gradients[k] * u
         if not abs(products.sum() - exact) <= 1e-12 + 1e-9 * np.abs(products).sum():
-            with mg.no_grad():
+            with no_grad():
                 declared = Declared(lambda: Run(cell, x))
             if declared.any:
                 raise Skipped(f"a derivative is declared for a step function, at {declared.line}")
@@ -121,7 +121,7 @@ def duality(trial: Trial) -> None:
     u = [Tensor(directions(rng, p.shape)) for p in given]
     outputs, tangents = jvp(f, given, u)
     v = [Tensor(a) for a in trial.cotangents(outputs)]
-    _, pull = mg.vjp(f, *given)
+    _, pull = vjp(f, *given)
     pulled = list(pull(v))
     forward, reverse = inner(v, tangents), inner(pulled, u)
     if not abs(forward - reverse) <= 1e-9 * (1 + sum(np.abs(a._data * b._data).sum() for a, b in zip(pulled, u))):

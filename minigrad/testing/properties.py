@@ -2,8 +2,10 @@
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import nn, tree
+from minigrad.compile.jit import jit as compiled_by_jit
+from minigrad.modes import no_grad
+from minigrad.nn import Recurrent
 from minigrad.tensor import Tensor
 from minigrad.testing import pointing
 from minigrad.testing.runs import (
@@ -23,8 +25,6 @@ from minigrad.testing.runs import (
 def state_shapes(trial: Trial) -> None:
     """A step returns a state of the structure, shapes and dtypes of the one that it got, an output of (B, ...) in x's
     dtype, and a layer of the cell has as many outputs as steps, none of none."""
-    from minigrad.models import Recurrent
-
     cell = trial.cell()
     watcher = pointing.Recorder()
     with watcher:
@@ -72,7 +72,7 @@ def dtypes(trial: Trial) -> None:
 def no_change_in_place(trial: Trial) -> None:
     """A step leaves its input, its state and the parameters as they were."""
     cell, x = trial.cell(), Tensor(trial.x.copy())
-    with mg.no_grad():
+    with no_grad():
         state = Run(trial.cell(), Tensor(trial.x.copy())).state  # no zeros, which some changes leave as they are
         named = [("x", x)] + list(zip(tree.names(state, "the state"), tree.flatten(state)[0]))
         named += [(f"parameter {name}", p) for name, p in cell.named_parameters()]
@@ -193,8 +193,6 @@ def causality(trial: Trial) -> None:
 def padding_invariance(trial: Trial) -> None:
     """What is behind the end of a sequence, be it NaN, changes no output, state or gradient; they are those of the
     sequence alone."""
-    from minigrad.models import Recurrent
-
     rng = np.random.default_rng(trial.case.seed)
     lengths = rng.integers(0, trial.case.steps + 1, trial.case.batch)
     padded = np.arange(trial.case.steps)[:, None] >= lengths
@@ -235,8 +233,6 @@ def padding_invariance(trial: Trial) -> None:
 
 def jit(trial: Trial) -> None:
     """A compiled layer of the cell gives the results and gradients of the uncompiled one."""
-    from minigrad.models import Recurrent
-
     cell = trial.cell()
     layer = Recurrent(cell)
 
@@ -246,7 +242,7 @@ def jit(trial: Trial) -> None:
         nodes = [p._node for _, p in leaves_of(cell, x)]
         return [y._data for y in outputs] + gradients_of(outputs, trial.cotangents(outputs), nodes)
 
-    eager, compiled = arrays(layer), arrays(mg.jit(layer))
+    eager, compiled = arrays(layer), arrays(compiled_by_jit(layer))
     names = layer_outputs(layer, leaf(trial.x))[1]
     names += [f"the gradient of {name}" for name, _ in leaves_of(cell, leaf(trial.x))]
     apart = difference(names, eager, compiled, tolerance(trial.dtype))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import nn, tape, tree
+from minigrad.nn.cell import example_input, first_step, initial_state, output_of
 from minigrad.tensor import Tensor
 
 EPS = 1e-5  # of central differences
@@ -56,8 +57,6 @@ class Trial:
 
     def input(self, rng) -> np.ndarray:
         """x (T, B, ...) of the case's dtype, from N(0, scale²)."""
-        from minigrad.models.tasks.cells import example_input
-
         size = self.case.sizes and self.case.sizes[0]
         return self.case.scale * example_input(self.cell(), self.case.steps, self.case.batch, rng, size).astype(
             self.dtype
@@ -97,8 +96,6 @@ class Run:
     their names. `watcher`, an observer of tensors, is told which step it is."""
 
     def __init__(self, cell, x: Tensor, state=None, watcher=None):
-        from minigrad.models.cell import first_step, initial_state, output_of
-
         self.before = state = initial_state(cell, x) if state is None else state
         shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
         ys = []

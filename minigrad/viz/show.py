@@ -1,15 +1,13 @@
 """`show`: run a cell or a function once, forward and backward, and make a page of all that happened."""
 
-import importlib
 import inspect
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import tree
 from minigrad.compile.switch import disable_jit
-from minigrad.nn import Module
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.nn import Module, Recurrent
+from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.viz.record import leaves_of, record, state_names
 from minigrad.viz.tape import Tape
 
@@ -18,7 +16,7 @@ def show(f, *args) -> str:
     """A page about one run of f, as the text of an HTML file: `Path("page.html").write_text(show(LSTMCell(3, 4), x))`.
 
     f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state; a
-    `minigrad.models.Recurrent`; or any function or Module of tensors and arrays. What the gradient is taken of is the
+    `minigrad.nn.Recurrent`; or any function or Module of tensors and arrays. What the gradient is taken of is the
     sum of the squares of the last step's output, or of all that a function returns, or a scalar that it returns. The
     page has the tape, with statistics of every value and cotangent, the source of each node, of its vjp and of the
     kernel that it is a part of under `mg.jit`; of a cell also its states and the gates that it watches, over time.
@@ -84,7 +82,7 @@ def to_leaf(x):
     """Float arrays and tensors as leaves of their own, so that what reaches them is seen too."""
     if isinstance(x, (Tensor, np.ndarray)):
         x = as_tensor(x)
-        return mg.tensor(x.numpy().copy(), requires_grad=True) if x.dtype.kind == "f" else x
+        return tensor(x.numpy().copy(), requires_grad=True) if x.dtype.kind == "f" else x
     return x
 
 
@@ -92,13 +90,12 @@ def layer_of(f, args):
     """The `Recurrent` that f is, or that runs the cell f; None if it is neither."""
     if not isinstance(f, Module) or len(args) != 1:
         return None
-    models = importlib.import_module("minigrad.models")
-    if isinstance(f, models.Recurrent):
+    if isinstance(f, Recurrent):
         return f
     try:
         inspect.signature(f.forward).bind(*args)
     except TypeError:  # it wants a state as well
-        return models.Recurrent(f)
+        return Recurrent(f)
     return None
 
 

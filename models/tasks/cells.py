@@ -15,7 +15,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import disk, models, nn
 from minigrad.badinput import BadInput
-from minigrad.models.cell import described, initial_state
+from minigrad.nn.cell import described, example_input, initial_state
 
 OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
@@ -41,7 +41,6 @@ OF_IMAGES: dict[str, Callable] = {
     "convgru": partial(models.ConvGRUCell, kernel_size=3),
 }
 CELLS = OF_VECTORS | OF_IMAGES
-IMAGE = (4, 5)  # rows and columns of the examples
 
 
 def remember(cell, steps: int) -> None:
@@ -65,14 +64,6 @@ def remember(cell, steps: int) -> None:
             if gate in blocks:
                 k = blocks.index(gate) * len(memory)
                 bias[k : k + len(memory)] = start
-
-
-def example_input(cell, steps: int, batch: int, generator, input_size: int | None = None) -> np.ndarray:
-    """x (steps, batch, features...) from N(0, 1) in float32, such as a cell takes: vectors (input_size,), or images
-    (input_size, 4, 5). input_size: of a cell that does not tell its own."""
-    size = getattr(cell, "input_size", input_size)
-    features = (size, *IMAGE)[: getattr(cell, "feature_ndim", 1)]
-    return generator.standard_normal((steps, batch, *features)).astype(np.float32)
 
 
 def forward_backward(layer, x):

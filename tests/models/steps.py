@@ -8,7 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models.cell import initial_state
+from minigrad.nn.cell import initial_state
 from minigrad.testing import gradcheck
 
 

@@ -10,7 +10,7 @@ from test_every_cell import EVERY, B, H, I
 import minigrad as mg
 from minigrad import models, nn
 from minigrad.models import Cell, Recurrent, RecurrentDropout, VariationalDropout, Zoneout
-from minigrad.models.cell import described
+from minigrad.nn.cell import described
 
 pytestmark = pytest.mark.eager_only("cells called alone")
 WRAPPED = EVERY | {

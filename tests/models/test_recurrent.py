@@ -18,9 +18,9 @@ from minigrad.models import (
     LSTMCell,
     Recurrent,
     RNNCell,
-    recurrent,
     watch,
 )
+from minigrad.nn import recurrent
 from minigrad.testing import gradcheck, seeds
 
 

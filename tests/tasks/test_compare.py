@@ -4,6 +4,7 @@ import pytest
 import minigrad as mg
 from minigrad import cli
 from minigrad.badinput import BadInput
+from minigrad.cli.tasks import tasks as all_tasks
 from minigrad.models import LSTMCell
 from minigrad.models.compare import compare, measured
 from minigrad.models.tasks.cells import CELLS
@@ -24,7 +25,7 @@ def test_compare_prints_a_line_a_cell_and_draws_curves(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("from minigrad.models import GRUCell\n\n\nclass Mine(GRUCell):\n    pass\n")
     names = ["gru", f"{file}:Mine"]
-    task = cli.tasks()["temporal"][1]
+    task = all_tasks()["temporal"][1]
     gru, mine = compare(names, *SIZES, task=task, task_steps=2, seeds=2, out=tmp_path / "out")
     told = capsys.readouterr().out
     assert "\ngru " in told and "\nmine.py:Mine " in told and "temporal" in told
@@ -52,7 +53,7 @@ def test_every_cell_can_be_compared(name):
 def test_bad_input_is_a_line(names, options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if "task" in options:
-        options = {**options, "task": cli.tasks()[options["task"]][1]}
+        options = {**options, "task": all_tasks()[options["task"]][1]}
     with pytest.raises(BadInput, match=message):
         compare(names, *SIZES, **options)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """`minigrad profile CELL`: a layer of a cell, forward and backward, profiled; kernels inspected."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,15 @@ def run(
 ) -> None:  # fmt: skip
     """Print the table of a few passes, or the report on one kernel. Into `out`: table.txt, trace.json.gz, profile.png,
     kernels/. Raises BadInput where the cell or the kernel is none, OSError where the folder cannot be written."""
-    cells = importlib.import_module("minigrad.models.tasks.cells")
+    from minigrad.models.tasks import cells  # late: it imports every cell
+
     make = cells.cell_named(name, input_size, hidden)
     if out is not None:
         (out / "kernels").mkdir(parents=True, exist_ok=True)
     nn.manual_seed(seed)
     with cells.running(name):
         cell = make(input_size, hidden)
-    layer = importlib.import_module("minigrad.models").Recurrent(lambda: cell)
+    layer = nn.Recurrent(lambda: cell)
     call = jit(layer) if compiled else layer
     x = Tensor(cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size))
 

@@ -14,7 +14,6 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.models import watch
 
 
 class CLASS(nn.Module):
@@ -40,7 +39,7 @@ class CLASS(nn.Module):
         # <- one step: from x and the state to the next state
         f, n = mg.split(x @ self.W.T + h @ self.U.T + self.b, 2, axis=-1)
         f, n = mg.sigmoid(f), mg.tanh(n)
-        watch(f=f, n=n)  # <- the gates that you want to see
+        nn.watch(f=f, n=n)  # <- the gates that you want to see
         return f * h + (1 - f) * n
 
     def initial_state(self, x):

@@ -1,6 +1,5 @@
 """`minigrad show CELL`: a page about one run of a cell."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: i
     BadInput where the cell is none, OSError where the file cannot be written."""
     if out.suffix not in (".html", ".htm", ".svg"):
         raise BadInput(f"--out {out}: wanted a name that ends in .html, or .svg for a figure")
-    cells = importlib.import_module("minigrad.models.tasks.cells")
+    from minigrad.models.tasks import cells  # late: it imports every cell
+
     make = cells.cell_named(name, input_size, hidden)
     nn.manual_seed(seed)
     cell = make(input_size, hidden)

@@ -39,10 +39,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import minigrad as mg
-from minigrad import nn
+from minigrad import tree
 from minigrad.arguments import Count, Generator, Probability, Size, checked, plain_array
-from minigrad.models.cell import described, first_step, initial_state, output_of
+from minigrad.modes import tracing
+from minigrad.nn import init
+from minigrad.nn.cell import described, first_step, initial_state, output_of
+from minigrad.nn.module import Module, Parameter
+from minigrad.ops.elementwise import where
+from minigrad.ops.neural import dropout
+from minigrad.ops.shape import concatenate, stack
+from minigrad.random import default_generator
+from minigrad.scan import scan
+from minigrad.tensor import Tensor, tensor
 
 
 class Steps(NamedTuple):
@@ -56,7 +64,7 @@ class Steps(NamedTuple):
 
 
 MERGES: dict[str, Callable] = {
-    "concat": lambda y, z, axis: mg.concatenate([y, z], axis=axis),
+    "concat": lambda y, z, axis: concatenate([y, z], axis=axis),
     "sum": lambda y, z, axis: y + z,
     "ave": lambda y, z, axis: (y + z) / 2,
     "mul": lambda y, z, axis: y * z,
@@ -66,7 +74,7 @@ MERGES: dict[str, Callable] = {
 BUILT = ("input_size", "hidden_size", "num_layers", "bidirectional", "reverse", "merge_mode")
 
 
-class Recurrent(nn.Module):
+class Recurrent(Module):
     """A layer of cells.
 
     cell: the class of a cell or any function that makes one; it is called with `sizes` (input size first) and `options`
@@ -75,7 +83,7 @@ class Recurrent(nn.Module):
     reverse: run from the last step to the first. bidirectional: run both ways (Schuster & Paliwal 1997).
     merge_mode: of the outputs y and z of the two directions, by Keras' names: "concat", side by side; "sum", y + z;
     "ave", (y + z) / 2; "mul", y ⊙ z. dropout: on the output of every layer but the last, while training. generator: of
-    the initial weights and of dropout; default, that of nn.init.
+    the initial weights and of dropout; default, that of init.
 
     `dropout` and `batch_first` may be set later. What says how the layer is built (num_layers, bidirectional, reverse,
     merge_mode and the sizes) may not: that raises AttributeError.
@@ -99,7 +107,7 @@ class Recurrent(nn.Module):
                 f"{type(self).__name__}: merge_mode={merge_mode!r} wants two directions, bidirectional=True"
             )
         directions = 2 if bidirectional else 1
-        if isinstance(cell, nn.Module):
+        if isinstance(cell, Module):
             if sizes or options or num_layers * directions > 1:
                 raise ValueError(
                     f"{type(self).__name__}: every layer and direction wants a cell of its own, and this one is made "
@@ -113,7 +121,7 @@ class Recurrent(nn.Module):
                 if layer:
                     sizes = ((directions if merge_mode == "concat" else 1) * cells[-1].hidden_size, *sizes[1:])
                 cells += [cell(*sizes, **options) for _ in range(directions)]
-            if not isinstance(cells[0], nn.Module):
+            if not isinstance(cells[0], Module):
                 raise TypeError(f"{type(self).__name__}: wanted a cell, an nn.Module, got {type(cells[0]).__name__}")
         self.input_size = getattr(cells[0], "input_size", None)
         self.hidden_size = getattr(cells[0], "hidden_size", None)
@@ -186,7 +194,7 @@ class Recurrent(nn.Module):
 
         Raises ValueError for shapes that do not fit and lengths out of range, TypeError for wrong dtypes.
         """
-        x = x if isinstance(x, mg.Tensor) else mg.tensor(x)
+        x = x if isinstance(x, Tensor) else tensor(x)
         features = getattr(self.cells[0], "feature_ndim", 1)
         batched = self._check_input(x, features)
         x = x[:, None] if not batched else x.swapaxes(0, 1) if self.batch_first else x
@@ -198,7 +206,7 @@ class Recurrent(nn.Module):
         finals, history = [], []
         for layer in range(self.num_layers):
             if layer and self.training and self.dropout:
-                x = mg.dropout(x, p=self.dropout, generator=self.generator or nn.default_generator)
+                x = dropout(x, p=self.dropout, generator=self.generator or default_generator)
             outputs = []
             for k in range(directions * layer, directions * (layer + 1)):
                 cell = self.cells[k]
@@ -206,17 +214,17 @@ class Recurrent(nn.Module):
                 shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
                 backward = self.reverse or k % directions == 1
                 step = partial(masked_step, cell, shared, return_states)
-                final, (y, *steps) = mg.scan(step, initial, (x, valid), reverse=backward)
+                final, (y, *steps) = scan(step, initial, (x, valid), reverse=backward)
                 outputs.append(y)
                 finals.append(final)
                 history.append(Steps(*steps))
             x = MERGES[self.merge_mode](*outputs, -features) if self.bidirectional else y
-        final = mg.tree.map(lambda *leaves: mg.stack(leaves), *finals)
+        final = tree.map(lambda *leaves: stack(leaves), *finals)
         if not batched:
-            final = mg.tree.map(lambda leaf: leaf[:, 0], final)
-            x, history = mg.tree.map(lambda leaf: leaf[:, 0], (x, history))
+            final = tree.map(lambda leaf: leaf[:, 0], final)
+            x, history = tree.map(lambda leaf: leaf[:, 0], (x, history))
         elif self.batch_first:
-            x, history = mg.tree.map(lambda leaf: leaf.swapaxes(0, 1), (x, history))
+            x, history = tree.map(lambda leaf: leaf.swapaxes(0, 1), (x, history))
         return (x, final, history) if return_states else (x, final)
 
     @property
@@ -249,8 +257,8 @@ class Recurrent(nn.Module):
         if lengths is not None and mask is not None:
             raise ValueError(f"{self._name}: got lengths and a mask, wanted one of them")
         if lengths is not None:
-            traced = mg.tracing() and isinstance(lengths, mg.Tensor)
-            lengths = lengths if isinstance(lengths, mg.Tensor) else plain_array(lengths)
+            traced = tracing() and isinstance(lengths, Tensor)
+            lengths = lengths if isinstance(lengths, Tensor) else plain_array(lengths)
             if lengths.dtype.kind not in "iu":
                 raise TypeError(f"{self._name}: got lengths of {lengths.dtype}, wanted integers")
             if lengths.shape != ((B,) if batched else ()):
@@ -258,8 +266,8 @@ class Recurrent(nn.Module):
                 raise ValueError(f"{self._name}: got lengths of shape {lengths.shape}, wanted {wanted}")
             if not traced and ((lengths < 0) | (lengths > T)).any():
                 raise ValueError(f"{self._name}: got lengths {lengths.tolist()}, wanted each from 0 to T={T}")
-            return mg.tensor(np.arange(T)[:, None]) < lengths
-        mask = mask if isinstance(mask, mg.Tensor) else mg.tensor(mask)
+            return tensor(np.arange(T)[:, None]) < lengths
+        mask = mask if isinstance(mask, Tensor) else tensor(mask)
         if mask.dtype != bool:
             raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")
         shape = (T,) if not batched else (B, T) if self.batch_first else (T, B)
@@ -271,17 +279,17 @@ class Recurrent(nn.Module):
         """The initial state of each cell, from one with a leading axis over the cells."""
         cells = len(self.cells)
         zero = initial_state(self.cells[0], x)
-        stacked = [np.broadcast_to(np.zeros((), z.dtype), (cells, *z.shape)) for z in mg.tree.flatten(zero)[0]]
+        stacked = [np.broadcast_to(np.zeros((), z.dtype), (cells, *z.shape)) for z in tree.flatten(zero)[0]]
         stacked = [z if batched else z[:, 0] for z in stacked]
-        wanted = described(mg.tree.unflatten(mg.tree.flatten(zero)[1], stacked))
+        wanted = described(tree.unflatten(tree.flatten(zero)[1], stacked))
         if described(state) != wanted:
             raise ValueError(
                 f"{self._name}: got a state {described(state)}, wanted {wanted}: the cell's state with a leading "
                 "axis over layers and directions"
             )
-        leaves = [s if batched else s[:, None] for s in mg.tree.flatten(state)[0]]
-        structure = mg.tree.flatten(zero)[1]
-        return [mg.tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
+        leaves = [s if batched else s[:, None] for s in tree.flatten(state)[0]]
+        structure = tree.flatten(zero)[1]
+        return [tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
 
 
 def masked_step(cell, shared, record: bool, state, inputs):
@@ -295,15 +303,15 @@ def masked_step(cell, shared, record: bool, state, inputs):
         watching.gates = outer
     y = output_of(cell, new)
     if valid is not None:
-        new = mg.tree.map(partial(keep, valid), new, state)
+        new = tree.map(partial(keep, valid), new, state)
         y = keep(valid, y, 0)
-        gates = mg.tree.map(lambda gate: keep(valid, gate, 0), gates)
+        gates = tree.map(lambda gate: keep(valid, gate, 0), gates)
     return new, (y, new if record else None, gates)
 
 
 def keep(valid, new, old):
     """`new` where there is a step, `old` where there is padding."""
-    return mg.where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
+    return where(valid.reshape((*valid.shape, *[1] * (new.ndim - valid.ndim))), new, old)
 
 
 class _Watching(threading.local):
@@ -326,6 +334,6 @@ def watch(**gates) -> None:
 
 
 @checked
-def uniform_parameter(shape: tuple[Count, ...], hidden_size: Size, generator: Generator) -> nn.Parameter:
+def uniform_parameter(shape: tuple[Count, ...], hidden_size: Size, generator: Generator) -> Parameter:
     """U(-1/√H, 1/√H): how PyTorch's recurrent cells start every parameter."""
-    return nn.Parameter(nn.init.uniform(shape, hidden_size**-0.5, generator=generator))
+    return Parameter(init.uniform(shape, hidden_size**-0.5, generator=generator))

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 
-import minigrad as mg
-from minigrad import nn
+from minigrad import tree
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor, tensor
+
+IMAGE = (4, 5)  # rows and columns of the examples
 
 
-class Cell(nn.Module):
+class Cell(Module):
     """A module whose `forward(x, state)` is one step and returns the next state, called as cell(x, state).
 
     x: (..., input_size), or with `feature_ndim` axes at its end that are not batch axes. state: of the structure,
@@ -45,10 +48,10 @@ class Cell(nn.Module):
         name, size = type(self).__name__, getattr(self, "input_size", None)
         axes = getattr(self, "feature_ndim", 1)
         wanted = ["..." if axes == 1 else "B", "input_size" if size is None else str(size), "rows", "columns"]
-        if not isinstance(x, (mg.Tensor, np.ndarray)):
+        if not isinstance(x, (Tensor, np.ndarray)):
             return TypeError(f"{name}: got x, a {type(x).__name__}, wanted a tensor ({', '.join(wanted[: axes + 1])})")
         try:
-            mg.tensor(x)
+            tensor(x)
         except (TypeError, ValueError) as error:
             return TypeError(f"{name}: got x: {str(error).removeprefix('tensor: ')}")
         if x.ndim < axes or (size is not None and axes and x.shape[-axes] != size):
@@ -65,7 +68,7 @@ class Cell(nn.Module):
         """The state before the first step, from a step's input: zeros of shape (*batch, hidden_size)."""
         batch = x.shape[: x.ndim - getattr(self, "feature_ndim", 1)]
         dtype = x.dtype if x.dtype.kind == "f" else next(self.parameters()).dtype
-        return mg.tensor(np.zeros((*batch, self.hidden_size), dtype))
+        return tensor(np.zeros((*batch, self.hidden_size), dtype))
 
 
 def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
@@ -88,15 +91,23 @@ def described(state) -> str:
 
 def output_of(cell, state):
     """What a cell shows of its state."""
-    return cell.output(state) if hasattr(cell, "output") else mg.tree.flatten(state)[0][0]
+    return cell.output(state) if hasattr(cell, "output") else tree.flatten(state)[0][0]
 
 
 def first_step(x):
     """Of x (T, B, ...); zeros, if there is none."""
-    return x[0] if len(x) else mg.tensor(np.zeros(x.shape[1:], x.dtype))
+    return x[0] if len(x) else tensor(np.zeros(x.shape[1:], x.dtype))
 
 
 def initial_state(cell, x):
     """A cell's state before the first step of x (T, B, ...)."""
     first = first_step(x)
     return cell.initial_state(first) if hasattr(cell, "initial_state") else Cell.initial_state(cell, first)
+
+
+def example_input(cell, steps: int, batch: int, generator, input_size: int | None = None) -> np.ndarray:
+    """x (steps, batch, features...) from N(0, 1) in float32, such as a cell takes: vectors (input_size,), or images
+    (input_size, 4, 5). input_size: of a cell that does not tell its own."""
+    size = getattr(cell, "input_size", input_size)
+    features = (size, *IMAGE)[: getattr(cell, "feature_ndim", 1)]
+    return generator.standard_normal((steps, batch, *features)).astype(np.float32)

@@ -1,0 +1,75 @@
+"""The command `minigrad`: train a task, sample from what it learnt, look after the cache of kernels.
+
+A task is a module of minigrad.models.tasks with a class that derives from its `training.Task`, which says the rest; the
+module's docstring is the help, its first line what `minigrad tasks` prints. Tasks are reached by name only.
+Bad input ends in one line on stderr and exit code 2.
+"""
+
+import sys
+
+from minigrad.badinput import BadInput
+
+HELP = """Train recurrent networks, and see what they have learnt.
+
+\b
+  minigrad new my_cell                       a cell of your own, to start from, and its test
+  minigrad check my_cell.py:MyCell           prove it
+  minigrad profile my_cell.py:MyCell         find where its time goes
+  minigrad train charlm                      an LSTM learns to write Python
+  minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
+  minigrad sample runs/book --prompt "Once"
+"""
+
+
+def application():
+    import typer
+
+    from minigrad.cli import cache, cells, tasks
+
+    # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
+    plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
+    app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
+    train = typer.Typer(**plain, help="Train a task; `minigrad train charlm --help` tells its options.")
+    app.add_typer(train, name="train")
+    for name, (module, task) in tasks.tasks().items():
+        train.command(name, help=module.__doc__, short_help=tasks.first_line(module))(tasks.command(task))
+    for name, function in {
+        "tasks": tasks.list_tasks,
+        "sample": tasks.sample,
+        "new": cells.new_cell,
+        "check": cells.check,
+        "profile": cells.profile_cell,
+        "compare": cells.compare_cells,
+        "show": cells.show_cell,
+    }.items():
+        app.command(name)(function)
+    of_cache = typer.Typer(**plain, help="The cache of compiled kernels on disk: what it holds, and how to empty it.")
+    app.add_typer(of_cache, name="cache")
+    of_cache.command("info")(cache.info)
+    of_cache.command("clear")(cache.clear)
+    return app
+
+
+def main() -> None:
+    """The command. BadInput, a full disk and too little memory end in a line on stderr and exit code 2."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a sample may have characters that this terminal has not
+    try:
+        try:
+            application()(prog_name="minigrad")
+        finally:
+            sys.stdout.flush()
+    except BadInput as error:
+        message = str(error)
+    except ImportError as error:
+        message = f"{error}; the command needs all of: pip install 'minigrad[cli]'"
+    except MemoryError as error:
+        message = f"not enough memory: {error}"
+    except OSError as error:
+        message = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = None  # it is what is full; Python would complain again at exit
+    print("minigrad:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
