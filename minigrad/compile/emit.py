@@ -10,7 +10,6 @@ import re
 import numpy as np
 
 from minigrad.compile import along
-from minigrad.compile.divide import Unsupported
 from minigrad.compile.nest import Nest, element, flat_rows, spread
 from minigrad.compile.schedule import Schedule
 from minigrad.compile.tasks import (
@@ -26,6 +25,7 @@ from minigrad.compile.tasks import (
     View,
     natural,
 )
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import loops
 

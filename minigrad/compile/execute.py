@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from minigrad.compile.divide import Unsupported
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import order_of
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Draw, Number, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.modes import RAW, thread

@@ -10,11 +10,11 @@ from typing import NoReturn
 import numpy as np
 
 from minigrad.compile.along import Complaint
-from minigrad.compile.divide import Unsupported
 from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.schedule import schedule
 from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, View
 from minigrad.ir.loop import Loop
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Number, Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.kernels.entry import address_of

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compile.divide import Unsupported
 from minigrad.compile.tasks import View
+from minigrad.ir.rules.rule import Unsupported
 
 
 def spread(view: View, shape) -> View:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compile.divide import COLUMNS, PARTIAL, ROWS, WHOLE, Unsupported, divide
+from minigrad.compile.partition import partition
 from minigrad.compile.supported import geometry_of, goes_along, main_dtype, picks, require_kernel
 from minigrad.compile.tasks import (
     Along,
@@ -27,6 +27,8 @@ from minigrad.compile.tasks import (
 )
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
 from minigrad.ops.index import is_basic
@@ -69,7 +71,7 @@ class Schedule:
         if any(0 in v.shape for v in loop.carries or loop.ys):
             raise Unsupported("an empty batch")
         self.rows = divided
-        self.kinds = divide(loop, self.order) if divided else dict.fromkeys([*self.order, *loop.carries], WHOLE)
+        self.kinds = partition(loop, self.order) if divided else dict.fromkeys([*self.order, *loop.carries], REPLICATE)
         self.buffers: list[Buffer] = []
         self.homes: dict[Value, View] = {}
         self.tasks: list = []
@@ -111,7 +113,7 @@ class Schedule:
             before = [j for j, y in ys.items() if y is carry]
             after = [j for j, y in ys.items() if y is out and y is not carry]
             kept = bool(before or after)
-            private = self.rows and self.kinds.get(carry) == WHOLE
+            private = self.rows and self.kinds.get(carry) == REPLICATE
             b = self.buffer("history" if kept else "pair", k, carry.shape, carry.dtype, False, private)
             self.homes[carry] = View(b, 0, carry.shape, natural(carry.shape), carry.dtype)
             view = View(b, 0, carry.shape, natural(carry.shape), carry.dtype, True)
@@ -124,7 +126,7 @@ class Schedule:
             for j in before + after:
                 del ys[j]
         for j, y in ys.items():
-            private = self.rows and self.kinds[y] == WHOLE
+            private = self.rows and self.kinds[y] == REPLICATE
             b = self.buffer("y", j, y.shape, y.dtype, True, private)
             self.targets.append((y, View(b, 0, y.shape, natural(y.shape), y.dtype)))
             self.results[n + m + j] = (b, "all")
@@ -135,8 +137,8 @@ class Schedule:
             self.results[n + j] = (self.totals[b], "all")
         self.copies = []
         for v, view in self.targets:
-            of_all = self.rows and self.kinds[v] == WHOLE and not view.buffer.private
-            if v.op is None or v in self.homes or self.is_view(v) or self.kinds[v] == COLUMNS or of_all:
+            of_all = self.rows and self.kinds[v] == REPLICATE and not view.buffer.private
+            if v.op is None or v in self.homes or self.is_view(v) or self.kinds[v] == TRANSPOSED or of_all:
                 self.copies.append((v, view))
             else:
                 self.homes[v] = view
@@ -159,7 +161,7 @@ class Schedule:
             if self.is_view(v):
                 self.homes[v] = self.view_of(v)
             else:
-                b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == WHOLE)
+                b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == REPLICATE)
                 self.homes[v] = View(b, 0, v.shape, natural(v.shape), v.dtype)
         return self.homes[v]
 
@@ -258,7 +260,7 @@ class Schedule:
             level = depth[v]
             if self.is_fused(v):
                 key = (level, v.shape, self.kinds[v])
-                fused.setdefault(key, Fused(v.shape, self.kinds[v] == ROWS)).values.append(v)
+                fused.setdefault(key, Fused(v.shape, self.kinds[v] == SHARD)).values.append(v)
             else:
                 barriers.setdefault(level, []).append(v)
         group_of = {v: task for task in fused.values() for v in task.values}
@@ -304,7 +306,7 @@ class Schedule:
                 if not any(v is source for v, _ in task.writes):
                     task.writes.append((source, self.home(source)))
                 task = None
-            rows = self.kinds[source] == ROWS
+            rows = self.kinds[source] == SHARD
             if self.rows and not rows:  # each thread adds up the whole: only the first one's counts
                 self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
             if task is None:
@@ -341,7 +343,7 @@ class Schedule:
                 depth[v] = max(depth[v], min(limits))
 
     def barrier(self, v: Value, to: View | None = None) -> list:
-        rows = self.kinds[v] == ROWS
+        rows = self.kinds[v] == SHARD
         if v.dtype is not None and v.size == 0:
             return []
         if v in self.called:
@@ -385,7 +387,7 @@ class Schedule:
         """A reshape that is no view as a copy in order; unindex (index_put) as zeros (a copy) and a copy to a part."""
         if not is_op(v, "unindex", "reshape", "index_put"):
             return []
-        to, rows = self.home(v), self.kinds[v] == ROWS
+        to, rows = self.home(v), self.kinds[v] == SHARD
         if is_op(v, "unindex"):
             return [Clear(v, to, rows), Fused(v.inputs[0].shape, rows, [], [(v.inputs[0], self.indexed(to, v))])]
         if is_op(v, "index_put"):
@@ -400,9 +402,9 @@ class Schedule:
         return []
 
     def call(self, v: Value) -> Call:
-        reads = [(self.home(x), self.kinds[x] == ROWS) if isinstance(x, Value) else (x, False) for x in v.inputs]
+        reads = [(self.home(x), self.kinds[x] == SHARD) if isinstance(x, Value) else (x, False) for x in v.inputs]
         picks = [(u.params, self.home(u)) for u in self.order if u.op is Pick and u.inputs[0] is v]
-        return Call(v, reads, picks if v.dtype is None else [(None, self.home(v))], self.kinds[v] == ROWS)
+        return Call(v, reads, picks if v.dtype is None else [(None, self.home(v))], self.kinds[v] == SHARD)
 
     def packed(self, b: Value) -> Buffer:
         k = self.loop.inputs.index(b)

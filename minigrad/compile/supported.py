@@ -4,8 +4,8 @@ import ast
 
 import numpy as np
 
-from minigrad.compile.divide import Unsupported
 from minigrad.ir.rewrite import is_elementwise, is_op, is_view
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.ops.conv import _geometry
 

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from minigrad import Tensor
 from minigrad.compile.execute import Sequence
+from minigrad.compile.partition import kind_of
+from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ON_TENSORS, batched, ops_of
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD
+from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Program
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
@@ -83,7 +87,46 @@ def test_a_batching_rule_gives_the_calls_of_the_samples_one_by_one(name, data):
 
 
 @EACH_OP
+@given(data=st.data())
+def test_a_partition_rule_says_what_each_row_depends_on(name, data):
+    """Of a sharded result a row stays what it is when all rows of the sharded operands become like it; a partial one
+    is the sum of what the rows give that some threads have, and of what the others give."""
+    draw = Draw(data)
+    inputs, params = sample(name, draw)
+    arrays = [np.asarray(x) for x in inputs if x is not None]
+    batch = draw.choice([x.shape[0] for x in arrays if x.ndim] or [0])
+    sharded = [x.ndim > 0 and x.shape[0] == batch and draw.boolean() for x in arrays]
+    program = Program()
+    program.inputs = [program.input(x) for x in arrays]
+    values = iter(program.inputs)
+    made = program.apply(name, *[None if x is None else next(values) for x in inputs], **params)
+    roots = made if isinstance(made, list) else [made]
+    kinds = {v: SHARD if flag else REPLICATE for v, flag in zip(program.inputs, sharded)}
+    try:
+        for v in order_of(roots):
+            kinds.setdefault(v, REPLICATE if v.op is None else kind_of(v, kinds))
+    except Unsupported:
+        return
+    whole = run(program, roots, arrays)
+
+    def changed(function):
+        return run(program, roots, [function(x) if flag else x for x, flag in zip(arrays, sharded)])
+
+    row = draw.integer(0, max(0, batch - 1))
+    has = np.arange(batch) <= row
+    for k, root in enumerate(roots):
+        if kinds.get(root, REPLICATE) == SHARD and root.shape[0] == batch and batch:
+            alike = changed(lambda x: np.repeat(x[row : row + 1], batch, 0))[k]
+            np.testing.assert_allclose(alike[row], whole[k][row], rtol=1e-9, atol=1e-12)
+        if kinds.get(root) == PARTIAL:
+            parts = [
+                changed(lambda x, mask=mask: np.where(mask.reshape(-1, *[1] * (x.ndim - 1)), x, np.zeros_like(x)))[k]
+                for mask in (has, ~has)
+            ]
+            np.testing.assert_allclose(parts[0] + parts[1], whole[k], rtol=1e-9, atol=1e-12)
+
+
+@EACH_OP
 def test_every_op_has_a_rule(name):
     rule = rule_of(table[name])
-    assert rule is not None, f"declare {name} in minigrad/ir/rules"
-    assert rule.batch is not None
+    assert rule.batch is not None, f"declare {name} in minigrad/ir/rules"

@@ -14,7 +14,7 @@ and `Program.apply`, by which passes make values, makes no others; so every pass
 
 from minigrad.ir.rules import conv, index, linalg, loss, neural, pool, product, reduce, shape
 from minigrad.ir.rules.elementwise import ELEMENTWISE
-from minigrad.ir.rules.rule import Rule
+from minigrad.ir.rules.rule import NOTHING, Rule
 from minigrad.ops.pointwise import Elementwise
 
 RULES = {
@@ -24,12 +24,12 @@ RULES = {
 }
 
 
-def rule_of(op) -> Rule | None:
-    """The rule of an op; None of what is no op of the table (loops, picks, draws)."""
-    return ELEMENTWISE if isinstance(op, Elementwise) else RULES.get(op.name)
+def rule_of(op) -> Rule:
+    """The rule of an op."""
+    return ELEMENTWISE if isinstance(op, Elementwise) else RULES.get(op.name, NOTHING)
 
 
 def canonical_form(program, op, inputs, params):
     """The value, or the values, that stand for a call of an op; None where the call is in its canonical form."""
-    rule = rule_of(op)
-    return None if rule is None or rule.canonical is None else rule.canonical(program, *inputs, **params)
+    canonical = rule_of(op).canonical
+    return None if canonical is None else canonical(program, *inputs, **params)

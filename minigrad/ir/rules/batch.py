@@ -89,7 +89,10 @@ def batched(o: Ops, name: str, size: int, inputs: Sequence, on: Sequence[bool], 
     """The result, or the list of results, of an op of which the operands that are `on` have an axis of samples."""
     from minigrad.ir.rules import rule_of
 
-    return rule_of(table[name]).batch(Batch(o, name, size, inputs, on), *inputs, **params)
+    batch = rule_of(table[name]).batch
+    if batch is None:
+        raise NotImplementedError(f"{name} has no batching rule; declare one in minigrad/ir/rules")
+    return batch(Batch(o, name, size, inputs, on), *inputs, **params)
 
 
 def elementwise(b: Batch, *inputs):

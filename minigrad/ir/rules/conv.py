@@ -1,5 +1,6 @@
 """Convolutions: of many samples' images with one weight, one batch of images; with a weight each, groups."""
 
+from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule
 
 # Under one more leading axis
@@ -46,8 +47,13 @@ def conv2d_weight_batched(b, x, g, groups=1, **params):
     return b.reshaped(made, made.shape[0] // b.size, *made.shape[1:])
 
 
+@of_rows
+def convolution_partition(v, x, weight, bias=None):
+    return x and not weight and not bias
+
+
 RULES = {
-    "conv2d": Rule(batch=convolution_batched),
-    "conv_transpose2d": Rule(batch=convolution_batched),
-    "conv2d_weight": Rule(batch=conv2d_weight_batched),
+    "conv2d": Rule(batch=convolution_batched, partition=convolution_partition),
+    "conv_transpose2d": Rule(batch=convolution_batched, partition=convolution_partition),
+    "conv2d_weight": Rule(batch=conv2d_weight_batched, partition=mixes),
 }

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from minigrad.ir.rules import batch
+from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.index import _reach, is_basic
 from minigrad.ops.shape import axis_of
@@ -219,15 +220,32 @@ def untake_along_axis_batched(b, g, indices, shape, axis=-1):
     return b.reshaped(back, *shape)
 
 
+# What becomes of the rows
+
+
+@of_rows
+def getitem_partition(v, x):
+    return v.params["index"][0] == slice(0, v.inputs[0].shape[0], 1)
+
+
+@of_rows
+def take_partition(v, x, indices):
+    """Each row picks from what is the same for all, or all pick in the same way from their own."""
+    axis = v.params.get("axis", 0)
+    return axis == 0 if indices and not x else not indices and axis != 0
+
+
 RULES = {
-    "getitem": Rule(canonical=getitem, batch=getitem_batched),
-    "unindex": Rule(canonical=unindex, batch=unindex_batched),
-    "index_put": Rule(canonical=index_put, batch=index_put_batched),
-    "take": Rule(canonical=take, batch=take_batched),
-    "untake": Rule(canonical=untake, batch=untake_batched),
-    "embedding": Rule(batch=embedding_batched),
-    "take_along_axis": Rule(canonical=take_along_axis, batch=take_along_axis_batched),
-    "untake_along_axis": Rule(canonical=untake_along_axis, batch=untake_along_axis_batched),
-    "one_hot": Rule(batch=batch.leading),
-    "argsort": Rule(canonical=argsort, batch=batch.along_axis),
+    "getitem": Rule(canonical=getitem, batch=getitem_batched, partition=getitem_partition),
+    "unindex": Rule(canonical=unindex, batch=unindex_batched, partition=partition.indexed),
+    "index_put": Rule(canonical=index_put, batch=index_put_batched, partition=partition.indexed),
+    "take": Rule(canonical=take, batch=take_batched, partition=take_partition),
+    "untake": Rule(canonical=untake, batch=untake_batched, partition=mixes),
+    "embedding": Rule(batch=embedding_batched, partition=take_partition),
+    "take_along_axis": Rule(canonical=take_along_axis, batch=take_along_axis_batched, partition=partition.along_axes),
+    "untake_along_axis": Rule(
+        canonical=untake_along_axis, batch=untake_along_axis_batched, partition=partition.along_axes
+    ),
+    "one_hot": Rule(batch=batch.leading, partition=partition.leading),
+    "argsort": Rule(canonical=argsort, batch=batch.along_axis, partition=partition.along_axes),
 }

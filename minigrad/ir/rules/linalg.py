@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigrad.ir.rules import batch
+from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.linalg import _diagonal_shape
 from minigrad.ops.shape import axis_of
@@ -64,6 +64,7 @@ def solve_batched(b, x, y):
 RULES = {
     "diagonal": Rule(canonical=diagonal, batch=diagonal_batched),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
-    "solve": Rule(batch=solve_batched),
+    "solve": Rule(batch=solve_batched, partition=partition.matrices),
 }
-RULES |= {name: Rule(batch=batch.leading) for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}
+RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices)
+          for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}  # fmt: skip

@@ -1,6 +1,8 @@
 """Losses: a number for each row of logits."""
 
-from minigrad.ir.rules import batch
+from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.rule import Rule
 
-RULES = {name: Rule(batch=batch.leading) for name in ("softmax_cross_entropy", "softmax_error")}
+RULES = {
+    name: Rule(batch=batch.leading, partition=partition.leading) for name in ("softmax_cross_entropy", "softmax_error")
+}

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from minigrad.ir.rules import batch
+from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of
 
@@ -21,5 +21,8 @@ def stop_gradient_batched(b, x):
 
 
 NAMES = ("softmax", "softmax_pull", "log_softmax", "log_softmax_pull", "standardize", "standardize_pull")
-RULES = {name: Rule(canonical=partial(over_axes, name), batch=batch.over_axes) for name in NAMES}
+RULES = {
+    name: Rule(canonical=partial(over_axes, name), batch=batch.over_axes, partition=partition.along_axes)
+    for name in NAMES
+}
 RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched)

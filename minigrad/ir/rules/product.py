@@ -5,6 +5,7 @@ import string
 
 import numpy as np
 
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
 
@@ -149,4 +150,22 @@ def matmul_batched(b, x, y):
     return b.o.reshape(product, shape=(*product.shape[:-2], *ends))
 
 
-RULES = {"einsum": Rule(canonical=einsum, batch=einsum_batched), "matmul": Rule(batch=matmul_batched)}
+def matmul_partition(v, of_a, of_b):
+    a, b = v.inputs
+    if of_a == TRANSPOSED and of_b == SHARD and a.ndim == 2 == b.ndim:
+        return PARTIAL
+    if of_a == SHARD and of_b == REPLICATE and a.ndim >= 2 and b.ndim <= 2:
+        return SHARD
+    if a.ndim == b.ndim >= 3 and all(
+        k == SHARD or x.shape[0] in (1, v.shape[0]) for x, k in zip(v.inputs, (of_a, of_b))
+    ):
+        return SHARD  # what is replicated is read at the same rows
+    if of_a == REPLICATE and of_b == SHARD and b.ndim >= 3 and 2 <= a.ndim < b.ndim:
+        return SHARD
+    return None
+
+
+RULES = {
+    "einsum": Rule(canonical=einsum, batch=einsum_batched),
+    "matmul": Rule(batch=matmul_batched, partition=matmul_partition),
+}

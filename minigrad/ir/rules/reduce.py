@@ -3,7 +3,8 @@
 import math
 from functools import partial
 
-from minigrad.ir.rules import batch
+from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.partition import PARTIAL, SHARD
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of, axis_of
 
@@ -51,10 +52,22 @@ def place_batched(b, x, axis=None, keepdims=False):
     return b.reshaped(y, *[1] * len(inner)) if keepdims else y
 
 
-RULES = {name: Rule(canonical=partial(reduction, name), batch=batch.over_axes)
-         for name in ("sum", "max", "min", "prod", "any", "all")}  # fmt: skip
-RULES |= {name: Rule(canonical=partial(along_axis, name), batch=place_batched) for name in ("argmax", "argmin")}
-RULES |= {name: Rule(canonical=partial(along_axis, name), batch=batch.along_axis)
-          for name in ("cumsum", "cumprod", "linear_recurrence")}  # fmt: skip
+def sum_partition(v, given):
+    return PARTIAL if given == SHARD and 0 in v.params["axis"] else partition.along_axes(v, given)
+
+
+RULES = {
+    name: Rule(canonical=partial(reduction, name), batch=batch.over_axes, partition=partition.along_axes)
+    for name in ("max", "min", "prod", "any", "all")
+}
+RULES |= {
+    name: Rule(canonical=partial(along_axis, name), batch=place_batched, partition=partition.along_axes)
+    for name in ("argmax", "argmin")
+}
+RULES |= {
+    name: Rule(canonical=partial(along_axis, name), batch=batch.along_axis, partition=partition.along_axes)
+    for name in ("cumsum", "cumprod", "linear_recurrence")
+}
+RULES["sum"] = Rule(canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition)
 RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched)
-RULES["logsumexp"] = Rule(batch=batch.over_axes)
+RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes)

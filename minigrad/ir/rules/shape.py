@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from minigrad.ir.rules import partition
+from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import _reshaped, _sizes, axes_of, axis_of, shape_of
 
@@ -159,17 +161,41 @@ def same_batched(b, x, **params):
     return b.apply(x, **params)
 
 
+# What becomes of the rows
+
+
+@of_rows
+def reshape_partition(v, x):
+    return v.ndim > 0 and v.shape[0] == v.inputs[0].shape[0]
+
+
+@of_rows
+def broadcast_partition(v, x):
+    return v.ndim == v.inputs[0].ndim
+
+
+def transpose_partition(v, given):
+    if given != SHARD:
+        return None
+    return TRANSPOSED if v.params["axes"] == (1, 0) else SHARD if v.params["axes"][0] == 0 else None
+
+
+@of_rows
+def concatenate_partition(v, *by_row):
+    return v.params["axis"] != 0
+
+
 RULES = {
-    "reshape": Rule(canonical=reshape, batch=reshape_batched),
-    "broadcast_to": Rule(canonical=broadcast_to, batch=broadcast_to_batched),
-    "transpose": Rule(canonical=transpose, batch=transpose_batched),
+    "reshape": Rule(canonical=reshape, batch=reshape_batched, partition=reshape_partition),
+    "broadcast_to": Rule(canonical=broadcast_to, batch=broadcast_to_batched, partition=broadcast_partition),
+    "transpose": Rule(canonical=transpose, batch=transpose_batched, partition=transpose_partition),
     "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched),
     "flip": Rule(canonical=flip, batch=flip_batched),
     "roll": Rule(canonical=roll, batch=roll_batched),
-    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched),
+    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition),
     "split": Rule(canonical=split, batch=split_batched),
     "stack": Rule(canonical=stack, batch=stack_batched),
     "unstack": Rule(canonical=unstack, batch=unstack_batched),
-    "astype": Rule(canonical=astype, batch=same_batched),
+    "astype": Rule(canonical=astype, batch=same_batched, partition=partition.leading),
     "copy": Rule(canonical=copy, batch=same_batched),
 }

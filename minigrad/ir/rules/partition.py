@@ -1,0 +1,68 @@
+"""What partition rules are made of: what becomes of the rows where threads divide them.
+
+A rule is called as rule(v, *given): a value, and how each operand is divided, None for what is no value. It is asked
+where not all of them are replicated, and gives how the value is divided, or None where no thread can compute its part.
+
+    y = tanh(x)            shard                           SHARD
+    y = x @ w              shard, replicate                SHARD
+    d = sum(g, axis=0)     shard                           PARTIAL
+    d = x.T @ g            transposed, shard               PARTIAL
+    m = max(x, axis=0)     shard                           None: it needs all rows
+"""
+
+import functools
+from collections.abc import Callable
+
+from minigrad.ops.index import is_basic
+
+SHARD = "shard"  # its leading axis is that of the rows: each thread has some
+REPLICATE = "replicate"  # the same for every row (weights, and what comes of them alone): each thread has all of it
+PARTIAL = "partial"  # a sum over the rows: each thread has that over its own
+TRANSPOSED = "transposed"  # a matrix whose last axis is that of the rows, fit for such a sum
+
+
+def of_rows(rule: Callable) -> Callable:
+    """A rule that says of sharded operands (True) and replicated ones (False) whether the value is sharded."""
+
+    @functools.wraps(rule)
+    def partition(v, *given):
+        if PARTIAL in given or TRANSPOSED in given:
+            return None
+        return SHARD if rule(v, *[None if g is None else g == SHARD for g in given]) else None
+
+    return partition
+
+
+@of_rows
+def elementwise(v, *by_row):
+    return all(not b or x.ndim == v.ndim for x, b in zip(v.inputs, by_row))
+
+
+@of_rows
+def leading(v, *by_row):
+    """Of ops that work on the last axes alone: each operand has rows."""
+    return all(by_row)
+
+
+def mixes(v, *given) -> None:
+    """Of ops whose every result needs all rows."""
+
+
+@of_rows
+def along_axes(v, *by_row):
+    """Of ops along axes: they leave the leading one alone, and all operands have it."""
+    axis = v.params["axis"]
+    return all(by_row) and axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+
+
+@of_rows
+def matrices(v, *by_row):
+    """Of ops on matrices: there is one, or several, for each row; an operand for all rows is one matrix."""
+    return all(x.ndim >= 3 if b else x.ndim <= 2 for x, b in zip(v.inputs, by_row))
+
+
+@of_rows
+def indexed(v, *by_row):
+    """Of ops with an index: it takes all rows. What is the same for all of them is read at the same rows."""
+    index = v.params["index"]
+    return isinstance(index, tuple) and is_basic(index) and index[0] == slice(0, v.shape[0], 1)
