@@ -6,9 +6,10 @@ import numpy as np
 
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
+from minigrad.ir.number import Number
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules.rule import Unsupported
-from minigrad.ir.trace import Draw, Number, Pick, Value, drawn
+from minigrad.ir.trace import Draw, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.modes import RAW, thread
 from minigrad.mutations import memory_of

@@ -14,8 +14,9 @@ from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.schedule import schedule
 from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, View
 from minigrad.ir.loop import Loop
+from minigrad.ir.number import Number
 from minigrad.ir.rules.rule import Unsupported
-from minigrad.ir.trace import Number, Value
+from minigrad.ir.trace import Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.kernels.entry import address_of
 from minigrad.modes import RAW, thread

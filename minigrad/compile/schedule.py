@@ -27,6 +27,8 @@ from minigrad.compile.tasks import (
 )
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.index import part_of
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
@@ -159,57 +161,11 @@ class Schedule:
         """Where a value lies; made now if it is not a view and has no place yet."""
         if v not in self.homes:
             if self.is_view(v):
-                self.homes[v] = self.view_of(v)
+                self.homes[v] = rule_of(v.op).layout(self.home(v.inputs[0]), v)
             else:
                 b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == REPLICATE)
                 self.homes[v] = View(b, 0, v.shape, natural(v.shape), v.dtype)
         return self.homes[v]
-
-    def view_of(self, v: Value) -> View:
-        x, params = self.home(v.inputs[0]), v.params
-        name, n = v.op.name, len(x.shape)
-        if name == "transpose":
-            return x.like(x.offset, v.shape, [x.strides[k] for k in params["axes"]])
-        if name == "broadcast_to":
-            lead = v.ndim - n
-            strides = [0] * lead + [
-                0 if s == 1 and t != 1 else k for s, t, k in zip(x.shape, v.shape[lead:], x.strides)
-            ]
-            return x.like(x.offset, v.shape, strides)
-        if name == "reshape":
-            return self.reshaped(x, v)
-        if name == "getitem":
-            return self.indexed(x, v)
-        raise Unsupported(name, v)
-
-    def reshaped(self, x: View, v: Value) -> View:
-        """x in another shape, where its memory allows it; an axis of unknown stride stays as it is."""
-        shape, strides, lead = x.shape, x.strides, []
-        ones = next((k for k, n in enumerate(v.shape) if n != 1), 0)
-        if shape and ones < v.ndim and shape[0] == v.shape[ones]:
-            lead, shape, strides = [0] * ones + [x.strides[0]], x.shape[1:], x.strides[1:]
-        strides = tuple([0 if n == 1 else s for n, s in zip(shape, strides)])
-        if not all(isinstance(s, int) for s in strides):
-            raise Unsupported("a reshape of memory of unknown strides", v)
-        probe = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
-        try:
-            probe.shape = v.shape[len(lead) :]
-        except AttributeError:
-            raise Unsupported("a reshape of strided memory", v) from None
-        return x.like(x.offset, v.shape, [*lead, *probe.strides])
-
-    def indexed(self, x: View, v: Value) -> View:
-        """The part of x that the index of a value names."""
-        begun, strides = x, []
-        for part, stride in zip(v.params["index"], x.strides):
-            start, step = (part.start, part.step) if isinstance(part, slice) else (part, 1)
-            begun = begun.moved(start, stride)
-            if isinstance(part, slice):
-                if step != 1 and isinstance(stride, str):
-                    raise Unsupported("every so many-th row of memory of unknown stride", v)
-                strides.append(stride * step if step != 1 else stride)
-        shape = v.inputs[0].shape if is_op(v, "unindex") else v.inputs[1].shape if is_op(v, "index_put") else v.shape
-        return begun.like(shape=shape, strides=strides)
 
     # In which order
 
@@ -389,12 +345,15 @@ class Schedule:
             return []
         to, rows = self.home(v), self.kinds[v] == SHARD
         if is_op(v, "unindex"):
-            return [Clear(v, to, rows), Fused(v.inputs[0].shape, rows, [], [(v.inputs[0], self.indexed(to, v))])]
+            return [
+                Clear(v, to, rows),
+                Fused(v.inputs[0].shape, rows, [], [(v.inputs[0], part_of(to, v.params["index"], v))]),
+            ]
         if is_op(v, "index_put"):
             x, value = v.inputs
             if not is_basic(v.params["index"]):
                 return []
-            part = self.indexed(to, v)
+            part = part_of(to, v.params["index"], v)
             return [Fused(v.shape, rows, [], [(x, to)]), Fused(value.shape, rows, [], [(value, part)])]
         if to.strides == natural(v.shape):
             shape = v.inputs[0].shape

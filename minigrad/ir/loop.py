@@ -7,7 +7,8 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.ir.absent import Steps, at_rows, guard, there
-from minigrad.ir.rewrite import is_layout, is_op, rewrite
+from minigrad.ir.rewrite import is_layout, rewrite
+from minigrad.ir.rules import rule_of
 from minigrad.ir.step import take_step, unchanged
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
@@ -66,7 +67,7 @@ class Body(Program):
             or value.program is not forward.loop.body
         ):
             return False
-        cheap = is_layout(value) or is_op(value, "concatenate") or is_shifted(value) or forward.is_invariant(value)
+        cheap = is_layout(value) or rule_of(value.op).is_cheap(value) or forward.is_invariant(value)
         return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
 
     def copied(self, value: Value) -> Value:
@@ -96,11 +97,6 @@ class Body(Program):
         values = [self.input(spec) for spec in drawn_specs(item)]
         self.drawn += values
         return values
-
-
-def is_shifted(value: Value) -> bool:
-    """Whether it is one other value, plus, minus or times a number."""
-    return is_op(value, "add", "sub", "mul", "neg") and sum(isinstance(x, Value) for x in value.inputs) == 1
 
 
 class Loop:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from minigrad.ir.rules import rule_of
 from minigrad.ir.trace import Pick, Value
 from minigrad.modes import thread
-from minigrad.ops.index import is_basic
 from minigrad.ops.pointwise import Elementwise
 
 # Elements of a weight that stays in the nearest cache, and rows of a step that make up for packing it.
@@ -73,15 +73,10 @@ def picks_of(roots) -> dict:
     return found
 
 
-VIEWS = ("reshape", "transpose", "broadcast_to", "getitem")
-NOT_YET_CANONICAL = ("swapaxes", "flip", "split", "unstack", "diagonal")  # while a program is being traced
-
-
 def is_view(value) -> bool:
     """Whether it is a part of its input, or all of it, laid out in another way."""
-    if value.op is Pick:
-        return is_view(value.inputs[0])
-    return is_op(value, *VIEWS, *NOT_YET_CANONICAL) and (value.op.name != "getitem" or is_basic(value.params["index"]))
+    made = value.inputs[0] if value.op is Pick else value
+    return rule_of(made.op).is_view(made)
 
 
 def is_layout(value) -> bool:

@@ -26,7 +26,8 @@ import re
 import numpy as np
 
 from minigrad.ir.loop import Body, Loop
-from minigrad.ir.trace import Number, Pick, Program, Value
+from minigrad.ir.number import Number
+from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
 

@@ -10,7 +10,8 @@ from programs import draw, leaves, same
 import minigrad as mg
 from minigrad.compile import native
 from minigrad.compile.schedule import Schedule
-from minigrad.ir.trace import Number, Program, Value
+from minigrad.ir.number import Number
+from minigrad.ir.trace import Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
 

@@ -1,8 +1,9 @@
 """Whether a program is well formed: each value has the dtype and the shape that its op makes of its inputs."""
 
 from minigrad.ir.loop import Loop
+from minigrad.ir.number import Number
 from minigrad.ir.rewrite import order_of
-from minigrad.ir.trace import Draw, Number, Pick, Value
+from minigrad.ir.trace import Draw, Pick, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec
 

@@ -13,8 +13,8 @@ Values that a checkpoint will compute again are not merged with those it saves.
 
 from minigrad.ir import rules
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_elementwise, order_of, picks_of, rewrite, same
-from minigrad.ir.trace import Number, Value
+from minigrad.ir.rewrite import order_of, picks_of, rewrite, same
+from minigrad.ir.trace import Value
 
 
 def clean(program, roots: list) -> list:
@@ -28,10 +28,9 @@ def clean(program, roots: list) -> list:
     def rule(value, inputs):
         if value.op is None or value in program.effects:
             return None
-        alias = None
-        if is_elementwise(value):
-            alias = neutral_operand(value, inputs)
-        elif inputs != value.inputs:
+        identity = rules.rule_of(value.op).identity
+        alias = None if identity is None else identity(value, inputs)
+        if alias is None and inputs != value.inputs:
             alias = canonical_form(program, value, inputs)
         if alias is not None:
             return alias
@@ -67,19 +66,6 @@ def canonical_form(program, value, inputs):
         return rules.canonical_form(program, value.op, inputs, value.params)
     finally:
         program.recomputing = outer
-
-
-# As the left and as the right operand. The sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral.
-NEUTRAL = {"add": (-0.0, -0.0), "sub": (None, 0.0), "mul": (1, 1), "div": (None, 1)}
-
-
-def neutral_operand(value, inputs):
-    """The input that the value equals, if the other one changes nothing."""
-    for k, number in enumerate(NEUTRAL.get(value.op.name, ())):
-        x, other = inputs[k], inputs[1 - k]
-        if number is not None and type(x) is Number and x == Number(number, x.dtype) and isinstance(other, Value):
-            return other if (other.shape, other.dtype) == (value.shape, value.dtype) else None
-    return None
 
 
 def prune(value: Value, picks: dict) -> None:

@@ -12,21 +12,24 @@ and `Program.apply`, by which passes make values, makes no others; so every pass
     x[array], embedding         take along one axis
 """
 
-from minigrad.ir.rules import conv, index, linalg, loss, neural, pool, product, reduce, shape
-from minigrad.ir.rules.elementwise import ELEMENTWISE
+from minigrad.ir.rules import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape
 from minigrad.ir.rules.rule import NOTHING, Rule
 from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import table
 
 RULES = {
     name: rule
-    for family in (conv, index, linalg, loss, neural, pool, product, reduce, shape)
+    for family in (conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape)
     for name, rule in family.RULES.items()
 }
 
 
 def rule_of(op) -> Rule:
-    """The rule of an op."""
-    return ELEMENTWISE if isinstance(op, Elementwise) else RULES.get(op.name, NOTHING)
+    """The rule of an op; NOTHING of what is no op of the table, such as a loop."""
+    name = getattr(op, "name", "")
+    if table.get(name) is not op or op is None:
+        return NOTHING
+    return RULES.get(name, elementwise.ELEMENTWISE if isinstance(op, Elementwise) else NOTHING)
 
 
 def canonical_form(program, op, inputs, params):

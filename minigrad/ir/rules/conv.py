@@ -47,13 +47,19 @@ def conv2d_weight_batched(b, x, g, groups=1, **params):
     return b.reshaped(made, made.shape[0] // b.size, *made.shape[1:])
 
 
+def conv2d_lowered(o, value, x, w, bias=None, **params):
+    if bias is None:
+        return None
+    return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
+
+
 @of_rows
 def convolution_partition(v, x, weight, bias=None):
     return x and not weight and not bias
 
 
 RULES = {
-    "conv2d": Rule(batch=convolution_batched, partition=convolution_partition),
+    "conv2d": Rule(batch=convolution_batched, partition=convolution_partition, lower=conv2d_lowered),
     "conv_transpose2d": Rule(batch=convolution_batched, partition=convolution_partition),
     "conv2d_weight": Rule(batch=conv2d_weight_batched, partition=mixes),
 }

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.partition import mixes, of_rows
-from minigrad.ir.rules.rule import Rule
+from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.index import _reach, is_basic
 from minigrad.ops.shape import axis_of
 
@@ -220,6 +221,50 @@ def untake_along_axis_batched(b, g, indices, shape, axis=-1):
     return b.reshaped(back, *shape)
 
 
+# In loops: what kernels are made of
+
+
+def unindex_lowered(o, value, g, shape, index):
+    """Zeros around g, where the index is made of integers and slices without steps."""
+    bounds = [(p.start, p.stop) if isinstance(p, slice) else (p, p + 1) for p in index]
+    if any(isinstance(p, slice) and p.step != 1 for p in index):
+        return None
+    if any(a == b for a, b in bounds):
+        return None
+    y = o.reshape(g, shape=tuple([b - a for a, b in bounds]))
+    for axis, ((start, stop), n) in enumerate(zip(bounds, shape)):
+        parts = [y]
+        for size, before in ((start, True), (n - stop, False)):
+            if size:
+                one = o.getitem(y, index=(*[slice(None)] * axis, slice(0, 1)))
+                zeros = o.where(o.isnan(one), *[Number(0.0, one.dtype)] * 2)
+                zeros = o.broadcast_to(zeros, shape=(*y.shape[:axis], size, *y.shape[axis + 1 :]))
+                parts = [zeros, *parts] if before else [*parts, zeros]
+        y = o.concatenate(*parts, axis=axis) if len(parts) > 1 else y
+    return y
+
+
+# Where views lie in their operand's memory
+
+
+def part_of(memory, index, v):
+    """The part of a memory that a canonical basic index names."""
+    begun, shape, strides = memory, [], []
+    for part, size, stride in zip(index, memory.shape, memory.strides):
+        start, step = (part.start, part.step) if isinstance(part, slice) else (part, 1)
+        begun = begun.moved(start, stride)
+        if isinstance(part, slice):
+            if step != 1 and isinstance(stride, str):
+                raise Unsupported("every so many-th row of memory of unknown stride", v)
+            strides.append(stride * step if step != 1 else stride)
+            shape.append(len(range(*part.indices(size))))
+    return begun.like(shape=shape, strides=strides)
+
+
+def getitem_layout(memory, v):
+    return part_of(memory, v.params["index"], v)
+
+
 # What becomes of the rows
 
 
@@ -236,8 +281,14 @@ def take_partition(v, x, indices):
 
 
 RULES = {
-    "getitem": Rule(canonical=getitem, batch=getitem_batched, partition=getitem_partition),
-    "unindex": Rule(canonical=unindex, batch=unindex_batched, partition=partition.indexed),
+    "getitem": Rule(
+        canonical=getitem,
+        batch=getitem_batched,
+        partition=getitem_partition,
+        layout=getitem_layout,
+        view=lambda v: is_basic(v.params["index"]),
+    ),
+    "unindex": Rule(canonical=unindex, batch=unindex_batched, partition=partition.indexed, lower=unindex_lowered),
     "index_put": Rule(canonical=index_put, batch=index_put_batched, partition=partition.indexed),
     "take": Rule(canonical=take, batch=take_batched, partition=take_partition),
     "untake": Rule(canonical=untake, batch=untake_batched, partition=mixes),

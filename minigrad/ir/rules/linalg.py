@@ -62,7 +62,7 @@ def solve_batched(b, x, y):
 
 
 RULES = {
-    "diagonal": Rule(canonical=diagonal, batch=diagonal_batched),
+    "diagonal": Rule(canonical=diagonal, batch=diagonal_batched, view=True),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
     "solve": Rule(batch=solve_batched, partition=partition.matrices),
 }

@@ -52,6 +52,20 @@ def place_batched(b, x, axis=None, keepdims=False):
     return b.reshaped(y, *[1] * len(inner)) if keepdims else y
 
 
+# In loops: what kernels are made of
+
+
+def total(o, x, axis, kind="sum"):
+    return o.make(kind, x, axis=axes_of(axis, x.ndim), keepdims=True)
+
+
+def logsumexp_lowered(o, value, x, axis, keepdims=False):
+    top = total(o, x, axis, "max")
+    top = o.where(o.isfinite(top), top, 0.0)
+    y = o.add(o.log(total(o, o.exp(o.sub(x, top)), axis)), top)
+    return o.reshape(y, shape=value.shape)
+
+
 def sum_partition(v, given):
     return PARTIAL if given == SHARD and 0 in v.params["axis"] else partition.along_axes(v, given)
 
@@ -70,4 +84,4 @@ RULES |= {
 }
 RULES["sum"] = Rule(canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition)
 RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched)
-RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes)
+RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes, lower=logsumexp_lowered)

@@ -16,15 +16,37 @@ class Unsupported(Exception):
         self.value = value
 
 
+def without_layout(memory, value):
+    raise Unsupported(value.op.name, value)
+
+
 @dataclass(frozen=True)
 class Rule:
     """canonical: (p, *inputs, **params) -> the value, or the values, in whose form the op enters a program; None where
     the call is in its canonical form already. batch: the op under one more leading axis (rules/batch.py). partition:
-    what becomes of the rows where threads divide them (rules/partition.py)."""
+    what becomes of the rows where threads divide them (rules/partition.py).
+
+    view: whether a value lies in the memory of its first operand: a bool, or asked of the value. layout: (memory,
+    value) -> where it lies in its operand's memory, a View (compile/tasks.py); of views in their canonical form.
+    identity: (value, inputs) -> the operand that the value equals, None if it equals none. cheap: of a value, whether
+    the backward of a loop computes it again rather than keeping it for every step. lower: (o, value, *inputs, **params)
+    -> what stands for it in a loop, made of ops that have kernels; None where it stays.
+    """
 
     canonical: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
     partition: Callable[..., Any] = mixes
+    view: bool | Callable[..., bool] = False
+    layout: Callable[..., Any] = without_layout
+    identity: Callable[..., Any] | None = None
+    cheap: bool | Callable[..., bool] = False
+    lower: Callable[..., Any] | None = None
+
+    def is_view(self, value) -> bool:
+        return self.view if isinstance(self.view, bool) else self.view(value)
+
+    def is_cheap(self, value) -> bool:
+        return self.cheap if isinstance(self.cheap, bool) else self.cheap(value)
 
 
 NOTHING = Rule()  # of what is no op of the table: loops, picks, draws

@@ -8,9 +8,10 @@ import math
 
 import numpy as np
 
+from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
-from minigrad.ir.rules.rule import Rule
+from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.shape import _reshaped, _sizes, axes_of, axis_of, shape_of
 
 
@@ -161,6 +162,45 @@ def same_batched(b, x, **params):
     return b.apply(x, **params)
 
 
+# In loops: what kernels are made of
+
+
+def astype_lowered(o, value, x, dtype):
+    if x.dtype != bool or np.dtype(dtype).kind != "f":
+        return None
+    return o.where(x, Number(1.0, dtype), Number(0.0, dtype))
+
+
+# Where views lie in their operand's memory
+
+
+def transpose_layout(memory, v):
+    return memory.like(shape=v.shape, strides=[memory.strides[k] for k in v.params["axes"]])
+
+
+def broadcast_layout(memory, v):
+    lead = v.ndim - len(memory.shape)
+    sizes = zip(memory.shape, v.shape[lead:], memory.strides)
+    return memory.like(shape=v.shape, strides=[0] * lead + [0 if m == 1 != n else s for m, n, s in sizes])
+
+
+def reshape_layout(memory, v):
+    """Where the memory allows it; an axis of unknown stride stays as it is."""
+    shape, strides, lead = memory.shape, memory.strides, []
+    ones = next((k for k, n in enumerate(v.shape) if n != 1), 0)
+    if shape and ones < v.ndim and shape[0] == v.shape[ones]:
+        lead, shape, strides = [0] * ones + [strides[0]], shape[1:], strides[1:]
+    strides = tuple([0 if n == 1 else s for n, s in zip(shape, strides)])
+    if not all(isinstance(s, int) for s in strides):
+        raise Unsupported("a reshape of memory of unknown strides", v)
+    probe = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
+    try:
+        probe.shape = v.shape[len(lead) :]
+    except AttributeError:
+        raise Unsupported("a reshape of strided memory", v) from None
+    return memory.like(shape=v.shape, strides=[*lead, *probe.strides])
+
+
 # What becomes of the rows
 
 
@@ -186,16 +226,30 @@ def concatenate_partition(v, *by_row):
 
 
 RULES = {
-    "reshape": Rule(canonical=reshape, batch=reshape_batched, partition=reshape_partition),
-    "broadcast_to": Rule(canonical=broadcast_to, batch=broadcast_to_batched, partition=broadcast_partition),
-    "transpose": Rule(canonical=transpose, batch=transpose_batched, partition=transpose_partition),
-    "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched),
-    "flip": Rule(canonical=flip, batch=flip_batched),
+    "reshape": Rule(
+        canonical=reshape, batch=reshape_batched, partition=reshape_partition, view=True, layout=reshape_layout
+    ),
+    "broadcast_to": Rule(
+        canonical=broadcast_to,
+        batch=broadcast_to_batched,
+        partition=broadcast_partition,
+        view=True,
+        layout=broadcast_layout,
+    ),
+    "transpose": Rule(
+        canonical=transpose,
+        batch=transpose_batched,
+        partition=transpose_partition,
+        view=True,
+        layout=transpose_layout,
+    ),
+    "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, view=True),
+    "flip": Rule(canonical=flip, batch=flip_batched, view=True),
     "roll": Rule(canonical=roll, batch=roll_batched),
-    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition),
-    "split": Rule(canonical=split, batch=split_batched),
+    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True),
+    "split": Rule(canonical=split, batch=split_batched, view=True),
     "stack": Rule(canonical=stack, batch=stack_batched),
-    "unstack": Rule(canonical=unstack, batch=unstack_batched),
-    "astype": Rule(canonical=astype, batch=same_batched, partition=partition.leading),
+    "unstack": Rule(canonical=unstack, batch=unstack_batched, view=True),
+    "astype": Rule(canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered),
     "copy": Rule(canonical=copy, batch=same_batched),
 }
