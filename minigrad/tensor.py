@@ -1,6 +1,7 @@
 """Tensor: an array and its place on the tape.
 
-The operators and methods come from the op table (minigrad/ops): each op that is declared there puts itself here.
+The operators and methods come from the op table (minigrad/ops): each op that is declared there puts itself here. So do
+in-place changes (ops/inplace.py) and NumPy's functions (ops/numpycall.py).
 """
 
 import dis
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import modes, numpycall
+from minigrad import html, modes
 from minigrad.arguments import checked, described, refuse_masked, require
 from minigrad.modes import OFF, ON, RAW, TRACED, recording, thread, tracing
 from minigrad.tape import Leaf, Node, pull_back
@@ -23,7 +24,6 @@ default_dtype = np.dtype("float32")
 # would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
 np.empty((32 << 20) - (8 << 10), np.uint8)
 STORE_ITEM = dis.opmap["STORE_SUBSCR"]
-numpy_rules: dict = {}  # NumPy function -> the op that stands for it; filled by the op table
 
 
 class Tensor:
@@ -238,8 +238,6 @@ class Tensor:
         return f"tensor({values}, dtype={self.dtype}{origin})"
 
     def _repr_html_(self):
-        from minigrad.viz import html
-
         return html.of_tensor(self)
 
     def __format__(self, spec):
@@ -255,8 +253,6 @@ class Tensor:
     def __reduce__(self):
         raise TypeError("a tensor is not pickled; save t.numpy(), or a module's state_dict with minigrad.io")
 
-    # NumPy's protocols: np.tanh(t), np.concatenate([t, u]), array @ t are the ops of the table.
-
     def __array__(self, dtype=None, copy=None):
         if self.requires_grad:
             raise TypeError(
@@ -264,40 +260,6 @@ class Tensor:
                 "use the op of minigrad, or t.detach().numpy()"
             )
         return np.array(look(self._data), dtype=dtype, copy=True if copy is None else copy)
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        rule = numpy_rules.get(ufunc)
-        if method != "__call__":
-            fix = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__)
-            hint = f"use minigrad.{fix}" if method == "reduce" and fix else "use an op of minigrad"
-            raise TypeError(f"np.{ufunc.__name__}.{method} has no rule for tensors; {hint}")
-        if rule is None:
-            raise no_rule(ufunc)
-        if kwargs:
-            raise TypeError(f"np.{ufunc.__name__} of tensors takes no {sorted(kwargs)}: ops do not write into arrays")
-        return rule(*inputs)
-
-    def __array_function__(self, function, types, args, kwargs):
-        rule = numpy_rules.get(function) or about_arrays.get(function)
-        if rule is None:
-            raise no_rule(function)
-        return numpycall.call(function, rule, args, kwargs)
-
-
-about_arrays = {
-    np.shape: lambda t: t.shape,
-    np.ndim: lambda t: t.ndim,
-    np.size: lambda t: t.size,
-    np.zeros_like: lambda t: tensor(np.zeros(t.shape, t.dtype)),
-    np.ones_like: lambda t: tensor(np.ones(t.shape, t.dtype)),
-}  # NumPy functions that look at no values
-
-
-def no_rule(function) -> TypeError:
-    """The error for a NumPy function that no op stands for."""
-    from minigrad.counterparts import instead_of
-
-    return TypeError(f"{numpycall.name_of(function)} has no rule for tensors; {instead_of(function)}")
 
 
 def foreign(x) -> bool:

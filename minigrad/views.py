@@ -77,22 +77,7 @@ class View(Tensor):
         op, params, place = self._call
         if place is None:
             return op, params
-        from minigrad.ops.index import getitem
-
-        return getitem.op, {"index": op.place(self.source.shape, place, **params)}
-
-    def undone(self, new: Tensor) -> Tensor:
-        """The source when this view of it has become `new`."""
-        op, params = self.call
-        if op is None:
-            return new
-        if op.name == "getitem":
-            from minigrad.inplace import overwritten
-
-            return overwritten(self.source, new, params["index"])
-        vjp, plan = op.plans[0]  # the numbers are the same in another place: it is the inverse
-        saved = op.save(new._data, self.source._data, **params)
-        return vjp(new, *[saved[k] for k in plan])
+        return op.part(self.source.shape, place, params)
 
 
 class TracedView(View):
@@ -140,9 +125,7 @@ def as_arguments(leaves) -> list:
 
 def as_results(leaves) -> list:
     """What the caller gets of a function for these leaves: of an argument, or a view of one, a copy."""
-    from minigrad.ops.shape import copy
-
-    return [copy(x) if type(x) is Argument else x for x in leaves]
+    return [x.copy() if type(x) is Argument else x for x in leaves]
 
 
 def without_changes(f: Callable, args, kwargs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.counterparts import WRITTEN, instead_of
+from minigrad.ops.counterparts import WRITTEN, instead_of
 from minigrad.ops.table import composites, table
 
 X, Y = np.array([[1.5, 2.0], [0.25, 3.0]]), np.array([[2.0, 1.0], [0.5, -4.0]])

@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.compile.keys import is_iterator
 from minigrad.compile.names import in_packages, of_python, of_the_user
+from minigrad.random import default_generator
 from minigrad.sites import line_of_site
 
 CURE = "would be the same at every later call; do it outside of the jitted function and pass the result as an argument"
@@ -38,8 +39,6 @@ class Consumed:
     """Random generators, files and iterators, with their states. found: [(object, what it is)]."""
 
     def __init__(self, found):
-        from minigrad.nn import default_generator
-
         shared = [
             (np.random.mtrand._rand, "NumPy's global generator (np.random)"),
             (random._inst, "Python's global generator (random)"),

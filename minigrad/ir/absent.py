@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from minigrad.ops.elementwise import where
 from minigrad.ops.table import Op
 from minigrad.tape import Node, Pick, between, tape_of
 from minigrad.tensor import Tensor
@@ -196,8 +197,6 @@ def guard(steps: Steps, present: Sequence, flag: Callable, masks: dict) -> Calla
             doubtful[node, parent] = known
     if not doubtful:
         return None
-    from minigrad.ops.elementwise import where
-
     flags: dict[bytes, Tensor] = {}
 
     def only_where_present(node, cotangents):

@@ -193,7 +193,7 @@ class Program:
         self.lent.add(id(made))
         return made
 
-    # In-place changes (minigrad/inplace.py)
+    # In-place changes (minigrad/ops/inplace.py)
 
     def claim(self, x: Tensor) -> bool:
         """Whether x was made while this program was recorded, hence may be changed in place. If it was made of an array

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import html
 from minigrad.arguments import checked
 from minigrad.modes import no_grad
 from minigrad.sharing import Sharable, key_of
@@ -183,8 +184,6 @@ class Module(Sharable):
         return lines
 
     def _repr_html_(self):
-        from minigrad.viz import html
-
         return html.of_module(self)
 
 

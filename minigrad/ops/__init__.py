@@ -2,8 +2,20 @@
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad import inplace  # noqa: F401  # which gives Tensor its in-place changes, made of ops
-from minigrad.ops import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape  # noqa: F401
+from minigrad.ops import (  # noqa: F401
+    conv,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    loss,
+    neural,
+    numpycall,
+    pool,
+    product,
+    reduce,
+    shape,
+)
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import composites, table
 

@@ -17,7 +17,8 @@ import numpy as np
 from minigrad.arguments import checked
 from minigrad.ops.pointwise import elementwise, operator
 from minigrad.ops.shape import astype
-from minigrad.tensor import Tensor, as_array, foreign, numpy_rules
+from minigrad.ops.table import numpy_rules
+from minigrad.tensor import Tensor, as_array, foreign
 
 ZERO = "where(g == g, 0, g)"  # the derivative of a step: 0 for an infinite cotangent too, where 0 * g were NaN
 

@@ -13,8 +13,8 @@ from minigrad.kernels.matmul import LONG, product
 from minigrad.modes import RAW, thread
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
-from minigrad.ops.table import Spec, composite, op
-from minigrad.tensor import Tensor, foreign, numpy_rules
+from minigrad.ops.table import Spec, composite, numpy_rules, op
+from minigrad.tensor import Tensor, foreign
 
 
 def product_shape(a: Spec, b: Spec) -> tuple[int, ...]:

@@ -23,11 +23,12 @@ from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
 from minigrad.sites import call_site
 from minigrad.tape import Node, Pick
-from minigrad.tensor import Tensor, as_array, common_dtype, numpy_rules
+from minigrad.tensor import Tensor, as_array, common_dtype
 from minigrad.views import Argument, View, as_view, shares
 
 table: dict[str, "Op"] = {}
 FLOAT32 = np.dtype("float32")
+numpy_rules: dict = {}  # NumPy function -> the op that stands for it
 composites: dict[str, Callable] = {}  # public functions that are built of ops, and tested like them
 
 
@@ -111,6 +112,11 @@ class Op:
         except REFUSALS as reason:
             raise restated(reason, f"{self.name}({got}): {reason}") from None
         raise restated(error, f"{self.name}({got}): {error}") from error
+
+    def part(self, shape, k: int, params) -> tuple["Op", dict]:
+        """Of an op with several results that are views: the op that gives the k-th alone, and its parameters. shape: of
+        the input."""
+        return table["getitem"], {"index": self.place(shape, k, **params)}
 
     def operand(self, k: int, x, like=None):
         """Input k of a call as an array, if it is no tensor: a copy where the tape will need it, for it may change."""

@@ -14,8 +14,10 @@ import numpy as np
 from minigrad.compile.explain import describe
 from minigrad.compile.native import flops_of, touched
 from minigrad.compile.tasks import Fused
+from minigrad.ops.pointwise import Elementwise
 from minigrad.profiling import costs
 from minigrad.profiling.timed import estimated
+from minigrad.tensor import Tensor
 
 MOST = 12  # rows of a table
 
@@ -145,12 +147,8 @@ def line(place: tuple[str, int]) -> str:
     return f"{Path(file).name}:{number}  {text}"
 
 
-def event_cost() -> float:
+def event_cost(profile: type) -> float:
     """Seconds that the profiler itself takes an event: calls of a small op, profiled and not."""
-    from minigrad.ops.pointwise import Elementwise
-    from minigrad.profiling.profile import profile
-    from minigrad.tensor import Tensor
-
     x, add = Tensor(np.ones(2, np.float32)), Elementwise.namespace["add"]
 
     def seconds():
@@ -172,7 +170,7 @@ def event_cost() -> float:
 def table(p) -> str:
     parts = p.seconds
     run = max(parts["whole"] - parts["compile"], 1e-12)
-    own, watched = event_cost(), sum(e.kind != "compile" for e in p.events)
+    own, watched = event_cost(type(p)), sum(e.kind != "compile" for e in p.events)
     took: dict[str, int] = {}
     for e in p.events:
         if e.phase == "compile":

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.html import NAMES
 from minigrad.ops.table import Spec
 from minigrad.sites import line_number
 from minigrad.viz.declared import function_text, line_text, vjp_text
 from minigrad.viz.kernels import Kernels
-from minigrad.viz.record import NAMES, state_names
+from minigrad.viz.record import state_names
 from minigrad.viz.tape import Tape
 
 UNITS = 96  # rows of a heat map; of more units, as many at even distances

@@ -7,32 +7,14 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.deferred import value_of
+from minigrad.html import statistics
 from minigrad.modes import enable_grad, tracing
 from minigrad.observe import Observer
 from minigrad.ops.pointwise import Elementwise
 from minigrad.tape import Leaf, Node, Pick, pull_back, tape_of
 from minigrad.tensor import Tensor
 
-NAMES = ("min", "mean", "max", "norm", "zeros", "finite")
 OUTSIDE = (-1, -1)
-
-
-def statistics(array: np.ndarray) -> tuple[float, ...]:
-    """(min, mean, max, Euclidean norm, share of zeros, share of finite numbers), the first five of the finite ones."""
-    a = np.asarray(array).astype(np.float64).ravel()
-    if not a.size:
-        return (np.nan,) * len(NAMES)
-    zeros, share = 1 - np.count_nonzero(a) / a.size, 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.sqrt(a @ a)
-    if not np.isfinite(norm):
-        finite = a[np.isfinite(a)]
-        share = finite.size / a.size
-        if not finite.size:
-            return (np.nan, np.nan, np.nan, np.nan, zeros, share)
-        a, largest = finite, np.abs(finite).max() or 1.0
-        norm = np.sqrt(np.square(a / largest).sum()) * largest  # which does not overflow
-    return float(a.min()), float(a.mean()), float(a.max()), float(norm), zeros, share
 
 
 class Recorder(Observer):

@@ -11,8 +11,8 @@ from minigrad import Tensor
 from minigrad.compile.execute import Sequence
 from minigrad.compile.partition import kind_of
 from minigrad.ir.rewrite import order_of
-from minigrad.ir.rules import rule_of
-from minigrad.ir.rules.batch import ON_TENSORS, batched, ops_of
+from minigrad.ir.rules import batched, rule_of
+from minigrad.ir.rules.batch import ON_TENSORS, ops_of
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Program

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.ops.pointwise import Elementwise
-from minigrad.ops.table import table
-from minigrad.tensor import numpy_rules
+from minigrad.ops.table import numpy_rules, table
 from minigrad.testing import Draw, broadcastable_shapes
 
 OPS = {name: op for name, op in table.items() if isinstance(op, Elementwise)}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.tensor import about_arrays, numpy_rules
+from minigrad.ops.numpycall import about_arrays
+from minigrad.ops.table import numpy_rules
 
 X = np.arange(1.0, 25.0).reshape(2, 3, 4)
 M = np.stack([np.eye(3) * 4 + 1, np.eye(3) * 5 + 1])

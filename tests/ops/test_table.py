@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 import minigrad.ops
 from minigrad import Tensor, no_grad, tensor
 from minigrad.ops.pointwise import Elementwise
-from minigrad.ops.table import Op, Spec, composites, table
-from minigrad.tensor import numpy_rules
+from minigrad.ops.table import Op, Spec, composites, numpy_rules, table
 from minigrad.testing import Draw, broadcastable_shapes, gradcheck, shapes
 
 MODULES = [importlib.import_module(f"minigrad.ops.{m.name}") for m in pkgutil.iter_modules(minigrad.ops.__path__)]

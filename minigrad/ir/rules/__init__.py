@@ -12,7 +12,11 @@ and `Program.apply`, by which passes make values, makes no others; so every pass
     x[array], embedding         take along one axis
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from minigrad.ir.rules import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape
+from minigrad.ir.rules.batch import Batch, Ops
 from minigrad.ir.rules.rule import NOTHING, Rule
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
@@ -36,3 +40,11 @@ def canonical_form(program, op, inputs, params):
     """The value, or the values, that stand for a call of an op; None where the call is in its canonical form."""
     canonical = rule_of(op).canonical
     return None if canonical is None else canonical(program, *inputs, **params)
+
+
+def batched(o: Ops, name: str, size: int, inputs: Sequence, on: Sequence[bool], params: dict) -> Any:
+    """The result, or the list of results, of an op of which the operands that are `on` have an axis of samples."""
+    batch = rule_of(table[name]).batch
+    if batch is None:
+        raise NotImplementedError(f"{name} has no batching rule; declare one in minigrad/ir/rules")
+    return batch(Batch(o, name, size, inputs, on), *inputs, **params)

@@ -9,7 +9,6 @@ that it works on the values of a program and on tensors alike.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -83,16 +82,6 @@ class Batch:
     def front(self, x, axis: int):
         """x with this axis, that of the samples, moved to the front."""
         return self.o.transpose(x, axes=(axis, *[k for k in range(x.ndim) if k != axis]))
-
-
-def batched(o: Ops, name: str, size: int, inputs: Sequence, on: Sequence[bool], params: dict) -> Any:
-    """The result, or the list of results, of an op of which the operands that are `on` have an axis of samples."""
-    from minigrad.ir.rules import rule_of
-
-    batch = rule_of(table[name]).batch
-    if batch is None:
-        raise NotImplementedError(f"{name} has no batching rule; declare one in minigrad/ir/rules")
-    return batch(Batch(o, name, size, inputs, on), *inputs, **params)
 
 
 def elementwise(b: Batch, *inputs):

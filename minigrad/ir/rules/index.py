@@ -10,6 +10,7 @@ from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.index import _reach, is_basic
 from minigrad.ops.shape import axis_of
+from minigrad.tensor import unwrap
 
 
 def getitem(p, x, index):
@@ -88,8 +89,6 @@ def picked(p, shape, x, index):
 
 def places_of(shape, index) -> tuple[np.ndarray, int, tuple]:
     """(the places that an index picks along the axes that it reaches, made one; their number; the axes behind them)"""
-    from minigrad.tensor import unwrap
-
     index = unwrap(index)
     reach = _reach(index, len(shape))
     count = math.prod(shape[:reach])

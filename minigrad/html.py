@@ -5,9 +5,9 @@ from html import escape
 import numpy as np
 
 from minigrad.tape import Node
-from minigrad.viz.record import statistics
 
 TABLE = 'style="font:13px ui-sans-serif,system-ui,sans-serif;border-collapse:collapse" cellpadding="3"'
+NAMES = ("min", "mean", "max", "norm", "zeros", "finite")
 MOST = 64  # rows and columns of a heat map
 
 
@@ -62,3 +62,21 @@ def of_module(module) -> str:
     head = "".join(f"<th>{h}</th>" for h in ("parameter", "shape", "numbers", "min", "mean", "max", "norm"))
     summary = f"<b>{escape(type(module).__name__)}</b>, {total:,} numbers in {len(parameters)} parameters"
     return f"<div>{summary}<table {TABLE}><tr>{head}</tr>{''.join(rows)}</table></div>"
+
+
+def statistics(array: np.ndarray) -> tuple[float, ...]:
+    """(min, mean, max, Euclidean norm, share of zeros, share of finite numbers), the first five of the finite ones."""
+    a = np.asarray(array).astype(np.float64).ravel()
+    if not a.size:
+        return (np.nan,) * len(NAMES)
+    zeros, share = 1 - np.count_nonzero(a) / a.size, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = np.sqrt(a @ a)
+    if not np.isfinite(norm):
+        finite = a[np.isfinite(a)]
+        share = finite.size / a.size
+        if not finite.size:
+            return (np.nan, np.nan, np.nan, np.nan, zeros, share)
+        a, largest = finite, np.abs(finite).max() or 1.0
+        norm = np.sqrt(np.square(a / largest).sum()) * largest  # which does not overflow
+    return float(a.min()), float(a.mean()), float(a.max()), float(norm), zeros, share

@@ -7,6 +7,12 @@ the op lacks may have NumPy's default; any other value is refused, never taken t
 import functools
 import inspect
 
+import numpy as np
+
+from minigrad.ops.counterparts import instead_of
+from minigrad.ops.table import numpy_rules
+from minigrad.tensor import Tensor, tensor
+
 WITHOUT_EFFECT = {"optimize", "kind", "stable"}  # on the result: what sorts does so stably
 
 
@@ -74,3 +80,44 @@ def hint(name: str) -> str:
         "correction": "use ddof",
         "upper": "transpose the result",
     }.get(name, "there is no counterpart")
+
+
+# NumPy's protocols: np.tanh(t), np.concatenate([t, u]), array @ t are the ops of the table.
+
+
+def array_ufunc(self, ufunc, method, *inputs, **kwargs):
+    rule = numpy_rules.get(ufunc)
+    if method != "__call__":
+        fix = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__)
+        hint = f"use minigrad.{fix}" if method == "reduce" and fix else "use an op of minigrad"
+        raise TypeError(f"np.{ufunc.__name__}.{method} has no rule for tensors; {hint}")
+    if rule is None:
+        raise no_rule(ufunc)
+    if kwargs:
+        raise TypeError(f"np.{ufunc.__name__} of tensors takes no {sorted(kwargs)}: ops do not write into arrays")
+    return rule(*inputs)
+
+
+def array_function(self, function, types, args, kwargs):
+    rule = numpy_rules.get(function) or about_arrays.get(function)
+    if rule is None:
+        raise no_rule(function)
+    return call(function, rule, args, kwargs)
+
+
+about_arrays = {
+    np.shape: lambda t: t.shape,
+    np.ndim: lambda t: t.ndim,
+    np.size: lambda t: t.size,
+    np.zeros_like: lambda t: tensor(np.zeros(t.shape, t.dtype)),
+    np.ones_like: lambda t: tensor(np.ones(t.shape, t.dtype)),
+}  # NumPy functions that look at no values
+
+
+def no_rule(function) -> TypeError:
+    """The error for a NumPy function that no op stands for."""
+    return TypeError(f"{name_of(function)} has no rule for tensors; {instead_of(function)}")
+
+
+Tensor.__array_ufunc__ = array_ufunc
+Tensor.__array_function__ = array_function

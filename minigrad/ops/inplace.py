@@ -114,13 +114,25 @@ def become(t: Tensor, new: Tensor, taped: bool) -> None:
     if isinstance(t, View) and t.source is not NOBODY:
         follows = t._parent is not NOBODY
         if follows or tracing():
-            become(t.source, t.undone(new if follows else Tensor(new._data)), taped and follows)
+            become(t.source, undone(t, new if follows else Tensor(new._data)), taped and follows)
     if tracing():
         thread.program.replace(t, new)
     if taped:
         t._node = new._node
         if thread.written is not None and not isinstance(t, View):
             thread.written.append((weakref.ref(t), new._node.site))
+
+
+def undone(view: View, new: Tensor) -> Tensor:
+    """What a view is of, when the view has become `new`."""
+    op, params = view.call
+    if op is None:
+        return new
+    if op.name == "getitem":
+        return overwritten(view.source, new, params["index"])
+    vjp, plan = op.plans[0]  # the numbers are the same in another place: it is the inverse
+    saved = op.save(new._data, view.source._data, **params)
+    return vjp(new, *[saved[k] for k in plan])
 
 
 def overwritten(x: Tensor, value: Tensor, index) -> Tensor:

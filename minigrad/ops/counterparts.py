@@ -1,5 +1,7 @@
 """What to write in place of a NumPy function that no op stands for: for the errors that name it."""
 
+from minigrad.ops.table import composites, table
+
 # By NumPy's name: an expression of the function's arguments, in order x, y, z, that is the same number.
 WRITTEN = {
     "append": "mg.concatenate([x.reshape(-1), y.reshape(-1)])",
@@ -50,8 +52,6 @@ WRITTEN = {
 
 def instead_of(function) -> str:
     """What an error about a NumPy function says: what to write in its place, if that is known."""
-    from minigrad.ops.table import composites, table
-
     name = function.__name__
     if name in composites or (name in table and table[name].public):
         return f"use minigrad.{name}"

@@ -1,0 +1,81 @@
+"""The order of the library's files: each imports from its own floor and those below, and none in a circle."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import minigrad
+import minigrad.models
+
+# From the ground up: files, and folders, of minigrad/; `minigrad` is its __init__.py, the public names.
+FLOORS = [
+    "badinput disk sharing sites symbolic tree",
+    "arguments kernels",
+    "deferred modes mutations tape",
+    "html tensor views",
+    "ops",
+    "ir",
+    "creation custom random scan transforms",
+    "io nn optim",
+    "compile",
+    "observe",
+    "debug profiling testing viz",
+    "minigrad",
+    "models",
+    "__main__ cli",
+]
+FLOOR_OF = {name: k for k, names in enumerate(FLOORS) for name in names.split()}
+LINES, OF_A_FUNCTION = 400, 60
+LONGER = """
+    compile.emit compile.passes.merge compile.schedule kernels.conv kernels.float32 kernels.float64 kernels.matmul
+    ops.index ops.shape ops.table tensor
+"""  # files that are longer still, or have a longer function: take out what is short by now, and put nothing in
+
+HOME = Path(minigrad.__file__).parent
+FILES = {}
+for folder, package in ((HOME, "minigrad"), (Path(minigrad.models.__file__).parent, "minigrad.models")):
+    for path in sorted(folder.rglob("*.py")):
+        parts = [part for part in path.relative_to(folder).with_suffix("").parts if part != "__init__"]
+        FILES[".".join([package, *parts])] = path
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+
+
+def imports(name: str) -> Iterator[str]:
+    """The files of ours that a file imports, in functions and for type checkers too."""
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in FILES)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}, line {node.lineno}: a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield from (found for found in (inner if inner in FILES else node.module,) if found in FILES)
+
+
+def floor(name: str) -> int:
+    return FLOOR_OF[name.split(".")[1] if "." in name else name]
+
+
+def test_every_file_has_a_floor_and_imports_from_none_above():
+    assert not {name for name in FILES if "." in name and name.split(".")[1] not in FLOOR_OF}, "name its floor above"
+    upward = [f"{name} imports {other}" for name in FILES for other in imports(name) if floor(other) > floor(name)]
+    assert not upward
+
+
+def test_no_import_is_part_of_a_circle():
+    TopologicalSorter({name: set(imports(name)) - {name} for name in FILES}).prepare()
+
+
+def test_files_have_at_most_400_lines_and_functions_60():
+    longer = {}
+    for name, path in FILES.items():
+        of_functions = [
+            node.end_lineno - node.lineno + 1
+            for node in ast.walk(TREES[name])
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno
+        ]
+        lines = len(path.read_text().splitlines())
+        if not name.startswith("minigrad.models") and (lines > LINES or max(of_functions, default=0) > OF_A_FUNCTION):
+            longer[name] = (lines, max(of_functions, default=0))
+    assert not longer.keys() - {f"minigrad.{name}" for name in LONGER.split()}, longer
