@@ -18,7 +18,7 @@ from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.switch import switch
 from minigrad.compile.walk import Walk
-from minigrad.ir.absent import Reach
+from minigrad.ir.absent import Presence, Reach
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Program, Value, generators_of, stand_in
 from minigrad.modes import RAW, TRACED, TRACED_OFF, recording, thread, tracing
@@ -287,7 +287,7 @@ class Compiled:
         wanted = {v for v in variables if v is not None}
         roots = [results[k] for k in places]
         self.reach = Reach(roots, wanted)
-        program.around = self.reach, [np.True_] * len(roots), []
+        program.around = self.reach, Presence(dict.fromkeys(range(len(roots)), np.True_), {}, [])
         pulled = pull_back(roots, [Tensor(program.cotangents[k]) for k in places], wanted=wanted, keep=True)
         origins = [{places[k] for k in self.reach.origins.get(v, ())} for v in variables]
         self.reach.close()
@@ -298,7 +298,11 @@ class Compiled:
     def serves(self, present: frozenset) -> bool:
         """Whether its backward is right if these cotangents alone are there, with zeros in place of the others."""
         if present not in self.served:
-            sets = [[np.bool_(k in some) for k in sorted(self.present)] for some in (present, self.present)]
+            places = sorted(self.present)
+            sets = [
+                Presence({n: np.bool_(k in some) for n, k in enumerate(places)}, {}, [])
+                for some in (present, self.present)
+            ]
             self.served[present] = present <= self.present and self.reach.exact(*sets)
         return self.served[present]
 

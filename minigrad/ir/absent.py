@@ -12,37 +12,94 @@ finds that. `Steps` follows it through the steps of a loop. An array of bools sa
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.modes import thread
 from minigrad.ops.elementwise import where
 from minigrad.ops.table import Op
 from minigrad.tape import Node, Pick, between, tape_of
 from minigrad.tensor import Tensor
+
+EMPTY: Mapping = MappingProxyType({})
+
+
+class Slices(NamedTuple):
+    """Of a stack that a loop keeps: at which of its steps the slice is sent something. inner: where a slice is the
+    stack of a loop in the step, the same of its slices, for each step around; None where it is sent something as a
+    whole."""
+
+    at: Any
+    inner: Any = None
+
+    def classes(self) -> list[int]:
+        """For each slice, the first one that is sent something at the same steps around."""
+        known: dict[bytes, int] = {}
+        return [known.setdefault(self.at[..., t].tobytes(), t) for t in range(self.at.shape[-1])]
+
+
+class Sent(NamedTuple):
+    """What a loop sends to the slices of a stack. loop: its number among those that were pulled back; origins: the
+    roots of its step that it depends on; inner: for a slice that is itself a stack, what the loops in the step send it.
+    """
+
+    loop: int
+    origins: frozenset
+    inner: tuple = ()
+
+
+class Presence(NamedTuple):
+    """Which cotangents are there. roots: for each root, at which steps. stacks: by the numbers of the roots that are
+    kept stacks, their slices. loops: the same of the steps of each loop that was pulled back."""
+
+    roots: Mapping
+    stacks: Mapping[int, Slices]
+    loops: list["Presence"]
+
+    def slices(self, sent: Sequence) -> Slices:
+        """Of a stack, from what it is sent: by loops (Sent), or through a root (its number) of which it is a slice."""
+        found = []
+        for one in sent:
+            if isinstance(one, Sent):
+                loop = self.loops[one.loop]
+                inner = loop.slices(one.inner) if one.inner else None
+                found.append(Slices(there(loop.roots, one.origins), inner))
+            else:
+                found.append(self.stacks[one].inner)
+        return united(found)
+
+
+def united(found: Sequence[Slices]) -> Slices:
+    inner = [one.inner for one in found if one.inner is not None]
+    at = np.logical_or.reduce([one.at for one in found])
+    return Slices(at, united(inner) if len(inner) == len(found) else None)
 
 
 class Reach:
     """What the roots of a backward reach: cotangents, by the numbers of the roots that they depend on.
 
     origins: for each node, the roots that send it a cotangent. parts: the same for each of several results, by (node,
-    which). edges: (node, one of its inputs, the roots) where what the node sends may be other than zeros when none of
-    these roots has a cotangent. loops: the loops that were pulled back, with their Steps, and on what the cotangents of
-    their results depend; rows: of a stack that a loop keeps for its backward, by (node, which), the loops whose steps
-    send something to its slices, with the roots of theirs that do. masks: nodes of a first
-    derivative that let through what they are sent at some steps only: at which ones. What they send counts as a root of
-    its own, numbered after the others; masked: for each, what it depends on and at which steps.
+    which). edges: (node, one of its inputs, its place among them, the roots) where what the node sends may be other
+    than zeros when none of these roots has a cotangent. loops: the loops that were pulled back, as (on what the
+    cotangents of their results depend, what their stacks are sent, Steps). stacks: what sends something to the slices
+    of a stack that a loop keeps for its backward, by (node, which), or of a wanted leaf that stands for such a stack
+    (see Presence.slices). masks: nodes of a first derivative that let through what they are sent at some steps only: at
+    which ones. What they send counts as a root of its own, numbered after the others; masked: for each, what it depends
+    on and at which steps. classes: for roots that are stacks of another loop, Slices.classes; then (root, class) in the
+    place of the root tells more.
     """
 
     needed: frozenset = frozenset()  # nodes whose cotangent is read at every step, whether it is there or not
 
-    def __init__(self, roots: Sequence[Node], wanted, masks: Mapping = MappingProxyType({})):
-        self.count = len(roots)
+    def __init__(self, roots: Sequence[Node], wanted, masks: Mapping = EMPTY, classes: Mapping = EMPTY):
+        self.count, self.classes = len(roots), classes
         self.masked: list[tuple] = []
         self.origins: dict[Node, frozenset] = {}
         self.parts: dict[tuple, frozenset] = {}
         self.edges: list[tuple] = []
         self.loops: list[tuple] = []
-        self.rows: dict[tuple, list] = {}
+        self.stacks: dict[tuple | Node, list] = {}
         order = tape_of(roots, min((node.seq for node in wanted), default=0))
         useful = between(order, wanted)
         for k, root in enumerate(roots):
@@ -59,21 +116,26 @@ class Reach:
             if node in masks:
                 self.masked.append((here, masks[node]))
                 here = frozenset([self.count + len(self.masked) - 1])
-            for parent, sent in zip(node.inputs, self.sent(node, here)):
+            for place, (parent, sent) in enumerate(zip(node.inputs, self.sent(node, here))):
                 if sent and parent in useful:
                     self.origins[parent] = self.origins.get(parent, frozenset()) | sent
                     if node in loose:
                         loose.add(parent)
-                        self.edges.append((node, parent, sent))
+                        self.edges.append((node, parent, place, sent))
 
     def sent(self, node: Node, here: frozenset) -> list[frozenset]:
         """For each input of a node, the roots that what the node sends it depends on."""
         if type(node) is Pick or not hasattr(node.op, "steps"):
             return [here] * len(node.inputs)
         steps = node.op.steps()
-        given = self.given(node, steps)
-        through = steps.through(node.op.leaves, node.op.carry_leaves)
-        return [frozenset().union(*[given[k] for k in roots]) for roots in through]
+        given = dict(enumerate(self.given(node, steps)))
+        classes = {}
+        for k, (n, *others) in [(k, origins) for k, origins in given.items() if origins]:
+            if n in self.classes and not others:
+                classes[k] = self.classes[n]
+                given |= {(k, c): frozenset([(n, c)]) for c in self.classes[n]}
+        through = steps.through(node.op.leaves, node.op.carry_leaves, classes)
+        return [union(given, roots) for roots in through]
 
     def given(self, node: Node, steps: "Steps") -> list[frozenset]:
         """For each root of a loop, on which of these its cotangent depends."""
@@ -82,26 +144,29 @@ class Reach:
     def close(self) -> None:
         """Keep what `exact` needs and let go of the tape."""
         self.crossings = {
-            (sent, None if parent in self.needed else self.origins[parent]) for _, parent, sent in self.edges
+            (sent, None if parent in self.needed else self.origins[parent]) for _, parent, _, sent in self.edges
         }
-        del self.origins, self.parts, self.edges, self.rows
+        del self.origins, self.parts, self.edges, self.stacks
         self.needed = frozenset()
 
-    def exact(self, fewer: Sequence, more: Sequence) -> bool:
-        """Whether a backward made for the presence `more` of the roots' cotangents is right for `fewer`, with zeros in
-        place of the others."""
+    def exact(self, fewer: Presence, more: Presence) -> bool:
+        """Whether a backward made for the presence `more` is right for `fewer`, with zeros in place of the other
+        cotangents. Both come with that of the roots, and get that in the loops."""
         for sent, read in self.crossings:
-            wrong = ~there(fewer, sent) & there(more, sent)
-            if np.any(wrong if read is None else wrong & there(fewer, read)):
+            wrong = ~there(fewer.roots, sent) & there(more.roots, sent)
+            if np.any(wrong if read is None else wrong & there(fewer.roots, read)):
                 return False
-        done: list = []  # for each loop, the presence in its steps
-        for given, rows, steps in self.loops:
-            done.append([
-                steps.follow([there(present, k) for k in given], at_rows(rows, [pair[which] for pair in done]))
-                for which, present in enumerate((fewer, more))
-            ])  # fmt: skip
-            if not steps.exact(*done[-1]):
+        for given, sent_to, steps in self.loops:
+            for presence in (fewer, more):
+                ends = [there(presence.roots, k) for k in given]
+                presence.loops.append(steps.follow(ends, {k: presence.slices(sent) for k, sent in sent_to.items()}))
+            if not steps.exact(fewer.loops[-1], more.loops[-1]):
                 return False
+        for n, classes in self.classes.items():
+            for presence in (fewer, more):
+                at = presence.stacks[n].inner.at
+                if not np.array_equal(at, at[..., classes]):
+                    return False
         return True
 
 
@@ -112,61 +177,66 @@ class Steps(Reach):
     its cotangent comes from the later step. wanted: leaves of the step, all of them read at every step.
     """
 
-    def __init__(self, roots, places: Sequence[int], carries: dict, wanted, length: int, reverse: bool, masks: Mapping):
+    def __init__(
+        self, roots, places: Sequence[int], carries: dict, wanted, length: int, reverse: bool, masks: Mapping,
+        classes: Mapping = EMPTY,
+    ):  # fmt: skip
         self.places, self.length, self.reverse = list(places), length, reverse
-        super().__init__(roots, wanted, masks)
+        super().__init__(roots, wanted, masks, classes)
         self.needed = frozenset(wanted)
         self.returned = {k: self.origins.get(leaf, frozenset()) for k, leaf in carries.items()}
 
-    def through(self, leaves: Sequence, carries: Sequence) -> list[frozenset]:
+    @property
+    def times(self) -> range:
+        """The steps in the order in which they are pulled back."""
+        return range(self.length) if self.reverse else range(self.length)[::-1]
+
+    def through(self, leaves: Sequence, carries: Sequence, classes: Mapping = EMPTY) -> list[frozenset]:
         """For each of the leaves, the roots whose cotangents at the end of the loop it depends on when all steps have
-        been pulled back: of carries what the first step sends, of the others what any does."""
-        state = [frozenset([k]) for k in range(self.count)]
+        been pulled back: of carries what the first step sends, of the others what any does. classes: of the slices of
+        roots that are stacks; the results name (root, class) of those."""
+        state = {k: frozenset([k]) for k in range(self.count)}
         of: dict = {leaf: frozenset() for leaf in leaves}
-        for _ in range(self.length):
-            every = list(state)
+        for t in self.times:
+            every: dict = state | {k: frozenset([(k, known[t])]) for k, known in classes.items()}
             for here, _ in self.masked:
-                every.append(union(every, here))
+                every[len(every)] = union(every, here)
             before = of
             of = {leaf: union(every, self.origins.get(leaf, frozenset())) for leaf in leaves}
             of |= {leaf: of[leaf] | before[leaf] for leaf in leaves if leaf not in carries}
-            after = [union(every, self.returned.get(k, frozenset([k]))) for k in range(self.count)]
-            if after == state:
+            after = {k: union(every, self.returned.get(k, frozenset([k]))) for k in state}
+            if after == state and not classes:
                 break
             state = after
         return [of[leaf] for leaf in leaves]
 
-    def follow(self, given: Sequence, rows: Mapping = MappingProxyType({})) -> list[np.ndarray]:
+    def follow(self, given: Sequence, stacks: Mapping[int, Slices] = EMPTY) -> Presence:
         """From the presence of the roots' cotangents at the end of the loop, that at each step: a last axis, in the
-        order of time. rows: that at each step, for the roots of which it is known."""
-        times = range(self.length) if self.reverse else range(self.length)[::-1]
-        state: list = list(np.broadcast_arrays(*given))
+        order of time. stacks: of the roots that are stacks, that of their slices, where it is known."""
+        state = dict(enumerate(np.broadcast_arrays(*given)))
         states: list = []
-        for t in times:
-            every = [rows[k][..., t] if k in rows else state[k] for k in range(self.count)]
+        for t in self.times:
+            every: dict = state | {k: slices.at[..., t] for k, slices in stacks.items()}
             for here, known in self.masked:
-                every.append(there(every, here) & known[..., t])
+                every[len(every)] = there(every, here) & known[..., t]
+            for n, classes in self.classes.items():
+                every |= {(n, c): stacks[n].inner.at[..., t, c] for c in classes}
             states.append(every)
-            after = [there(every, self.returned[k]) if k in self.returned else state[k] for k in range(self.count)]
-            after = [np.broadcast_to(a, b.shape) for a, b in zip(after, state)]
-            if not self.masked and not rows and all(map(np.array_equal, after, state)):
+            after: dict = {k: there(every, self.returned[k]) if k in self.returned else state[k] for k in state}
+            after = {k: np.broadcast_to(a, state[k].shape) for k, a in after.items()}
+            if not self.masked and not stacks and all(np.array_equal(after[k], state[k]) for k in state):
                 states += [after] * (self.length - len(states))
                 break
             state = after
         order = slice(None) if self.reverse else slice(None, None, -1)
-        return [np.stack(s, axis=-1)[..., order] for s in zip(*states)]
+        return Presence({k: np.stack([s[k] for s in states], axis=-1)[..., order] for k in states[0]}, stacks, [])
 
 
-def union(sets: Sequence[frozenset], which) -> frozenset:
+def union(sets: Mapping, which) -> frozenset:
     return frozenset().union(*[sets[k] for k in which])
 
 
-def at_rows(rows: Mapping, done: Sequence) -> dict:
-    """At which steps the roots that are stacks have cotangents, from the presence in the steps that send them."""
-    return {k: np.logical_or.reduce([there(done[n], origins) for n, origins in parts]) for k, parts in rows.items()}
-
-
-def there(present: Sequence, origins: frozenset) -> np.ndarray | np.bool_:
+def there(present: Mapping, origins: frozenset) -> np.ndarray | np.bool_:
     """Where a cotangent is there that depends on these roots."""
     return np.logical_or.reduce([present[k] for k in origins]) if origins else np.False_
 
@@ -183,26 +253,83 @@ def passes_zeros(node: Node) -> bool:
     return not any(isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f" for x in saved)
 
 
-def guard(steps: Steps, present: Sequence, flag: Callable, masks: dict) -> Callable | None:
+def follow(call, node: Node, given: Sequence, wanted) -> tuple[Steps, Presence]:
+    """Of a loop on the tape that is pulled back: the Steps of the roots that are sent a cotangent at some step, and at
+    which steps each of them is. given: the cotangents of its results."""
+    around = thread.program.around
+    places = [
+        k
+        for k, (root, g) in enumerate(zip(call.roots, given))
+        if root is not None and (g is not None or k < len(call.carry_leaves))
+    ]
+    if around is None or not any((node, k) in around[0].parts for k in places):
+        reach, presence = None, Presence({}, {}, [])
+    else:
+        reach, presence = around
+    ends: list
+    while True:
+        sent = {n: reach.stacks[node, k] for n, k in enumerate(places) if (node, k) in reach.stacks} if reach else {}
+        stacks = {n: presence.slices(one) for n, one in sent.items()}
+        inner = {n: slices.inner for n, slices in stacks.items() if is_kept(call.roots[places[n]])}
+        steps = call.steps(places, wanted, {n: one.classes() for n, one in inner.items() if one is not None})
+        if reach is None:
+            ends = [np.bool_(given[k] is not None) for k in places]
+        else:
+            ends = [there(presence.roots, origins) for origins in reach.given(node, steps)]
+        present = steps.follow(ends, stacks)
+        ever = [k for n, k in enumerate(places) if present.roots[n].any()]
+        if ever == places:
+            break
+        places = ever
+    if reach is not None and places:
+        reach.loops.append((reach.given(node, steps), sent, steps))
+        presence.loops.append(present)
+    for n in steps.classes:
+        root = call.roots[places[n]]
+        steps.stacks.setdefault((root.inputs[0], root.params), []).append(n)
+    return steps, present
+
+
+def note_stacks(call, node: Node, steps: Steps) -> None:
+    """Note which slices of the stacks that another loop keeps for this one are sent something."""
+    around = thread.program.around
+    if around is None or not around[0].loops or around[0].loops[-1][-1] is not steps:
+        return
+    reach = around[0]
+    for k, (leaf, parent) in enumerate(zip(call.leaves, node.inputs)):
+        if leaf in steps.origins:
+            sent = Sent(len(reach.loops) - 1, steps.origins[leaf], tuple(steps.stacks.get(leaf, ())))
+            if is_kept(parent):
+                reach.stacks.setdefault((parent.inputs[0], parent.params), []).append(sent)
+            elif parent in reach.needed and k >= len(call.leaves) - len(call.loop.streams):
+                reach.stacks.setdefault(parent, []).append(sent)
+
+
+def is_kept(node) -> bool:
+    """Whether a node stands for a stack that a loop keeps for its backward."""
+    return type(node) is Pick and hasattr(node.op, "steps") and node.params >= node.op.results
+
+
+def guard(steps: Steps, present: Presence, flag: Callable, masks: dict) -> Callable | None:
     """What pull_back shall do to the cotangents that a node sends in a step of a loop; None if there is nothing to do.
 
     They become zeros at the steps where the node is sent nothing and its input something. flag: from an array over the
     steps to the tensor that a step sees of it. masks: where to note the nodes that do it, for the next derivative.
     """
     doubtful = {}
-    for node, parent, sent in steps.edges:
-        known = there(present, sent)
-        read = True if parent in steps.needed else there(present, steps.origins[parent])
+    for node, parent, place, sent in steps.edges:
+        known = there(present.roots, sent)
+        read = True if parent in steps.needed else there(present.roots, steps.origins[parent])
         if np.any(~known & read):
-            doubtful[node, parent] = known
+            doubtful[node, place] = known
     if not doubtful:
         return None
     flags: dict[bytes, Tensor] = {}
 
     def only_where_present(node, cotangents):
         made = []
-        for parent, g in zip(node.inputs, cotangents):
-            known = doubtful.get((node, parent))
+        for place, g in enumerate(cotangents):
+            known = doubtful.get((node, place))
             if g is not None and known is not None:
                 key = known.tobytes()
                 flags[key] = flags[key] if key in flags else flag(known)

@@ -1,12 +1,12 @@
 """A traced `scan`: one value of the program whose op holds the program of a step; and its vjp, which is another one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad import tree
-from minigrad.ir.absent import Steps, at_rows, guard, there
+from minigrad.ir.absent import EMPTY, Steps, follow, guard, note_stacks, there
 from minigrad.ir.rewrite import is_layout, rewrite
 from minigrad.ir.rules import rule_of
 from minigrad.ir.step import take_step, unchanged
@@ -203,7 +203,7 @@ class LoopCall:
         first = len(self.loop.consts)
         return list(self.leaves[first : first + len(self.loop.carries)])
 
-    def steps(self, places=None, wanted=None) -> Steps:
+    def steps(self, places=None, wanted=None, classes: Mapping = EMPTY) -> Steps:
         """What the roots of a step, or those at these places, reach of its leaves, or of those that are wanted."""
         loop = self.loop
         if places is None:
@@ -211,47 +211,8 @@ class LoopCall:
         if wanted is None:
             wanted = {leaf for leaf in self.leaves if leaf is not None}
         carries = {n: self.carry_leaves[k] for n, k in enumerate(places) if k < len(loop.carries)}
-        return Steps(
-            [self.roots[k] for k in places], places, carries, wanted, loop.length, loop.reverse, loop.body.masks
-        )
-
-    def present(self, node, given: Sequence, wanted) -> tuple[Steps, list]:
-        """The Steps of the roots that are sent a cotangent at some step, and at which steps each of them is."""
-        around = thread.program.around
-        places = [
-            k
-            for k, (root, g) in enumerate(zip(self.roots, given))
-            if root is not None and (g is not None or k < len(self.loop.carries))
-        ]
-        reach = around[0] if around is not None and any((node, k) in around[0].parts for k in places) else None
-        while True:
-            steps, rows = self.steps(places, wanted), {}
-            ends: list = []
-            if reach is None:
-                ends += [np.bool_(given[k] is not None) for k in places]
-            else:
-                ends += [there(around[1], origins) for origins in reach.given(node, steps)]
-                rows = {n: reach.rows[node, k] for n, k in enumerate(places) if (node, k) in reach.rows}
-            present = steps.follow(ends, at_rows(rows, around[2] if rows else ()))
-            ever = [k for k, p in zip(places, present) if p.any()]
-            if ever == places:
-                break
-            places = ever
-        if reach is not None and places:
-            reach.loops.append((reach.given(node, steps), rows, steps))
-            around[2].append(present)
-        return steps, present
-
-    def note_rows(self, node, steps: Steps) -> None:
-        """Note which slices of the stacks that another loop keeps for this one are sent something."""
-        around = thread.program.around
-        if around is None or not around[0].loops or around[0].loops[-1][-1] is not steps:
-            return
-        for leaf, parent in zip(self.leaves, node.inputs):
-            is_pick = leaf in steps.origins and type(parent) is Pick and isinstance(parent.op, LoopCall)
-            if is_pick and parent.params >= parent.op.results:
-                sent = len(around[0].loops) - 1, steps.origins[leaf]
-                around[0].rows.setdefault((parent.inputs[0], parent.params), []).append(sent)
+        roots, masks = [self.roots[k] for k in places], loop.body.masks
+        return Steps(roots, places, carries, wanted, loop.length, loop.reverse, masks, classes)
 
     def starts(self, body: Body, given: Sequence, steps: Steps) -> dict:
         """By its number, the cotangent of a carry as one of the backward: (value in the step, leaf, its start)."""
@@ -273,11 +234,11 @@ class LoopCall:
             if leaf is not None and (nc <= k < after or useful is None or parent in useful)
         }
         result: list = [None] * len(node.inputs)
-        steps, present = self.present(node, given, wanted)
+        steps, present = follow(self, node, given, wanted)
         if not steps.places:
             return result
         body = Body(thread.program, self)
-        body.around = steps, present, []
+        body.around = steps, present
         starts = self.starts(body, given, steps)
         cotangents = []
         for k in steps.places:
@@ -307,13 +268,13 @@ class LoopCall:
             body, loop.length, not loop.reverse, list(starts.values()), carried,
             [found[k] for k in sums], [found[k] for k in ys], loop.chunked,
         )  # fmt: skip
-        first = [p[..., -1 if loop.reverse else 0] for p in present]
+        first = {k: p[..., -1 if loop.reverse else 0] for k, p in present.roots.items()}
         for k, c in zip(starts, made):
             if np.any(there(first, steps.origins.get(self.leaves[nc + k], frozenset()))):
                 result[nc + k] = c
         for k, c in zip(sums + ys, made[len(carried) :]):
             result[k] = c
-        self.note_rows(node, steps)
+        note_stacks(self, node, steps)
         steps.close()
         return result
 

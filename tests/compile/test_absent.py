@@ -107,6 +107,38 @@ def test_some_results_of_a_loop_are_used(name, reverse):
     check(f, [EDGE, EDGE, EDGE[::-1].copy(), np.concatenate([XS, XS])], sets, checkpoint=2)
 
 
+def test_a_tensor_that_a_loop_is_given_twice_gets_both_cotangents():
+    """Of its two places one has a cotangent at every step of the loop around, the other one at the last step alone."""
+
+    def inner(c, _):
+        return (c[0], c[0]), c[1]
+
+    def step(_, x):
+        carries, ys = mg.scan(inner, (x, x), None, length=2)
+        return ys[1], carries[0]
+
+    check(lambda a, xs: mg.scan(step, a, xs), [EDGE, XS], [[0], [1], [0, 1]])
+
+
+CHAINS = {  # carries of which each comes of another one of the step before
+    "in a ring": lambda c, x: ((c[2], c[0], c[0] * c[0]), None),
+    "with a hook": lambda c, x: ((c[2], hooked(c[0]), c[0] * mg.sqrt(c[0])), None),
+    "with a vjp of its own": lambda c, x: ((c[2], twice(c[0])[1], twice(c[0] * c[2])[0]), None),
+}
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2, 3])
+@pytest.mark.parametrize("name", CHAINS)
+def test_second_derivatives_reach_the_steps_that_a_carry_was_read_in(name, checkpoint):
+    """Each of the carries that a loop keeps is read in other steps: checkpoint makes loops of loops."""
+
+    def f(*carries):
+        return (mg.scan(CHAINS[name], carries, None, length=6)[0][2] ** 2).sum()
+
+    for k in range(3):
+        check(lambda *c, k=k: [mg.grad(f, k)(*c)], [EDGE + 0.5, EDGE + 0.3, EDGE], [[0]], checkpoint=checkpoint)
+
+
 def programs(rng, depth):
     """A random loop, as (number of its carries, of its ys, function of a parameter, carries and xs)."""
     ops = ["sqrt", "root", "mul", "add", "half", "split", "hook", "twice", "stop", *["scan"] * (depth > 0)]
@@ -165,7 +197,7 @@ def check_second(seed, depth):
     """A gradient inside of the jitted function, so that its loops are pulled back twice in one program."""
     rng = np.random.default_rng(seed)
     carries, ys, loop = programs(rng, depth)
-    rooted, steps = rng.integers(2), int(rng.integers(1, 4))
+    rooted, steps = rng.integers(2), int(rng.integers(1, 6))
     used = np.flatnonzero(rng.random(carries + ys) < 0.4).tolist() or [0]
 
     def f(p, xs, *carries):
@@ -174,8 +206,8 @@ def check_second(seed, depth):
 
     numbers = [0.0, 0.0, 0.3, 1.0] if seed % 2 else [0.2, 0.5, 1.0, 1.3]
     arrays = [rng.choice(numbers, size=s) for s in ((2,), (steps, 2), *[(2,)] * carries)]
-    everything = range(2 + carries)
-    check(lambda *args: list(mg.grad(f, tuple(everything))(*args)), arrays, [[0], [1], everything])
+    everything, every = range(2 + carries), [None, 2][rng.integers(2)]
+    check(lambda *args: list(mg.grad(f, tuple(everything))(*args)), arrays, [[0], [1], everything], checkpoint=every)
 
 
 @pytest.mark.parametrize("depth", [0, 1])
@@ -276,10 +308,10 @@ def test_presence_through_the_steps_of_a_loop():
     a, b, c, x, w = [Leaf(scale.shape, scale.dtype) for _ in range(5)]
     roots = [node(b), node(a, x), node(a, c), node(c, w)]
     steps = Steps(roots, [0, 1, 2, 3], {0: a, 1: b, 2: c}, {a, b, c, x, w}, 4, False, {})
-    present = steps.follow([np.True_, np.False_, np.False_, np.False_])
-    assert [p.tolist() for p in present[:3]] == [[0, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0]]
-    present = steps.follow([np.False_, np.False_, np.False_, np.True_])
-    assert [p.tolist() for p in present] == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+    present = steps.follow([np.True_, np.False_, np.False_, np.False_]).roots
+    assert [present[k].tolist() for k in range(3)] == [[0, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0]]
+    present = steps.follow([np.False_, np.False_, np.False_, np.True_]).roots
+    assert [present[k].tolist() for k in range(4)] == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
     assert there(present, steps.origins[x]).tolist() == [1, 0, 0, 0]
     assert steps.through([a, b, c, x, w], [a, b, c]) == [
         frozenset({0, 2, 3}), frozenset({1, 2, 3}), frozenset({2, 3}), frozenset({0, 1, 2, 3}), frozenset({3})
