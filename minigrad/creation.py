@@ -29,7 +29,7 @@ def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor
 
     Raises TypeError for what is no number, ValueError for a value with axes and for negative sizes.
     """
-    value = as_tensor(value)
+    value = value if isinstance(value, Tensor) else as_tensor(as_array(value, dtype))
     if value.ndim:
         raise ValueError(f"full: got a value of shape {value.shape}, wanted one without axes; use broadcast_to")
     value = value if dtype is None else astype(value, as_array(0, dtype).dtype)

@@ -2,8 +2,10 @@
 
 import functools
 import math
+import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from minigrad.ir.rewrite import is_op, is_view, order_of
 from minigrad.ir.text import show
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import matmul
+from minigrad.sites import line_number
+
+MOST = 16  # tasks of a loop on the page
 
 
 @dataclass
@@ -30,8 +35,9 @@ class Stage:
 class LoopReport:
     """One loop.
 
-    source: of its kernel; None if its steps run one by one, and then why_not. tasks: a line each. flops, bytes: of a
-    step, read and written. saved: bytes a step, kept for the backward. divided: whether threads share the batch.
+    source: of its kernel, where each statement names its op and the line of the cell; None if its steps run one by one,
+    and then why_not. tasks: a line each. flops, bytes: of a step, read and written. saved: bytes a step, kept for the
+    backward. divided: whether threads share the batch.
     """
 
     direction: str
@@ -44,11 +50,27 @@ class LoopReport:
     saved: int
     divided: bool
 
+    def __str__(self):
+        head = f"{self.direction}, {self.steps} steps"
+        if self.source is None:
+            return f"{head}: its steps run one by one, no kernel for {self.why_not}"
+        more = len(self.tasks) - MOST
+        shown = self.tasks if more <= 1 else [*self.tasks[:MOST], f"and {more} more"]
+        return "\n".join([
+            f"{head}, {'batch divided between threads' if self.divided else 'one thread'}",
+            *[f"    {task}" for task in shown],
+            f"    a step: {self.flops:,.0f} flops, {self.bytes:,.0f} bytes read and written, "
+            f"{self.saved:,} bytes kept for the backward",
+        ])  # fmt: skip
+
 
 @dataclass
 class Explanation:
     """stages: the program as it was traced, and after each pass. loops: a report each. flops: of forward and backward.
-    saved: bytes kept between them. expected_seconds: what the flops take at the rate of a large product here."""
+    saved: bytes kept between them. expected_seconds: what the flops take at the rate of a large product here.
+
+    As text it is a page: what became of the loops, and which passes did something. `full()` is all of it.
+    """
 
     name: str
     stages: list[Stage]
@@ -58,34 +80,42 @@ class Explanation:
     expected_seconds: float = field(default=0.0)
 
     def __str__(self):
-        parts = [f"jit of {self.name}", ""]
-        parts += ["The tape, as it was traced:", self.stages[0].program, ""]
-        parts.append("Passes (ops inside of loops, and outside):")
-        before = None
-        for stage in self.stages:
-            change = "" if before is None else f"   ({stage.inside - before[0]:+d}, {stage.outside - before[1]:+d})"
-            parts.append(f"  {stage.name:45} {stage.inside:4d} {stage.outside:4d}{change}")
-            before = stage.inside, stage.outside
+        last = self.stages[-1]
+        parts = [f"jit of {self.name}: {last.inside} ops in {len(self.loops)} loops, {last.outside} outside"]
+        alike: dict[str, list[int]] = {}
+        for k, loop in enumerate(self.loops, 1):
+            alike.setdefault(str(loop), []).append(k)
+        for text, which in alike.items():
+            parts += ["", f"Loop{'s' * (len(which) > 1)} {', '.join(map(str, which))}: {text}"]
+        changed = [line for line, changes in self.passes() if changes]
+        parts += ["", "Passes that changed something (ops inside of loops, and outside):", *changed]
+        return "\n".join([*parts, "", *self.totals(), "All programs and kernels: print(report.full())"])
+
+    def full(self) -> str:
+        """The program as it was traced, what every pass did, the program that runs, and each kernel's source."""
+        parts = [f"jit of {self.name}", "", "The tape, as it was traced:", self.stages[0].program, ""]
+        parts += ["Passes (ops inside of loops, and outside):", *[line for line, _ in self.passes()]]
         parts += ["", "The program that runs:", self.stages[-1].program]
-        for loop in self.loops:
-            parts += ["", f"Loop, {loop.direction}, {loop.steps} steps:"]
-            if loop.source is None:
-                parts.append(f"  its steps run one by one: no kernel for {loop.why_not}")
-                continue
-            parts.append(f"  {'batch divided between threads' if loop.divided else 'one thread'}")
-            parts += [f"  {task}" for task in loop.tasks]
-            parts.append(
-                f"  a step: {loop.flops:,.0f} flops, {loop.bytes:,.0f} bytes read and written, "
-                f"{loop.saved:,} bytes kept for the backward"
-            )
-            parts += ["", loop.source]
-        parts += [
-            "",
+        for k, loop in enumerate(self.loops, 1):
+            parts += ["", f"Loop {k}: {loop}", "", loop.source or ""]
+        return "\n".join([*parts, "", *self.totals()])
+
+    def passes(self) -> list[tuple[str, bool]]:
+        """Of each pass a line, and whether it changed the program."""
+        lines = []
+        for before, stage in zip([None, *self.stages], self.stages):
+            line = f"  {stage.name:45} {stage.inside:4d} {stage.outside:4d}"
+            if before is not None:
+                line += f"   ({stage.inside - before.inside:+d}, {stage.outside - before.outside:+d})"
+            lines.append((line, before is None or stage.program != before.program))
+        return lines
+
+    def totals(self) -> list[str]:
+        return [
             f"In all {self.flops:,.0f} flops forward and backward, {self.saved:,} bytes kept between them; "
             f"{1e3 * self.expected_seconds:.3g} ms at the rate of a large product on this machine "
-            f"({peak() / 1e9:.0f} GFLOP/s).",
+            f"({peak() / 1e9:.0f} GFLOP/s)."
         ]
-        return "\n".join(parts)
 
 
 @functools.cache
@@ -133,11 +163,60 @@ def report(value: Value, saved: int) -> LoopReport:
     direction = "backward in time" if loop.reverse else "forward in time"
     if not isinstance(kernel, Kernel):
         return LoopReport(direction, loop.length, None, str(kernel), [], 0.0, 0.0, saved, False)
-    tasks = [describe(task) for task in kernel.schedule.tasks]
+    tasks = [f"{describe(task)}  # {places(values_of(task))}" for task in kernel.schedule.tasks]
     traffic = sum(touched(task) for task in kernel.schedule.tasks)
     return LoopReport(
-        direction, loop.length, kernel.emitter.text, None, tasks, kernel.flops, traffic, saved, kernel.schedule.rows
+        direction,
+        loop.length,
+        annotated(kernel.emitter),
+        None,
+        tasks,
+        kernel.flops,
+        traffic,
+        saved,
+        kernel.schedule.rows,
     )
+
+
+def values_of(task) -> list[Value]:
+    """What a task computes, or copies."""
+    if isinstance(task, Fused):
+        return task.values or [v for v, _ in [*task.writes, *task.adds]]
+    return [task.value]
+
+
+def places(values) -> str:
+    """The lines of the user's code that stand behind values: "cell.py:12, 14"."""
+    lines: dict[str, set[int]] = {}
+    for v in values:
+        v = v.inputs[0] if v.op is Pick else v
+        if v.site is not None:
+            lines.setdefault(Path(v.site[0].co_filename).name, set()).add(line_number(v.site))
+    return "; ".join([f"{file}:{', '.join(map(str, sorted(found)))}" for file, found in lines.items()]) or "an input"
+
+
+def annotated(emitter) -> str:
+    """The text of a kernel, each statement of a fused loop with its op and its line, and each other task with its own.
+
+    The text that is compiled does without: it would be another one, and compiled anew, when a line of the cell moves.
+    """
+    text, at = emitter.text, emitter.text.index("def loop(")
+    for task, own in emitter.texts.items():
+        *functions, calls = own.split("\n\n")
+        for function in functions:
+            lines = function.split("\n")
+            for k, line in enumerate(lines):
+                if isinstance(task, Fused) and (found := re.match(r" +v(\d+) = ", line)):
+                    v = task.values[int(found[1])]
+                    lines[k] = f"{line}  # {v.op.name}, {places([v])}"
+            longer = "\n".join(lines)
+            text, at = text.replace(function, longer, 1), at + len(longer) - len(function)
+        indent = " " * 8
+        calls = "\n".join([indent + line for line in calls.split("\n")])
+        noted = f"{indent}# {describe(task)}, {places(values_of(task))}\n{calls}"
+        at = text.index(calls, at)
+        text, at = text[:at] + noted + text[at + len(calls) :], at + len(noted)
+    return text
 
 
 def describe(task) -> str:

@@ -1,18 +1,41 @@
 """The passes in their order."""
 
+import os
+import sys
+from collections.abc import Callable
+
 from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
+from minigrad.ir.text import show
 
 
 def optimise(program, roots: list, log=None) -> list:
-    """The roots, rebuilt by every pass. log(name, roots) is called before the first and after each."""
-    log = log or (lambda name, roots: None)
-    log("traced", roots)
-    for name, transform in STEPS:
-        roots = clean.clean(program, transform(program, roots))
-        log(name, roots)
+    """The roots, rebuilt by every pass. log(name, roots) is called before the first and after each.
+
+    Programs are printed as well if the environment variable MINIGRAD_PRINT_PASSES is set (to anything but 0).
+    """
+    logs = [log] if log else []
+    if os.environ.get("MINIGRAD_PRINT_PASSES", "0") not in ("", "0"):
+        logs.append(printer())
+    for name, transform in [("traced", None), *STEPS]:
+        if transform:
+            roots = clean.clean(program, transform(program, roots))
+        for each in logs:
+            each(name, roots)
     return roots
+
+
+def printer() -> Callable:
+    """A log that prints each program that is not the one before."""
+    last = ""
+
+    def log(name: str, roots: list) -> None:
+        nonlocal last
+        before, last = last, show(roots)
+        print(f"--- {name}: nothing changed" if last == before else f"--- {name}\n{last}\n", file=sys.stderr)
+
+    return log
 
 
 def _take_apart(program, roots):
