@@ -7,11 +7,11 @@ cumsum over axis 1 of x:        for i0 in range(first, last):
                                         y[i0, k] = total
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from minigrad.compile.nest import Nest, element
 from minigrad.compile.tasks import Along, Clear, Gather, View
+from minigrad.ir.rules import rule_of
 from minigrad.ir.trace import Value
 
 PLAIN = '@njit(error_model="numpy", fastmath={"contract"})\n'
@@ -28,8 +28,8 @@ class Complaint:
 class Row:
     """One row of each operand and of the result, as text."""
 
-    def __init__(self, emitter, views: dict[str, View], starts: dict[str, str], axis: int):
-        self.emitter, self.views, self.starts, self.axis = emitter, views, starts, axis
+    def __init__(self, emitter, task: Along, views: dict[str, View], starts: dict[str, str]):
+        self.emitter, self.views, self.starts, self.axis, self.value = emitter, views, starts, task.axis, task.value
 
     def place(self, name: str, k: str) -> str:
         view = self.views[name]
@@ -41,79 +41,23 @@ class Row:
     def load(self, name: str, k: str = "k") -> str:
         return f"load_any({self.place(name, k)}, {element(self.views[name], self.emitter.schedule.dtype)})"
 
+    def size(self, name: str) -> str:
+        """Elements in the row of an operand or of the result."""
+        return self.emitter.number(self.views[name].shape[self.axis])
+
+    def index(self, name: str, loaded: str, of: str) -> list[str]:
+        """The lines that give a name to an index into the row of an operand or of the result."""
+        return index_lines(self.emitter, name, loaded, self.views[of].shape[self.axis], self.value)
+
     def store(self, value: str, k: str = "k") -> str:
         view = self.views["y"]
         return f"store_any({self.place('y', k)}, {element(view, self.emitter.schedule.dtype)}({value}))"
 
 
-def running(row: Row, n: str, start: str, step: str) -> list[str]:
-    return [f"total = {start}", f"for k in range({n}):", f"    total = {step}", f"    {row.store('total')}"]
-
-
-def cumsum(row: Row, n: str, task: Along) -> list[str]:
-    return running(row, n, "Float(0)", f"total + {row.load('x')}")
-
-
-def cumprod(row: Row, n: str, task: Along) -> list[str]:
-    return running(row, n, "Float(1)", f"total * {row.load('x')}")
-
-
-def linear_recurrence(row: Row, n: str, task: Along) -> list[str]:
-    b, a = row.load("b", "t"), row.load("a", "t")
-    if not task.value.params["transposed"]:
-        return [
-            "total = Float(0)",
-            f"for t in range({n}):",
-            f"    total = {b} + {a} * total if t > 0 else {b}",
-            f"    {row.store('total', 't')}",
-        ]
-    later = row.load("a", "t + 1")
-    return [
-        "total = Float(0)",
-        f"for k in range({n}):",
-        f"    t = {n} - 1 - k",
-        "    factor = Float(0)",
-        "    if k > 0:",
-        f"        factor = {later}",
-        f"    total = {b} + factor * total if k > 0 else {b}",
-        f"    {row.store('total', 't')}",
-    ]
-
-
-def extreme(sign: str, row: Row, n: str, task: Along) -> list[str]:
-    """Of a NaN the place too: it is larger, and smaller, than all else."""
-    value = row.load("x")
-    return [
-        f"best = {row.load('x', '0')}",
-        "at = 0",
-        f"for k in range({n}):",
-        f"    value = {value}",
-        f"    if value {sign} best or (value != value and best == best):",
-        "        best = value",
-        "        at = k",
-        f"store_any({row.place('y', '0')}, np.int64(at))",
-    ]
-
-
-def argsort(row: Row, n: str, task: Along) -> list[str]:
-    """The place of an element is the number of those that come before it. NaN is the largest."""
-    return [
-        f"for k in range({n}):",
-        f"    value = {row.load('x')}",
-        "    at = 0",
-        f"    for m in range({n}):",
-        f"        other = {row.load('x', 'm')}",
-        "        equal = other == value or (other != other and value != value)",
-        "        smaller = other < value or (value != value and other == other)",
-        "        at += 1 if smaller or (equal and m < k) else 0",
-        f"    {row.store('k', 'at')}",
-    ]
-
-
-def index_lines(e, name: str, loaded: str, size: int, value: Value) -> list[str]:
+def index_lines(e, name: str, loaded: str, size: int, value: Value, negative: bool = True) -> list[str]:
     """An index that was loaded, counted from the front; one that there is not is said and made one that there is."""
     n, complaint = e.number(size), e.called(Complaint(value, size))
-    lowest = "0" if value.op.name == "embedding" else f"-{n}"
+    lowest = f"-{n}" if negative else "0"
     return [
         f"{name} = np.int64({loaded})",
         f"if {name} >= {n}:",
@@ -125,43 +69,12 @@ def index_lines(e, name: str, loaded: str, size: int, value: Value) -> list[str]
     ]
 
 
-def take_along_axis(row: Row, n: str, task: Along) -> list[str]:
-    e = row.emitter
-    index = index_lines(e, "at", row.load("i"), row.views["x"].shape[row.axis], task.value)
-    return [f"for k in range({n}):", *[f"    {line}" for line in [*index, row.store(row.load("x", "at"))]]]
-
-
-def untake_along_axis(row: Row, n: str, task: Along) -> list[str]:
-    e = row.emitter
-    index = index_lines(e, "at", row.load("i"), row.views["y"].shape[row.axis], task.value)
-    added = row.store(f"{row.load('y', 'at')} + {row.load('x')}", "at")
-    return [
-        f"for k in range({e.number(row.views['y'].shape[row.axis])}):",
-        f"    {row.store('Float(0)')}",
-        f"for k in range({n}):",
-        *[f"    {line}" for line in [*index, added]],
-    ]
-
-
-TEXTS: dict[str, tuple[list[str], Callable]] = {
-    "cumsum": (["x"], cumsum),
-    "cumprod": (["x"], cumprod),
-    "linear_recurrence": (["b", "a"], linear_recurrence),
-    "argmax": (["x"], lambda *given: extreme(">", *given)),
-    "argmin": (["x"], lambda *given: extreme("<", *given)),
-    "argsort": (["x"], argsort),
-    "take_along_axis": (["x", "i"], take_along_axis),
-    "untake_along_axis": (["x", "i"], untake_along_axis),
-}  # of each op the names of its operands, and its text
-
-
 def along(e, task: Along) -> str:
     """A call of the function of a task's text; defines the function."""
-    names, text = TEXTS[task.value.op.name]
-    axis, to = task.axis, task.to
+    kernel, axis, to = rule_of(task.value.op).kernel, task.axis, task.to
     if len(to.shape) < len(task.reads[0].shape):  # one for each row
         to = to.like(to.offset, (*to.shape[:axis], 1, *to.shape[axis:]), (*to.strides[:axis], 0, *to.strides[axis:]))
-    views = dict(zip([*names, "y"], [*task.reads, to]))
+    views = dict(zip([*kernel.names, "y"], [*task.reads, to]))
 
     def rest(view: View) -> View:
         drop = [k for k in range(len(view.shape)) if k != axis]
@@ -177,8 +90,8 @@ def along(e, task: Along) -> str:
         address = start if index == "0" else f"{start} + {index} * {view.dtype.itemsize}"
         lines.append(f"{nest.indent}row_{name} = {address}")
     n = e.number(task.reads[-1].shape[axis])
-    lines += [nest.indent + line for line in text(Row(e, views, starts, axis), n, task)]
-    addresses = {name: e.base(view) for name, view in views.items()} | ({"p": "p"} if "i" in names else {})
+    lines += [nest.indent + line for line in kernel.text(Row(e, task, views, starts), n)]
+    addresses = {name: e.base(view) for name, view in views.items()} | ({"p": "p"} if "i" in kernel.names else {})
     return e.call_of(lines, addresses, PLAIN, task.value.op.name, task.rows)
 
 
@@ -204,9 +117,9 @@ def gather(e, task: Gather) -> str:
     indent = lines[where][: -len(lines[where].lstrip())] if lines[where][0] == " " else ""
     loaded = lines[where].strip().removeprefix("at = ")
     moved = f"moved = at * {e.bytes(x.strides[axis], x.dtype)}"
-    lines[where : where + 1] = [
-        indent + line for line in [*index_lines(e, "at", loaded, x.shape[axis], task.value), moved]
-    ]
+    negative = rule_of(task.value.op).kernel.negative
+    index_at = index_lines(e, "at", loaded, x.shape[axis], task.value, negative)
+    lines[where : where + 1] = [indent + line for line in [*index_at, moved]]
     start, k = nest.place("x", source)
     to, j = nest.place("y", y)
     kind = element(y, e.schedule.dtype)

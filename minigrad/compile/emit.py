@@ -7,8 +7,6 @@ import ast
 import math
 import re
 
-import numpy as np
-
 from minigrad.compile import along
 from minigrad.compile.nest import Nest, element, flat_rows, spread
 from minigrad.compile.schedule import Schedule
@@ -23,8 +21,9 @@ from minigrad.compile.tasks import (
     Product,
     Reduction,
     View,
-    natural,
 )
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.kernel import natural
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import loops
@@ -245,7 +244,7 @@ class Emitter:
                 place, index = nest.place(at, view)
                 lines.append(f"{head}{verb}({place}, {index}, Float(s{k}))")
             lines += self.flushes(nest, stores, totals)
-            return self.call_of(lines, addresses, SUMMED, "sum", task.rows)
+            return self.call_of(lines, addresses, SUMMED, "sums", task.rows)
         for line in statements:
             lines.append(nest.indent + line)
         for source, at, view, verb in stores:
@@ -393,10 +392,10 @@ class Emitter:
         factors = f"load_any({at('a', of_a, a)}, 0, Float) * load_any({at('b', of_b, b)}, 0, Float)"
         lines.append(f"{indent}store_any(here, 0, load_any(here, 0, Float) + {factors})")
         addresses = {"a": self.base(a), "b": self.base(b), "c": self.base(to)}
-        return self.call_of(lines, addresses, FUSED, "matmul", divided is not None)
+        return self.call_of(lines, addresses, FUSED, task.value.op.name, divided is not None)
 
     def reduction(self, task: Reduction) -> str:
-        x, name = task.x, task.value.op.name
+        x, fold = task.x, rule_of(task.value.op).kernel
         kept = [k for k in range(len(x.shape)) if k not in task.axes]
         shape = [x.shape[k] for k in kept]
         keeps = len(task.to.shape) == len(x.shape)
@@ -421,8 +420,8 @@ class Emitter:
         else:
             reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, {kind})"
         n = self.number(x.shape[last])
-        if name != "sum" or x.dtype != self.schedule.dtype:
-            start, step = folding(name, x.dtype.kind)
+        if not fold.sums or x.dtype != self.schedule.dtype:
+            start, step = fold.steps(x.dtype.kind)
             body = [f"for k{last} in range({n}):", f"    {reading}", f"    total = {step}"]
         else:
             start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else "Float(0)"
@@ -433,26 +432,10 @@ class Emitter:
             indent += "    "
         lines += [indent + line for line in body]
         indent = nest.indent
-        made = "total != 0" if name in ("any", "all") else "total"
         place, index = nest.place("y", to)
-        lines.append(f"{indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({made}))")
+        lines.append(f"{indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({fold.made}))")
         addresses = {"x": self.base(x), "y": self.base(to)}
-        return self.call_of(lines, addresses, SUMMED, f"{name} over {task.axes}", task.rows)
-
-
-def folding(name: str, kind: str) -> tuple[str, str]:
-    """Where a reduction starts, and how it goes on with a value, for operands of this kind (f, i or b)."""
-    true = {"b": "value", "f": "value != Float(0)"}.get(kind, "value != 0")
-    largest = "Float(np.inf)" if kind == "f" else f"np.int64({np.iinfo(np.int64).max})"
-    smallest = "Float(-np.inf)" if kind == "f" else f"np.int64({np.iinfo(np.int64).min + 1})"
-    return {
-        "sum": ("np.int64(0)", "total + np.int64(value)"),
-        "prod": ("Float(1)", "total * value") if kind == "f" else ("np.int64(1)", "total * np.int64(value)"),
-        "any": ("np.int64(0)", f"1 if {true} else total"),
-        "all": ("np.int64(1)", f"total if {true} else 0"),
-        "max": (smallest, "value if value > total or value != value else total"),
-        "min": (largest, "value if value < total or value != value else total"),
-    }[name]
+        return self.call_of(lines, addresses, SUMMED, f"{task.value.op.name} over {task.axes}", task.rows)
 
 
 def names_of(line: str):
@@ -470,19 +453,11 @@ def expression(v: Value, names: dict[str, str]) -> str:
                 return ast.parse(names[node.id], mode="eval").body
             return node
 
-    if v.op.name == "astype":
-        x, kind = names["x"], {"f": "Float", "i": "np.int64"}.get(v.dtype.kind)
-        zero = "Float(0)" if v.inputs[0].dtype.kind == "f" else "0"
-        return f"{kind}({x})" if kind else f"{x} != {zero}"
+    kernel = rule_of(v.op).kernel
+    if kernel.text is not None:
+        return kernel.text(v, names)
     tree = ast.parse(v.op.expression, mode="eval")
-    booleans = all(x.dtype.kind == "b" for x in v.inputs)
-    if booleans and v.op.name.startswith("logical_"):
-        a = [names[n] for n in v.op.inputs]
-        return {
-            "logical_and": "{0} & {1}", "logical_or": "{0} | {1}", "logical_xor": "{0} ^ {1}", "logical_not": "not {0}",
-        }[v.op.name].format(*a)  # fmt: skip
     integers = any(x.dtype.kind == "i" for x in v.inputs)
     text = loops.kernel_expression(ast.unparse(Rename().visit(tree)), "np.int64" if integers else "Float")
-    if v.dtype == bool and v.op.name in ("add", "mul"):  # arithmetic of booleans: in a kernel their sum is an integer
-        return f"({text}) != 0"
-    return text
+    booleans = all(x.dtype.kind == "b" for x in v.inputs)
+    return kernel.booleans.format(y=text, **names) if booleans else text

@@ -233,7 +233,7 @@ class Kernel:
                 item = w.itemsize
                 self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k]))
             elif kind == "filters":
-                self.pack_weight(in_elements(given[b.index[0]]), b.index[1] == "conv_transpose2d", int(pointers[0, k]))
+                self.pack_weight(in_elements(given[b.index[0]]), b.index[1], int(pointers[0, k]))
         return results
 
     def pack_weight(self, w: np.ndarray, transposed: bool, to: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.compile.partition import partition
-from minigrad.compile.supported import geometry_of, goes_along, main_dtype, picks, require_kernel
+from minigrad.compile.supported import main_dtype, require_kernel
 from minigrad.compile.tasks import (
     Along,
     Buffer,
@@ -23,17 +23,16 @@ from minigrad.compile.tasks import (
     Product,
     Reduction,
     View,
-    natural,
 )
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_elementwise, is_op, is_view, order_of
+from minigrad.ir.rewrite import is_view, order_of
+from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
-from minigrad.ir.rules.index import part_of
+from minigrad.ir.rules.kernel import natural
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
-from minigrad.ops.index import is_basic
 
 
 def schedule(loop: Loop, called: set | None = None) -> "Schedule":
@@ -58,6 +57,15 @@ def scheduled(loop: Loop, called: set) -> "Schedule":
         if reason.value is not None:
             raise
         return Schedule(loop, False, called)
+
+
+def is_a(v: Value, kind: type) -> bool:
+    """Whether a kernel of this kind computes a value."""
+    return isinstance(rule_of(v.op).kernel, kind)
+
+
+def is_sum(v: Value) -> bool:
+    return is_a(v, kernels.Fold) and rule_of(v.op).kernel.sums
 
 
 class Schedule:
@@ -85,7 +93,7 @@ class Schedule:
         return is_view(v) and v not in self.called
 
     def is_fused(self, v: Value) -> bool:
-        return (is_elementwise(v) or is_op(v, "astype")) and v not in self.called
+        return is_a(v, kernels.Scalar) and v not in self.called
 
     # Where values lie
 
@@ -145,7 +153,7 @@ class Schedule:
             else:
                 self.homes[v] = view
         for v in reversed(self.order):
-            if is_op(v, "concatenate"):
+            if is_a(v, kernels.Join):
                 whole = self.home(v)
                 axis, start = v.params["axis"], 0
                 for x in v.inputs:
@@ -174,9 +182,9 @@ class Schedule:
         sums = list(enumerate(self.loop.sums))
         skipped = set()
         for _, s in sums:  # sums over rows are added up where their terms are computed
-            if is_op(s, "sum") and not any(s in v.inputs for v in self.order) and s not in self.homes:
+            if is_sum(s) and not any(s in v.inputs for v in self.order) and s not in self.homes:
                 skipped.add(s)
-            if is_op(s, "matmul") and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
+            if is_a(s, kernels.Product) and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
                 skipped.add(s)
         if any(kind == PARTIAL and v not in skipped for v, kind in self.kinds.items()):
             raise Unsupported("a sum over the batch inside a step")
@@ -204,7 +212,7 @@ class Schedule:
                     if self.is_fused(v):
                         together = self.is_fused(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
                         level = max(level, depth[u] + (0 if together else 1))
-                    elif is_op(v, "concatenate") and any(x is w for w, _ in self.copies):
+                    elif is_a(v, kernels.Join) and any(x is w for w, _ in self.copies):
                         level = max(level, depth[u] + 1)
                     else:
                         level = max(level, depth[u])
@@ -224,7 +232,9 @@ class Schedule:
             inside = set(task.values)
             for v in task.values:
                 others = [u for u in self.order if v in u.inputs and u not in inside]
-                users = [u for u in others if u not in skipped or is_op(u, "matmul")]  # which reads it from memory
+                users = [
+                    u for u in others if u not in skipped or is_a(u, kernels.Product)
+                ]  # which reads it from memory
                 if users or v in self.homes or any(v is w for w, _ in self.copies):
                     task.writes.append((v, self.home(v)))
         extra: dict = {}
@@ -240,7 +250,7 @@ class Schedule:
         for j, s in sums:
             b = next(b for b in self.buffers if b.kind == "sum" and b.index == j)
             to = View(b, 0, s.shape, natural(s.shape), s.dtype)
-            if s in skipped and is_op(s, "matmul"):
+            if s in skipped and is_a(s, kernels.Product):
                 a, g = s.inputs
                 level = max(depth[base(a)], depth[base(g)])
                 barriers.setdefault(level, []).append((s, to))
@@ -293,7 +303,7 @@ class Schedule:
                 if u in skipped:
                     continue
                 together = self.is_fused(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                ahead = self.is_fused(u) or (is_op(u, "concatenate") and x is not v)
+                ahead = self.is_fused(u) or (is_a(u, kernels.Join) and x is not v)
                 limits.append(depth[u] - (0 if together or not ahead else 1))
             if limits and v not in self.homes and not any(base(w) is v for w, _ in self.copies):
                 depth[v] = max(depth[v], min(limits))
@@ -304,61 +314,47 @@ class Schedule:
             return []
         if v in self.called:
             return self.copied(v) or [self.call(v)]
-        if v.op is Pick or is_op(v, "concatenate"):
+        kernel = rule_of(v.op).kernel
+        if v.op is Pick or isinstance(kernel, kernels.Join):
             return []
-        if is_op(v, "matmul"):
-            a, b = v.inputs
-            adds = to is not None
-            left = self.home(a)
-            if b in self.loop.consts and b.ndim == 2 and not adds:
-                right: Any = self.packed(b)
-            else:
-                right = self.home(b)
-            room = None
-            if adds and self.rows:
-                room = self.buffer(
-                    "scratch", v, (matmul.packed_size(b.shape[0], b.shape[1], v.dtype),), v.dtype, False, True
-                )
-            return [Product(v, left, right, to or self.home(v), rows, adds, room)]
+        if isinstance(kernel, kernels.Product):
+            return [self.product(v, to)]
+        if isinstance(kernel, kernels.Convolution):
+            return [self.convolution(v, kernel)]
         x = self.home(v.inputs[0])
-        if goes_along(v, self.dtype):
+        if isinstance(kernel, kernels.Along):
             return [Along(v, [self.home(x) for x in v.inputs], self.home(v), v.params["axis"], rows)]
-        if picks(v):
+        if isinstance(kernel, kernels.Gather):
             return [Gather(v, x, self.home(v.inputs[1]), self.home(v), v.params.get("axis", 0), rows)]
-        if is_op(v, "conv2d", "conv_transpose2d"):
-            to, geometry = self.home(v), geometry_of(v)
-            for view in (x, to):
-                if view.strides[1:] != natural(view.shape)[1:]:
-                    raise Unsupported("a convolution of strided memory", v)
-            I, H, W, O, kh, kw, top, left, OH, OW = geometry
-            size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
-            room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
-            filters = self.buffer(
-                "filters", (self.loop.inputs.index(v.inputs[1]), v.op.name), v.inputs[1].shape, v.dtype
-            )
-            return [Convolution(v, x, filters, to, room, geometry, rows)]
         return [Reduction(v, x, self.home(v), v.params["axis"], rows)]
 
+    def product(self, v: Value, to: View | None) -> Product:
+        """to: a sum that it is added to."""
+        a, b = v.inputs
+        left, room = self.home(a), None
+        right: Any = self.packed(b) if b in self.loop.consts and b.ndim == 2 and to is None else self.home(b)
+        if to is not None and self.rows:
+            size = matmul.packed_size(b.shape[0], b.shape[1], v.dtype)
+            room = self.buffer("scratch", v, (size,), v.dtype, False, True)
+        return Product(v, left, right, to or self.home(v), self.kinds[v] == SHARD, to is not None, room)
+
+    def convolution(self, v: Value, kernel) -> Convolution:
+        x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)
+        for view in (x, to):
+            if view.strides[1:] != natural(view.shape)[1:]:
+                raise Unsupported("a convolution of strided memory", v)
+        I, H, W, O, kh, kw, top, left, OH, OW = geometry
+        size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
+        room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
+        weight = v.inputs[1]
+        filters = self.buffer("filters", (self.loop.inputs.index(weight), kernel.transposed), weight.shape, v.dtype)
+        return Convolution(v, x, filters, to, room, geometry, self.kinds[v] == SHARD)
+
     def copied(self, v: Value) -> list:
-        """A reshape that is no view as a copy in order; unindex (index_put) as zeros (a copy) and a copy to a part."""
-        if not is_op(v, "unindex", "reshape", "index_put"):
-            return []
-        to, rows = self.home(v), self.kinds[v] == SHARD
-        if is_op(v, "unindex"):
-            return [
-                Clear(v, to, rows),
-                Fused(v.inputs[0].shape, rows, [], [(v.inputs[0], part_of(to, v.params["index"], v))]),
-            ]
-        if is_op(v, "index_put"):
-            x, value = v.inputs
-            if not is_basic(v.params["index"]):
-                return []
-            part = part_of(to, v.params["index"], v)
-            return [Fused(v.shape, rows, [], [(x, to)]), Fused(value.shape, rows, [], [(value, part)])]
-        if to.strides == natural(v.shape):
-            shape = v.inputs[0].shape
-            return [Fused(shape, rows, [], [(v.inputs[0], to.like(to.offset, shape, natural(shape)))])]
-        return []
+        """What is made of copies of its operands; nothing if it is not."""
+        kernel, rows = rule_of(v.op).kernel, self.kinds[v] == SHARD
+        parts = kernel.parts(v, self.home(v)) if isinstance(kernel, kernels.Copies) else None
+        return [Clear(v, to, rows) if x is None else Fused(to.shape, rows, [], [(x, to)]) for x, to in parts or []]
 
     def call(self, v: Value) -> Call:
         reads = [(self.home(x), self.kinds[x] == SHARD) if isinstance(x, Value) else (x, False) for x in v.inputs]

@@ -72,14 +72,6 @@ class View:
         )
 
 
-def natural(shape) -> tuple:
-    strides, n = [], 1
-    for size in reversed(shape):
-        strides.append(n)
-        n *= size
-    return tuple(reversed(strides))
-
-
 @dataclass(eq=False)
 class Fused:
     """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view, axes) to add up."""

@@ -1,7 +1,9 @@
 """Convolutions: of many samples' images with one weight, one batch of images; with a weight each, groups."""
 
+from minigrad.ir.rules.kernel import Convolution
 from minigrad.ir.rules.partition import mixes, of_rows
-from minigrad.ir.rules.rule import Rule
+from minigrad.ir.rules.rule import Rule, Unsupported
+from minigrad.ops.conv import _geometry
 
 # Under one more leading axis
 
@@ -53,13 +55,46 @@ def conv2d_lowered(o, value, x, w, bias=None, **params):
     return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
 
 
+def geometry_of(v, transposed: bool) -> tuple:
+    """(I, H, W, O, kh, kw, top, left, OH, OW): what kernels/conv.py wants to know; raises Unsupported for what it has
+    not."""
+    x, w, *bias = v.inputs
+    stride, padding, dilation = _geometry(w.shape[2:], v.params["stride"], v.params["padding"], v.params["dilation"])
+    if stride != (1, 1) or dilation != (1, 1) or v.params["groups"] != 1 or bias != [None]:
+        raise Unsupported(f"{v.op.name} with stride, dilation or groups", v)
+    (top, _), (left, _) = padding
+    kh, kw = w.shape[2:]
+    if transposed:
+        top, left = kh - 1 - top, kw - 1 - left
+    if top < 0 or left < 0:
+        raise Unsupported(f"{v.op.name} with padding beyond the kernel", v)
+    return (*x.shape[1:], v.shape[1], kh, kw, top, left, *v.shape[2:])
+
+
+def conv2d_geometry(v) -> tuple:
+    return geometry_of(v, False)
+
+
+def transposed_geometry(v) -> tuple:
+    return geometry_of(v, True)
+
+
 @of_rows
 def convolution_partition(v, x, weight, bias=None):
     return x and not weight and not bias
 
 
 RULES = {
-    "conv2d": Rule(batch=convolution_batched, partition=convolution_partition, lower=conv2d_lowered),
-    "conv_transpose2d": Rule(batch=convolution_batched, partition=convolution_partition),
+    "conv2d": Rule(
+        batch=convolution_batched,
+        partition=convolution_partition,
+        lower=conv2d_lowered,
+        kernel=Convolution(conv2d_geometry),
+    ),
+    "conv_transpose2d": Rule(
+        batch=convolution_batched,
+        partition=convolution_partition,
+        kernel=Convolution(transposed_geometry, transposed=True),
+    ),
     "conv2d_weight": Rule(batch=conv2d_weight_batched, partition=mixes),
 }

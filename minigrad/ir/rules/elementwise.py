@@ -1,9 +1,12 @@
 """Elementwise ops: all of them alike, but for what is nothing and what costs next to nothing."""
 
+import ast
+import functools
 from dataclasses import replace
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.kernel import BOOL, INT64, Scalar, dtypes_of
 from minigrad.ir.rules.rule import Rule
 
 
@@ -24,12 +27,36 @@ def of_one_value(value) -> bool:
     return sum([type(x) is not Number for x in value.inputs]) == 1
 
 
-ELEMENTWISE = Rule(batch=batch.elementwise, partition=partition.elementwise)
+@functools.cache
+def of_integers(op) -> bool:
+    """Whether the expression of an op means for integers what it means for floats: operators alone."""
+    calls = [node for node in ast.walk(ast.parse(op.expression)) if isinstance(node, ast.Call | ast.Div | ast.Pow)]
+    return all(isinstance(node, ast.Call) and ast.unparse(node.func) == "where" for node in calls)
+
+
+def takes(v, main) -> bool:
+    kinds = dtypes_of(v)
+    return kinds <= {main, BOOL} or (kinds <= {INT64, BOOL} and of_integers(v.op))
+
+
+def of_booleans(text: str) -> Rule:
+    return replace(ELEMENTWISE, kernel=Scalar(takes, booleans=text))
+
+
+ELEMENTWISE = Rule(batch=batch.elementwise, partition=partition.elementwise, kernel=Scalar(takes))
+NONZERO = Scalar(takes, booleans="({y}) != 0")  # in a kernel the sum, or product, of two booleans is an integer
 RULES = {
     # the sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral
-    "add": replace(ELEMENTWISE, identity=neutral(-0.0, -0.0), cheap=of_one_value),
+    "add": replace(ELEMENTWISE, identity=neutral(-0.0, -0.0), cheap=of_one_value, kernel=NONZERO),
     "sub": replace(ELEMENTWISE, identity=neutral(None, 0.0), cheap=of_one_value),
-    "mul": replace(ELEMENTWISE, identity=neutral(1, 1), cheap=of_one_value),
+    "mul": replace(ELEMENTWISE, identity=neutral(1, 1), cheap=of_one_value, kernel=NONZERO),
     "div": replace(ELEMENTWISE, identity=neutral(None, 1)),
     "neg": replace(ELEMENTWISE, cheap=True),
+    "equal": of_booleans("{y}"),
+    "not_equal": of_booleans("{y}"),
+    "where": of_booleans("{y}"),
+    "logical_and": of_booleans("{a} & {b}"),
+    "logical_or": of_booleans("{a} | {b}"),
+    "logical_xor": of_booleans("{a} ^ {b}"),
+    "logical_not": of_booleans("not {x}"),
 }

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.kernel import Along, Copies, Gather, of_floats
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.index import _reach, is_basic
@@ -264,6 +265,70 @@ def getitem_layout(memory, v):
     return part_of(memory, v.params["index"], v)
 
 
+# The texts of kernels
+
+
+def take_along_axis_text(row, n: str) -> list[str]:
+    lines = [*row.index("at", row.load("i"), "x"), row.store(row.load("x", "at"))]
+    return [f"for k in range({n}):", *[f"    {line}" for line in lines]]
+
+
+def untake_along_axis_text(row, n: str) -> list[str]:
+    added = row.store(f"{row.load('y', 'at')} + {row.load('x')}", "at")
+    return [
+        f"for k in range({row.size('y')}):",
+        f"    {row.store('Float(0)')}",
+        f"for k in range({n}):",
+        *[f"    {line}" for line in [*row.index("at", row.load("i"), "y"), added]],
+    ]
+
+
+def picks_along(whole, v, indices) -> bool:
+    """Whether the shapes agree but on the axis: kernels do not broadcast them."""
+    axis = v.params["axis"]
+    shapes = {(*y.shape[:axis], *y.shape[axis + 1 :]) for y in (whole, v, *v.inputs)}
+    return indices.dtype.kind in "iu" and len(shapes) == 1
+
+
+def take_along_axis_takes(v, main) -> bool:
+    return picks_along(v.inputs[0], v, v.inputs[1])  # it moves numbers of any type
+
+
+def untake_along_axis_takes(v, main) -> bool:
+    return v.inputs[0].dtype == main == v.dtype and picks_along(v, v, v.inputs[1])
+
+
+MOST = 256  # elements along an axis that are sorted by counting, for each, those that come before it
+
+
+def argsort_takes(v, main) -> bool:
+    return of_floats(v, main) and v.shape[v.params["axis"]] <= MOST
+
+
+def argsort_text(row, n: str) -> list[str]:
+    """The place of an element is the number of those that come before it. NaN is the largest."""
+    return [
+        f"for k in range({n}):",
+        f"    value = {row.load('x')}",
+        "    at = 0",
+        f"    for m in range({n}):",
+        f"        other = {row.load('x', 'm')}",
+        "        equal = other == value or (other != other and value != value)",
+        "        smaller = other < value or (value != value and other == other)",
+        "        at += 1 if smaller or (equal and m < k) else 0",
+        f"    {row.store('k', 'at')}",
+    ]
+
+
+def unindex_copies(v, to):
+    return [(None, to), (v.inputs[0], part_of(to, v.params["index"], v))]
+
+
+def index_put_copies(v, to):
+    x, value = v.inputs
+    return [(x, to), (value, part_of(to, v.params["index"], v))] if is_basic(v.params["index"]) else None
+
+
 # What becomes of the rows
 
 
@@ -287,15 +352,36 @@ RULES = {
         layout=getitem_layout,
         view=lambda v: is_basic(v.params["index"]),
     ),
-    "unindex": Rule(canonical=unindex, batch=unindex_batched, partition=partition.indexed, lower=unindex_lowered),
-    "index_put": Rule(canonical=index_put, batch=index_put_batched, partition=partition.indexed),
-    "take": Rule(canonical=take, batch=take_batched, partition=take_partition),
+    "unindex": Rule(
+        canonical=unindex,
+        batch=unindex_batched,
+        partition=partition.indexed,
+        lower=unindex_lowered,
+        kernel=Copies(unindex_copies),
+    ),
+    "index_put": Rule(
+        canonical=index_put, batch=index_put_batched, partition=partition.indexed, kernel=Copies(index_put_copies)
+    ),
+    "take": Rule(canonical=take, batch=take_batched, partition=take_partition, kernel=Gather()),
     "untake": Rule(canonical=untake, batch=untake_batched, partition=mixes),
-    "embedding": Rule(batch=embedding_batched, partition=take_partition),
-    "take_along_axis": Rule(canonical=take_along_axis, batch=take_along_axis_batched, partition=partition.along_axes),
+    "embedding": Rule(batch=embedding_batched, partition=take_partition, kernel=Gather(negative=False)),
+    "take_along_axis": Rule(
+        canonical=take_along_axis,
+        batch=take_along_axis_batched,
+        partition=partition.along_axes,
+        kernel=Along(("x", "i"), take_along_axis_text, take_along_axis_takes),
+    ),
     "untake_along_axis": Rule(
-        canonical=untake_along_axis, batch=untake_along_axis_batched, partition=partition.along_axes
+        canonical=untake_along_axis,
+        batch=untake_along_axis_batched,
+        partition=partition.along_axes,
+        kernel=Along(("x", "i"), untake_along_axis_text, untake_along_axis_takes),
     ),
     "one_hot": Rule(batch=batch.leading, partition=partition.leading),
-    "argsort": Rule(canonical=argsort, batch=batch.along_axis, partition=partition.along_axes),
+    "argsort": Rule(
+        canonical=argsort,
+        batch=batch.along_axis,
+        partition=partition.along_axes,
+        kernel=Along(("x",), argsort_text, argsort_takes),
+    ),
 }

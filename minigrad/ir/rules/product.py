@@ -5,6 +5,7 @@ import string
 
 import numpy as np
 
+from minigrad.ir.rules.kernel import Product
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
@@ -167,5 +168,5 @@ def matmul_partition(v, of_a, of_b):
 
 RULES = {
     "einsum": Rule(canonical=einsum, batch=einsum_batched),
-    "matmul": Rule(batch=matmul_batched, partition=matmul_partition),
+    "matmul": Rule(batch=matmul_batched, partition=matmul_partition, kernel=Product()),
 }

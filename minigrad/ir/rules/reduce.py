@@ -3,7 +3,10 @@
 import math
 from functools import partial
 
+import numpy as np
+
 from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.kernel import Along, Fold
 from minigrad.ir.rules.partition import PARTIAL, SHARD
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of, axis_of
@@ -66,22 +69,110 @@ def logsumexp_lowered(o, value, x, axis, keepdims=False):
     return o.reshape(y, shape=value.shape)
 
 
+# The texts of kernels
+
+
+def folding(start: str, of_floats: str, of_integers: str, start_of_integers: str | None = None):
+    """The steps of a Fold, by the kind of the operands."""
+
+    def steps(kind: str) -> tuple[str, str]:
+        if kind == "f":
+            return start, of_floats
+        return start_of_integers or start, of_integers.format(true="value" if kind == "b" else "value != 0")
+
+    return steps
+
+
+LARGEST, SMALLEST = f"np.int64({np.iinfo(np.int64).max})", f"np.int64({np.iinfo(np.int64).min + 1})"
+MAX, MIN = [f"value if value {sign} total or value != value else total" for sign in "><"]
+
+
+def running(row, n: str, start: str, step: str) -> list[str]:
+    return [f"total = {start}", f"for k in range({n}):", f"    total = {step}", f"    {row.store('total')}"]
+
+
+def cumsum_text(row, n: str) -> list[str]:
+    return running(row, n, "Float(0)", f"total + {row.load('x')}")
+
+
+def cumprod_text(row, n: str) -> list[str]:
+    return running(row, n, "Float(1)", f"total * {row.load('x')}")
+
+
+def linear_recurrence_text(row, n: str) -> list[str]:
+    b, a = row.load("b", "t"), row.load("a", "t")
+    if not row.value.params["transposed"]:
+        return [
+            "total = Float(0)",
+            f"for t in range({n}):",
+            f"    total = {b} + {a} * total if t > 0 else {b}",
+            f"    {row.store('total', 't')}",
+        ]
+    later = row.load("a", "t + 1")
+    return [
+        "total = Float(0)",
+        f"for k in range({n}):",
+        f"    t = {n} - 1 - k",
+        "    factor = Float(0)",
+        "    if k > 0:",
+        f"        factor = {later}",
+        f"    total = {b} + factor * total if k > 0 else {b}",
+        f"    {row.store('total', 't')}",
+    ]
+
+
+def extreme(sign: str, row, n: str) -> list[str]:
+    """Of a NaN the place too: it is larger, and smaller, than all else."""
+    value = row.load("x")
+    return [
+        f"best = {row.load('x', '0')}",
+        "at = 0",
+        f"for k in range({n}):",
+        f"    value = {value}",
+        f"    if value {sign} best or (value != value and best == best):",
+        "        best = value",
+        "        at = k",
+        f"store_any({row.place('y', '0')}, np.int64(at))",
+    ]
+
+
 def sum_partition(v, given):
     return PARTIAL if given == SHARD and 0 in v.params["axis"] else partition.along_axes(v, given)
 
 
+FOLDS = {
+    "max": Fold(folding("Float(-np.inf)", MAX, MAX, SMALLEST)),
+    "min": Fold(folding("Float(np.inf)", MIN, MIN, LARGEST)),
+    "prod": Fold(folding("Float(1)", "total * value", "total * np.int64(value)", "np.int64(1)")),
+    "any": Fold(folding("np.int64(0)", "1 if value != Float(0) else total", "1 if {true} else total"), "total != 0"),
+    "all": Fold(folding("np.int64(1)", "total if value != Float(0) else 0", "total if {true} else 0"), "total != 0"),
+}
+PLACES = {"argmax": partial(extreme, ">"), "argmin": partial(extreme, "<")}
+RUNNING = {
+    "cumsum": Along(("x",), cumsum_text),
+    "cumprod": Along(("x",), cumprod_text),
+    "linear_recurrence": Along(("b", "a"), linear_recurrence_text),
+}
 RULES = {
-    name: Rule(canonical=partial(reduction, name), batch=batch.over_axes, partition=partition.along_axes)
-    for name in ("max", "min", "prod", "any", "all")
+    name: Rule(canonical=partial(reduction, name), batch=batch.over_axes, partition=partition.along_axes, kernel=kernel)
+    for name, kernel in FOLDS.items()
 }
 RULES |= {
-    name: Rule(canonical=partial(along_axis, name), batch=place_batched, partition=partition.along_axes)
-    for name in ("argmax", "argmin")
-}
+    name: Rule(
+        canonical=partial(along_axis, name), batch=place_batched, partition=partition.along_axes,
+        kernel=Along(("x",), text),
+    )
+    for name, text in PLACES.items()
+}  # fmt: skip
 RULES |= {
-    name: Rule(canonical=partial(along_axis, name), batch=batch.along_axis, partition=partition.along_axes)
-    for name in ("cumsum", "cumprod", "linear_recurrence")
+    name: Rule(
+        canonical=partial(along_axis, name), batch=batch.along_axis, partition=partition.along_axes, kernel=kernel
+    )
+    for name, kernel in RUNNING.items()
 }
-RULES["sum"] = Rule(canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition)
+RULES["sum"] = Rule(
+    canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition,
+    kernel=Fold(folding("np.int64(0)", "total + value", "total + np.int64(value)"), sums=True),
+)  # fmt: skip
 RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched)
 RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes, lower=logsumexp_lowered)

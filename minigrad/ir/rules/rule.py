@@ -30,7 +30,8 @@ class Rule:
     value) -> where it lies in its operand's memory, a View (compile/tasks.py); of views in their canonical form.
     identity: (value, inputs) -> the operand that the value equals, None if it equals none. cheap: of a value, whether
     the backward of a loop computes it again rather than keeping it for every step. lower: (o, value, *inputs, **params)
-    -> what stands for it in a loop, made of ops that have kernels; None where it stays.
+    -> what stands for it in a loop, made of ops that have kernels; None where it stays. kernel: what computes it in
+    loops (rules/kernel.py); None: Python does.
     """
 
     canonical: Callable[..., Any] | None = None
@@ -41,6 +42,7 @@ class Rule:
     identity: Callable[..., Any] | None = None
     cheap: bool | Callable[..., bool] = False
     lower: Callable[..., Any] | None = None
+    kernel: Any = None
 
     def is_view(self, value) -> bool:
         return self.view if isinstance(self.view, bool) else self.view(value)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
+from minigrad.ir.rules.kernel import BOOL, INT64, Copies, Join, Scalar, dtypes_of, natural
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.shape import _reshaped, _sizes, axes_of, axis_of, shape_of
@@ -171,6 +172,22 @@ def astype_lowered(o, value, x, dtype):
     return o.where(x, Number(1.0, dtype), Number(0.0, dtype))
 
 
+def astype_takes(v, main) -> bool:
+    return dtypes_of(v) <= {main, INT64, BOOL} and (v.dtype.kind != "i" or v.inputs[0].dtype.kind != "f")
+
+
+def astype_text(v, names: dict) -> str:
+    kind = {"f": "Float", "i": "np.int64"}.get(v.dtype.kind)
+    zero = "Float(0)" if v.inputs[0].dtype.kind == "f" else "0"
+    return f"{kind}({names['x']})" if kind else f"{names['x']} != {zero}"
+
+
+def reshape_copies(v, to):
+    """Of memory that has no view in this shape, a copy in order."""
+    x = v.inputs[0]
+    return [(x, to.like(shape=x.shape, strides=natural(x.shape)))] if to.strides == natural(v.shape) else None
+
+
 # Where views lie in their operand's memory
 
 
@@ -227,29 +244,28 @@ def concatenate_partition(v, *by_row):
 
 RULES = {
     "reshape": Rule(
-        canonical=reshape, batch=reshape_batched, partition=reshape_partition, view=True, layout=reshape_layout
+        canonical=reshape, batch=reshape_batched, partition=reshape_partition, view=True, layout=reshape_layout,
+        kernel=Copies(reshape_copies),
     ),
     "broadcast_to": Rule(
-        canonical=broadcast_to,
-        batch=broadcast_to_batched,
-        partition=broadcast_partition,
-        view=True,
+        canonical=broadcast_to, batch=broadcast_to_batched, partition=broadcast_partition, view=True,
         layout=broadcast_layout,
     ),
     "transpose": Rule(
-        canonical=transpose,
-        batch=transpose_batched,
-        partition=transpose_partition,
-        view=True,
-        layout=transpose_layout,
+        canonical=transpose, batch=transpose_batched, partition=transpose_partition, view=True, layout=transpose_layout
     ),
     "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, view=True),
     "flip": Rule(canonical=flip, batch=flip_batched, view=True),
     "roll": Rule(canonical=roll, batch=roll_batched),
-    "concatenate": Rule(canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True),
+    "concatenate": Rule(
+        canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True, kernel=Join()
+    ),
     "split": Rule(canonical=split, batch=split_batched, view=True),
     "stack": Rule(canonical=stack, batch=stack_batched),
     "unstack": Rule(canonical=unstack, batch=unstack_batched, view=True),
-    "astype": Rule(canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered),
+    "astype": Rule(
+        canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered,
+        kernel=Scalar(astype_takes, text=astype_text),
+    ),
     "copy": Rule(canonical=copy, batch=same_batched),
-}
+}  # fmt: skip
