@@ -8,11 +8,12 @@ import math
 import numpy as np
 
 from minigrad.arguments import Count, checked, is_integer
+from minigrad.dtypes import default_dtype
 from minigrad.modes import tracing
 from minigrad.ops.elementwise import add, equal, mul
 from minigrad.ops.reduce import cumsum
 from minigrad.ops.shape import astype, broadcast_to, copy, reshape
-from minigrad.tensor import Tensor, as_array, as_tensor, default_dtype, tensor
+from minigrad.tensor import Tensor, as_array, as_tensor, tensor
 
 Shape = Count | tuple[Count, ...]
 

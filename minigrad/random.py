@@ -9,12 +9,13 @@ import numpy as np
 
 from minigrad.arguments import Count, Generator, checked
 from minigrad.creation import Shape
+from minigrad.dtypes import default_dtype
+from minigrad.ops.along import argsort
 from minigrad.ops.elementwise import add, less, log, mul, neg, sub
-from minigrad.ops.index import argsort
 from minigrad.ops.neural import draw
 from minigrad.ops.reduce import argmax
 from minigrad.ops.shape import astype
-from minigrad.tensor import Tensor, as_array, as_tensor, default_dtype
+from minigrad.tensor import Tensor, as_array, as_tensor
 
 # The generator of everything that is not given one. It is set, never replaced: a checkpoint may hold on to it.
 default_generator = np.random.default_rng()

@@ -9,7 +9,8 @@ from minigrad.arguments import Count, checked
 from minigrad.ir.loop import scan as traced_scan
 from minigrad.ir.step import take_step, unchanged
 from minigrad.modes import no_grad, tracing
-from minigrad.ops.shape import copy, stack, unstack
+from minigrad.ops.join import stack, unstack
+from minigrad.ops.shape import copy
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import as_arguments, as_results
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import html, modes
-from minigrad.arguments import checked, described, refuse_masked, require
+from minigrad.arguments import checked, refuse_masked, require
+from minigrad.dtypes import default_dtype, refuse_dtype
 from minigrad.modes import OFF, ON, RAW, TRACED, recording, thread, tracing
 from minigrad.tape import Leaf, Node, pull_back
-
-default_dtype = np.dtype("float32")
 
 # The C library gives freed blocks above 128 KiB back to the system, and a tape makes and frees thousands of them: each
 # would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
@@ -327,11 +326,6 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
     return array
 
 
-def refuse_dtype(data, dtype: np.dtype):
-    what = described(data) if dtype.kind == "O" else str(dtype)
-    raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
-
-
 def look(array):
     """The array. A trace remembers that its numbers became part of the program, and holds while they stay the same."""
     if tracing() and isinstance(array, np.ndarray):
@@ -365,22 +359,6 @@ def unwrap(value):
     if isinstance(value, (tuple, list)):
         return type(value)([unwrap(v) for v in value])
     return value
-
-
-def common_dtype(operands) -> np.dtype:
-    """Dtype of the result of an op on these (arrays, tensors, Specs or Python numbers).
-
-    The widest float type wins. Integers and booleans take the float operand's type (as in PyTorch), Python numbers are
-    weak (NEP 50).
-    """
-    dtypes = [x.dtype for x in operands if hasattr(x, "dtype")]
-    floats = [d for d in dtypes if d.kind == "f"]
-    if floats:
-        return max(floats, key=lambda d: d.itemsize)
-    if not dtypes or any(type(x) is float for x in operands):
-        return default_dtype
-    weak = [x for x in operands if type(x) is int]
-    return np.result_type(*dtypes, *weak)
 
 
 def through_hook(hook: Callable, node: Node, g):

@@ -18,7 +18,8 @@ import numpy as np
 from minigrad import tree
 from minigrad.arguments import checked, described, is_integer
 from minigrad.modes import clock, enable_grad, recording, thread, tracing
-from minigrad.ops.shape import reshape, stack
+from minigrad.ops.join import stack
+from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec
 from minigrad.sites import call_site
 from minigrad.tape import Leaf, Node, pull_back

@@ -12,7 +12,8 @@ from minigrad.ir.rules import rule_of
 from minigrad.ir.step import take_step, unchanged
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
-from minigrad.ops.shape import concatenate, reshape
+from minigrad.ops.join import concatenate
+from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, on_tape
 from minigrad.tape import Leaf, Node, Pick, pull_back
 from minigrad.tensor import Tensor, as_tensor

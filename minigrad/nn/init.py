@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 
 from minigrad.arguments import Count, Finite, Generator, checked, described
+from minigrad.dtypes import default_dtype
 from minigrad.modes import no_grad
 from minigrad.random import default_generator
-from minigrad.tensor import Tensor, default_dtype
+from minigrad.tensor import Tensor
 
 Axes = tuple[Count, ...]
 Shape = Count | Axes

@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops import conv, index, neural
+from minigrad.ops import along, conv, neural
 
 Pair = Size | tuple[Size, Size]
 Padding = Count | tuple[Count, Count] | Literal["same"]
@@ -68,7 +68,7 @@ class Embedding(Module):
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
 
     def forward(self, indices):
-        return index.embedding(self.weight, indices)
+        return along.embedding(self.weight, indices)
 
 
 class Conv2d(Module):

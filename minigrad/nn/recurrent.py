@@ -46,8 +46,8 @@ from minigrad.nn import init
 from minigrad.nn.cell import described, first_step, initial_state, output_of
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.elementwise import where
+from minigrad.ops.join import concatenate, stack
 from minigrad.ops.neural import dropout
-from minigrad.ops.shape import concatenate, stack
 from minigrad.random import default_generator
 from minigrad.scan import scan
 from minigrad.tensor import Tensor, tensor

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from minigrad.ops import (  # noqa: F401
+    along,
     conv,
     elementwise,
     index,
     inplace,
+    join,
     linalg,
     loss,
     neural,

@@ -16,13 +16,13 @@ With stride 1, dilation 1 and one group, kernels/conv.py computes them directly.
 import numpy as np
 
 from minigrad.arguments import Size
+from minigrad.dtypes import common_dtype
 from minigrad.kernels import conv as kernels
 from minigrad.kernels import loops
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import is_integer, reshape
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tensor import common_dtype
 
 
 def pair_of(value, name: str, least: int) -> tuple[int, int]:

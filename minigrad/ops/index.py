@@ -1,20 +1,17 @@
-"""Indexing, gathering and scattering, sorting.
+"""Indexing, x[index], in both directions; triangles and margins.
 
 Every op that picks elements has its transpose beside it, which adds elements back where they were picked: an index that
 names an element twice sends it both gradients. Each of the two is the other's vjp.
 """
 
 import math
-import operator
 
 import numpy as np
 
-from minigrad.arguments import Count
 from minigrad.kernels.sequential import add_rows
 from minigrad.ops.elementwise import where
-from minigrad.ops.shape import axis_of, flip
 from minigrad.ops.table import FLOAT32, Spec, composite, op
-from minigrad.tensor import Tensor, as_array, look, unwrap
+from minigrad.tensor import look, unwrap
 
 # x[index]
 
@@ -156,14 +153,6 @@ def _last(g, shape, index):
     return where(stays.reshape(*stays.shape, *[1] * (g.ndim - stays.ndim)), g, np.zeros((), g.dtype))
 
 
-def _getitem(self, index):
-    if type(index) is int or is_basic(index):
-        return getitem(self, index)
-    if isinstance(index, Tensor) and index.dtype.kind in "iu":
-        return take(self, index, 0)
-    return getitem(self, owned_index(index))
-
-
 def owned_index(index):
     """An index with its tensors as arrays, and a copy of its arrays: the tape keeps them, and their owner may not."""
     if isinstance(index, tuple):
@@ -171,201 +160,7 @@ def owned_index(index):
     return look(index).copy() if isinstance(index, np.ndarray) else unwrap(index)
 
 
-Tensor.__getitem__ = _getitem
-
-
-# Slices along an axis
-
-
-def _require_integers(indices: Spec, what="indices"):
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"{what} must be integers, got {indices.dtype}")
-
-
-def _taken(x: Spec, indices: Spec, axis=None) -> Spec:
-    _require_integers(indices)
-    shape, axis = ((x.size,), 0) if axis is None else (x.shape, axis_of(axis, x.ndim))
-    if shape[axis] == 0 and indices.size:
-        raise IndexError(f"axis {axis} is empty, and no index can be right")
-    return Spec(shape[:axis] + indices.shape + shape[axis + 1 :], x.dtype)
-
-
-@op(
-    shape=_taken,
-    sample=lambda d: (d.array((4, 3)), d.indices(d.shape(0, 2), 3), dict(axis=d.choice([None, 0, 1, -1]))),
-    x=lambda g, x_shape, indices, axis: untake(g, indices, x_shape, axis),
-    numpy=np.take,
-)
-def take(x, indices, /, axis=None):
-    """The slices of x at these indices along an axis (None: the elements of the flattened x).
-
-    The axis makes room for those of `indices`, which are integers; negative ones count from the end.
-    """
-    _require_integers(indices)
-    return np.take(x, indices, axis if axis is None else axis_of(axis, x.ndim))
-
-
-def _untaken(g: Spec, indices: Spec, shape, axis=None) -> Spec:
-    taken = _taken(Spec(shape, g.dtype), indices, axis)
-    if g.shape != taken.shape:
-        raise ValueError(f"these indices take the shape {taken.shape} from {tuple(shape)}")
-    return Spec(tuple(shape), g.dtype)
-
-
-@op(
-    shape=_untaken,
-    sample=lambda d: (d.array((4, 2)), d.indices(2, 3), dict(shape=(4, 3), axis=1)),
-    g=lambda g, indices, axis: take(g, indices, axis),
-    method=False,
-    public=False,
-)
-def untake(g, indices, /, shape, axis=None):
-    """Zeros of `shape` with the slices of g added at these indices along an axis: the transpose of take."""
-    _untaken(g, indices, shape, axis)
-    flat, axis = ((math.prod(shape),), 0) if axis is None else (shape, axis_of(axis, len(shape)))
-    n = flat[axis]
-    places = np.arange(n)[indices.reshape(-1)]
-    outer = math.prod(flat[:axis])
-    if outer != 1:
-        places = np.arange(0, outer * n, n)[:, None] + places
-    return _scattered(places, g, shape, math.prod(flat[axis + 1 :]))
-
-
-def _embedded(weight: Spec, indices: Spec) -> Spec:
-    _require_integers(indices)
-    if weight.ndim != 2:
-        raise ValueError("wanted a weight of shape (number of entries, width)")
-    if weight.shape[0] == 0 and indices.size:
-        raise IndexError("the weight has no entries")
-    return Spec((*indices.shape, weight.shape[1]), weight.dtype)
-
-
-@op(
-    shape=_embedded,
-    sample=lambda d: (d.array((4, 3)), d.indices(d.shape(0, 2), 4), {}),
-    weight=lambda g, weight_shape, indices: untake(g, indices, weight_shape, 0),
-    method=False,
-)
-def embedding(weight, indices, /):
-    """Rows of `weight` (entries, width) looked up: integers of any shape give that shape and the width.
-
-    Raises IndexError for an index that is negative, or no less than the number of entries.
-    """
-    _embedded(weight, indices)
-    if indices.size and indices.min() < 0:
-        raise IndexError(f"index {indices.min()} is negative, and entries are counted from 0")
-    return np.take(weight, indices, 0)
-
-
-# Elements along an axis
-
-
-def _taken_along(x: Spec, indices: Spec, axis=-1) -> Spec:
-    _require_integers(indices)
-    shape, axis = ((x.size,), 0) if axis is None else (x.shape, axis_of(axis, x.ndim))
-    if len(shape) != indices.ndim:
-        raise ValueError(f"indices must have {len(shape)} dimensions, as many as x")
-    try:
-        rest = np.broadcast_shapes(*[(*s[:axis], *s[axis + 1 :]) for s in (shape, indices.shape)])
-    except ValueError:
-        raise ValueError(f"but on axis {axis} the shapes must be equal, or broadcast") from None
-    result = (*rest[:axis], indices.shape[axis], *rest[axis:])
-    if shape[axis] == 0 and math.prod(result):
-        raise IndexError(f"axis {axis} is empty, and no index can be right")
-    return Spec(result, x.dtype)
-
-
-@op(
-    shape=_taken_along,
-    sample=lambda d: (d.array((3, 4)), d.indices(d.choice([(3, 2), (1, 5), (3, 0)]), 4), dict(axis=d.choice([1, -1]))),
-    x=lambda g, x_shape, indices, axis: untake_along_axis(g, indices, x_shape, axis),
-    numpy=np.take_along_axis,
-)
-def take_along_axis(x, indices, /, axis=-1):
-    """For each place of `indices`, the element of x there, but with that index along the axis: x[i][indices[i][j]].
-
-    Axes other than this one broadcast. None: from the flattened x, by indices of one dimension.
-    """
-    return np.take_along_axis(x, indices, axis)
-
-
-def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
-    taken = _taken_along(Spec(shape, g.dtype), indices, axis)
-    if g.shape != taken.shape:
-        raise ValueError(f"these indices take the shape {taken.shape} from {tuple(shape)}")
-    return Spec(tuple(shape), g.dtype)
-
-
-@op(
-    shape=_untaken_along,
-    sample=lambda d: (d.array((3, 2)), d.indices((3, 2), 4), dict(shape=(3, 4), axis=1)),
-    g=lambda g, indices, axis: take_along_axis(g, indices, axis),
-    method=False,
-    public=False,
-)
-def untake_along_axis(g, indices, /, shape, axis=-1):
-    """Zeros of `shape` with g added at these indices along an axis: the transpose of take_along_axis."""
-    _untaken_along(g, indices, shape, axis)
-    places = np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), indices, axis)
-    return _scattered(places, g, shape, 1)
-
-
-def _within(shape, index_shape, axis) -> tuple[slice, ...] | None:
-    """The corner of `shape` that an index covers but for its axis; None if it covers all."""
-    if len(shape) != len(index_shape):
-        raise ValueError(f"index has shape {index_shape}: wanted {len(shape)} dimensions")
-    if any(m > n and k != axis for k, (m, n) in enumerate(zip(index_shape, shape))):
-        raise ValueError(f"index has shape {index_shape}, which does not fit into {shape}")
-    if all(m == n or k == axis for k, (m, n) in enumerate(zip(index_shape, shape))):
-        return None
-    return tuple([slice(None) if k == axis else slice(0, m) for k, m in enumerate(index_shape)])
-
-
-@composite(sample=lambda d: (d.array((3, 4)), dict(axis=1, index=d.indices(d.choice([(3, 2), (2, 5)]), 4))))
-def gather(x, /, axis, index):
-    """As torch.gather: of the shape of `index`, with result[i][j] = x[i][index[i][j]] for axis 1.
-
-    index: integers, of as many dimensions as x, and no larger but along the axis.
-    """
-    index, axis = as_array(index), axis_of(axis, x.ndim)
-    corner = _within(x.shape, index.shape, axis)
-    return take_along_axis(x if corner is None else x[corner], index, axis)
-
-
-@composite(
-    sample=lambda d: (d.array((3, 4)), 1, d.indices((i := d.choice([(3, 2), (2, 5)])), 4), d.array((3, i[1])), {}),
-)
-def scatter_add(x, /, axis, index, src):
-    """As torch.scatter_add: a copy of x with src[i][j] added to element [i][index[i][j]], for axis 1.
-
-    index: integers, of as many dimensions as x; no larger than src, and but for the axis no larger than x.
-    """
-    index, axis = as_array(index), axis_of(axis, x.ndim)
-    corner = _within(x.shape, index.shape, axis)
-    src = getitem(src, tuple([slice(0, n) for n in index.shape]))
-    if corner is None:
-        return x + untake_along_axis(src, index, x.shape, axis)
-    shape = tuple([n if k == axis else m for k, (n, m) in enumerate(zip(x.shape, index.shape))])
-    return x + unindex(untake_along_axis(src, index, shape, axis), x.shape, corner)
-
-
-# Masks
-
-
-@op(
-    shape=lambda indices, n: _require_integers(indices) or Spec((*indices.shape, operator.index(n)), FLOAT32),
-    sample=lambda d: (d.indices(d.shape(), 4), dict(n=4)),
-    method=False,
-)
-def one_hot(indices, /, n: Count):
-    """float32 of shape (*indices.shape, n): 1 at each index, 0 elsewhere. No gradient.
-
-    Raises IndexError for an index outside [0, n).
-    """
-    _require_integers(indices)
-    if indices.size and not 0 <= indices.min() <= indices.max() < n:
-        raise IndexError(f"indices from {indices.min()} to {indices.max()}: wanted them in [0, {n})")
-    return (indices[..., None] == np.arange(n)).astype(FLOAT32)
+# Masks and margins
 
 
 def _masked(x, keep):
@@ -429,42 +224,3 @@ def pad(x, /, pad_width, mode="constant", constant_values=0):
         margin[(*along, slice(n - after, None))] = values[axis, 1]
     inside_of[inside] = True
     return where(inside_of, padded, margin)
-
-
-# Order
-
-
-def _sorted(x: Spec, axis=-1) -> Spec:
-    if axis is not None:
-        axis_of(axis, x.ndim)
-    return Spec((x.size,) if axis is None else x.shape, np.dtype(np.intp))
-
-
-@op(shape=_sorted, sample=lambda d: (x := d.array(d.shape(1)), dict(axis=d.axis(x.ndim))), numpy=np.argsort)
-def argsort(x, /, axis=-1):
-    """Indices that sort x along an axis, in ascending order; equal elements keep theirs. No gradient.
-
-    None: of the flattened x. NaN comes last.
-    """
-    return np.argsort(x, axis if axis is None else axis_of(axis, x.ndim), kind="stable")
-
-
-@composite(sample=lambda d: (d.array((3, 4)), dict(axis=d.choice([None, 0, 1, -1]))), numpy=np.sort)
-def sort(x, /, axis=-1):
-    """x sorted along an axis, in ascending order; None: flattened first. Values only: their indices are `argsort`."""
-    return take_along_axis(x, argsort(x, axis), axis)
-
-
-@composite(sample=lambda d: (d.array((3, 4)), dict(k=d.integer(0, 3), axis=d.choice([0, -1]), largest=d.boolean())))
-def topk(x, /, k: Count, axis=-1, largest: bool = True):
-    """(values, indices) of the k largest elements along an axis, the largest first; or of the k smallest.
-
-    Of equal elements the first ones are taken. NaN counts as the largest.
-    """
-    axis = axis_of(axis, x.ndim)
-    n = x.shape[axis]
-    if not 0 <= k <= n:
-        raise ValueError(f"k is {k}: wanted 0 to {n}, the size of axis {axis}")
-    order = n - 1 - flip(argsort(flip(x, axis), axis), axis) if largest else argsort(x, axis)
-    indices = order[(slice(None),) * axis + (slice(0, k),)]
-    return take_along_axis(x, indices, axis), indices

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minigrad.arguments import Finite, Probability, checked
+from minigrad.dtypes import common_dtype
 from minigrad.kernels import rows
 from minigrad.kernels.entry import in_order
 from minigrad.modes import thread, tracing
@@ -12,7 +13,7 @@ from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, var
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, composite, op
-from minigrad.tensor import as_array, common_dtype
+from minigrad.tensor import as_array
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
 # is one sweep over the rows. An op `..._pull` is written out with other ops in its vjps, for higher derivatives.

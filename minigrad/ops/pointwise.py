@@ -9,12 +9,13 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.arguments import REFUSALS
+from minigrad.dtypes import common_dtype
 from minigrad.kernels import loops, threads
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish
 from minigrad.sites import call_site
 from minigrad.tape import Node
-from minigrad.tensor import Tensor, common_dtype, foreign
+from minigrad.tensor import Tensor, foreign
 
 FLOAT64 = np.dtype("float64")
 NUMBERS = (int, float, bool)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minigrad.ops.along import take_along_axis
 from minigrad.ops.conv import pair_of, require_float
-from minigrad.ops.index import take_along_axis
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, composite, op
 

@@ -9,12 +9,13 @@ import math
 import numpy as np
 
 from minigrad.arguments import described, is_number
+from minigrad.dtypes import common_dtype
 from minigrad.kernels import sequential
 from minigrad.kernels.sums import add_reduce
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
-from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, concatenate, flip, reshape, transpose
+from minigrad.ops.join import concatenate
+from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, flip, reshape, transpose
 from minigrad.ops.table import FLOAT32, Spec, composite, op, publish
-from minigrad.tensor import common_dtype
 
 
 def reduced(x: Spec, axis=None, keepdims=False) -> tuple[int, ...]:

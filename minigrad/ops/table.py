@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all, restated
+from minigrad.dtypes import common_dtype
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
 from minigrad.sites import call_site
 from minigrad.tape import Node, Pick
-from minigrad.tensor import Tensor, as_array, common_dtype
+from minigrad.tensor import Tensor, as_array
 from minigrad.views import Argument, View, as_view, shares
 
 table: dict[str, "Op"] = {}

@@ -14,7 +14,9 @@ from minigrad.ops.table import table
 
 __all__ = ["bandwidth", "peak", "spec", "work"]
 
-MOVES = {"minigrad.ops.shape", "minigrad.ops.index"}  # families of ops that move numbers and compute nothing
+MOVES = {
+    f"minigrad.ops.{name}" for name in ("along", "index", "join", "shape")
+}  # families of ops that move numbers and compute nothing
 MOVED = {name for name, op in table.items() if op.forward.__module__ in MOVES} | {"stop_gradient"}
 
 

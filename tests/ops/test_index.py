@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices, integer_array_indices
 
 import minigrad as mg
-from minigrad.ops import index
+from minigrad.ops import along, index
 from minigrad.testing import gradcheck
 
 X = np.arange(60.0).reshape(3, 4, 5)
@@ -223,7 +223,7 @@ def test_gather_and_scatter_add_take_lists():
         (lambda x: mg.pad(x, -1), ValueError, "pad: pad_width -1: a margin cannot be negative"),
         (lambda x: mg.pad(x, 1, "mean"), ValueError, "pad: mode 'mean': wanted constant, edge"),
         (lambda x: index.unindex(x, (3, 3), 0), ValueError, r"unindex.*this index selects the shape \(3,\)"),
-        (lambda x: index.untake(x, [0, 1], (3, 9, 5), 1), ValueError, r"untake.*take the shape \(3, 2, 5\)"),
+        (lambda x: along.untake(x, [0, 1], (3, 9, 5), 1), ValueError, r"untake.*take the shape \(3, 2, 5\)"),
     ],
 )
 def test_errors_say_what_was_wanted(call, error, message):

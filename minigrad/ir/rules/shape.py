@@ -13,7 +13,8 @@ from minigrad.ir.rules import partition
 from minigrad.ir.rules.kernel import BOOL, INT64, Copies, Join, Scalar, dtypes_of, natural
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
-from minigrad.ops.shape import _reshaped, _sizes, axes_of, axis_of, shape_of
+from minigrad.ops.join import _sizes
+from minigrad.ops.shape import _reshaped, axes_of, axis_of, shape_of
 
 
 def reshape(p, x, shape):
