@@ -9,6 +9,7 @@ from minigrad.ops import *  # every op of the table is public
 from minigrad.creation import arange, eye, full, full_like, ones, ones_like, zeros, zeros_like
 from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
+from minigrad.control import cond, switch, while_loop
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, random, tree
 from minigrad.compile.jit import jit

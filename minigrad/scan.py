@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import Count, checked
-from minigrad.ir.loop import scan as traced_scan
+from minigrad.ir.control import scan as traced_scan
 from minigrad.ir.step import take_step, unchanged
 from minigrad.modes import no_grad, tracing
 from minigrad.ops.join import stack, unstack

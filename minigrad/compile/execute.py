@@ -136,13 +136,16 @@ def run_steps(loop: Loop, body: Sequence, arrays) -> list:
     consts, carries, streams = arrays[:nc], arrays[nc : nc + n], arrays[nc + n :]
     sums: list = [np.zeros(s.shape) for s in loop.sums]  # in float64: float32 would lose what is added to many
     ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
-    for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
+    steps = loop.length if loop.count is None else int(arrays[loop.inputs.index(loop.count)])
+    for t in reversed(range(steps)) if loop.reverse else range(steps):
         results = body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
         carries, rest = results[:n], results[n:]
         for k, part in enumerate(rest[: len(sums)]):
             np.add(sums[k], part, out=sums[k])
         for y, part in zip(ys, rest[len(sums) :]):
             y[t] = part
+        if loop.go is not None and not results[-1]:
+            break
     return [*carries, *[total.astype(s.dtype) for total, s in zip(sums, loop.sums)], *ys]
 
 

@@ -91,6 +91,8 @@ class Kernel:
     emitter_class = Emitter
 
     def __init__(self, loop: Loop, call_of: Callable):
+        if loop.count is not None:
+            raise Unsupported("a loop whose steps are counted")
         self.loop, self.call_of = loop, call_of
         self.emitter = emitted(loop, self.emitter_class)
         self.schedule = self.emitter.schedule

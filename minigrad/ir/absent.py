@@ -131,7 +131,7 @@ class Reach:
         given = dict(enumerate(self.given(node, steps)))
         classes = {}
         for k, (n, *others) in [(k, origins) for k, origins in given.items() if origins]:
-            if n in self.classes and not others:
+            if n in self.classes and not others and not steps.counted:
                 classes[k] = self.classes[n]
                 given |= {(k, c): frozenset([(n, c)]) for c in self.classes[n]}
         through = steps.through(node.op.leaves, node.op.carry_leaves, classes)
@@ -174,16 +174,19 @@ class Steps(Reach):
     """What the roots of a loop's step reach, over all its steps.
 
     places: the numbers of the roots among the loop's results. carries: by the number of a root, the leaf through which
-    its cotangent comes from the later step. wanted: leaves of the step, all of them read at every step.
+    its cotangent comes from the later step. wanted: leaves of the step, all of them read at every step. counted:
+    whether it may take fewer steps than `length`. Then what is found is of one that takes them all, counted from its
+    end; what is known of single steps is not used, since it is not known which these are.
     """
 
     def __init__(
         self, roots, places: Sequence[int], carries: dict, wanted, length: int, reverse: bool, masks: Mapping,
-        classes: Mapping = EMPTY,
+        classes: Mapping = EMPTY, counted: bool = False,
     ):  # fmt: skip
-        self.places, self.length, self.reverse = list(places), length, reverse
+        self.places, self.length, self.reverse, self.counted = list(places), length, reverse, counted
         super().__init__(roots, wanted, masks, classes)
         self.needed = frozenset(wanted)
+        self.entry = {leaf: k for k, leaf in carries.items() if leaf is not None}
         self.returned = {k: self.origins.get(leaf, frozenset()) for k, leaf in carries.items()}
 
     @property
@@ -197,13 +200,15 @@ class Steps(Reach):
         roots that are stacks; the results name (root, class) of those."""
         state = {k: frozenset([k]) for k in range(self.count)}
         of: dict = {leaf: frozenset() for leaf in leaves}
+        if self.counted:  # and may take no step
+            of |= {leaf: state[k] for leaf, k in self.entry.items()}
         for t in self.times:
             every: dict = state | {k: frozenset([(k, known[t])]) for k, known in classes.items()}
             for here, _ in self.masked:
                 every[len(every)] = union(every, here)
             before = of
             of = {leaf: union(every, self.origins.get(leaf, frozenset())) for leaf in leaves}
-            of |= {leaf: of[leaf] | before[leaf] for leaf in leaves if leaf not in carries}
+            of |= {leaf: of[leaf] | before[leaf] for leaf in leaves if self.counted or leaf not in carries}
             after = {k: union(every, self.returned.get(k, frozenset([k]))) for k in state}
             if after == state and not classes:
                 break
@@ -268,7 +273,9 @@ def follow(call, node: Node, given: Sequence, wanted) -> tuple[Steps, Presence]:
         reach, presence = around
     ends: list
     while True:
-        sent = {n: reach.stacks[node, k] for n, k in enumerate(places) if (node, k) in reach.stacks} if reach else {}
+        sent = {}
+        if reach is not None and not call.counted:
+            sent = {n: reach.stacks[node, k] for n, k in enumerate(places) if (node, k) in reach.stacks}
         stacks = {n: presence.slices(one) for n, one in sent.items()}
         inner = {n: slices.inner for n, slices in stacks.items() if is_kept(call.roots[places[n]])}
         steps = call.steps(places, wanted, {n: one.classes() for n, one in inner.items() if one is not None})
@@ -293,7 +300,7 @@ def follow(call, node: Node, given: Sequence, wanted) -> tuple[Steps, Presence]:
 def note_stacks(call, node: Node, steps: Steps) -> None:
     """Note which slices of the stacks that another loop keeps for this one are sent something."""
     around = thread.program.around
-    if around is None or not around[0].loops or around[0].loops[-1][-1] is not steps:
+    if steps.counted or around is None or not around[0].loops or around[0].loops[-1][-1] is not steps:
         return
     reach = around[0]
     for k, (leaf, parent) in enumerate(zip(call.leaves, node.inputs)):

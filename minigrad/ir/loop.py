@@ -1,23 +1,20 @@
 """A traced `scan`: one value of the program whose op holds the program of a step; and its vjp, which is another one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad import tree
 from minigrad.ir.absent import EMPTY, Steps, follow, guard, note_stacks, there
 from minigrad.ir.rewrite import is_layout, rewrite
 from minigrad.ir.rules import rule_of
-from minigrad.ir.step import take_step, unchanged
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
-from minigrad.ops.join import concatenate
-from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, on_tape
 from minigrad.tape import Leaf, Node, Pick, pull_back
-from minigrad.tensor import Tensor, as_tensor
-from minigrad.views import Argument, as_arguments
+from minigrad.tensor import Tensor
+
+UNBOUNDED = 1 << 62  # steps of a loop that takes as many as it takes
 
 
 class Body(Program):
@@ -90,7 +87,14 @@ class Body(Program):
     def flag(self, known: np.ndarray, axes: int | None = None) -> Tensor:
         """What a step sees of an array over the steps of the loops around it, the outermost first."""
         axes = axes or known.ndim
-        outside = Tensor(self.parent.constant(known)) if axes == 1 else self.parent.flag(known, axes - 1)
+        parent, forward = self.parent, self.forward
+        outside = Tensor(parent.constant(known)) if axes == 1 else parent.flag(known, axes - 1)
+        if forward and forward.trips is not None and not forward.loop.reverse and forward.loop.length > 1:
+            # what is known is of a loop that takes all its steps; this one ends earlier
+            length, trips = forward.loop.length, parent.enter(forward.trips)[0]
+            places = parent.apply("sub", parent.constant(np.arange(length, 2 * length)), trips)
+            places = parent.apply("minimum", places, length - 1)
+            outside = Tensor(parent.apply("take", outside._data, places, axis=0))
         return Tensor(*self.placed(outside, True))
 
     def draws(self, item):
@@ -106,6 +110,10 @@ class Loop:
     body: the program of a step. Its inputs are those of consts (the same at each step), carries, and streams (one slice
     of the leading axis a step); its results are the last carries, the sums over all steps and the ys (stacked).
     chunked: a step is a chunk of steps, made to save memory; then nothing is kept for all of them at once.
+
+    count: the one of consts that says how many of the `length` steps are taken, the first ones in order of time; None:
+    all. go: what the body computes to say whether another step follows, a boolean scalar. Then the slices of ys for the
+    other steps are not written, and nobody reads them.
     """
 
     name = "scan"
@@ -114,6 +122,8 @@ class Loop:
         self.body, self.length, self.reverse = body, length, reverse
         self.consts, self.carries, self.streams = list(consts), list(carries), list(streams)
         self.carry_outs, self.sums, self.ys = list(carry_outs), list(sums), list(ys)
+        self.count: Value | None = None
+        self.go: Value | None = None
         self.chunked = False
         self.kernel: Any = None  # when it has been compiled; or why there is none
 
@@ -126,12 +136,17 @@ class Loop:
         became = rewrite(self.outputs, rule)
         outputs = [[became[v] for v in part] for part in (self.carry_outs, self.sums, self.ys)]
         made = Loop(self.body, self.length, self.reverse, self.consts, self.carries, self.streams, *outputs)
-        made.chunked = self.chunked
+        made.count, made.go, made.chunked = self.count, became.get(self.go), self.chunked
         return made
 
     @property
-    def outputs(self) -> list[Value]:
+    def results(self) -> list[Value]:
         return [*self.carry_outs, *self.sums, *self.ys]
+
+    @property
+    def outputs(self) -> list[Value]:
+        """What its results depend on: these, and what decides how many steps there are."""
+        return [*self.results, *[v for v in (self.count, self.go) if v is not None]]
 
     @property
     def inputs(self) -> list[Value]:
@@ -155,6 +170,7 @@ class LoopCall:
         self.node: Any = None  # on the tape
         self.stacks: dict = {}
         self.invariant: dict[Value, bool] = {}
+        self.trips: Tensor | None = None  # of a loop whose steps are counted: how many it has taken
 
     def is_invariant(self, value: Value) -> bool:
         """Whether it is the same at every step: it rests on constants alone. The backward computes it, outside of its
@@ -185,7 +201,7 @@ class LoopCall:
                 ) + len(loop.carries)
         key = (value, x._node)
         if key not in self.stacks:
-            place = len(loop.outputs)
+            place = len(loop.results)
             spec = Spec((loop.length, *value.shape), value.dtype)
             loop.ys.append(value)
             self.value.shape.append(spec)
@@ -200,6 +216,10 @@ class LoopCall:
         return self.stacks[key], True
 
     @property
+    def counted(self) -> bool:
+        return self.loop.count is not None
+
+    @property
     def carry_leaves(self) -> list:
         first = len(self.loop.consts)
         return list(self.leaves[first : first + len(self.loop.carries)])
@@ -212,8 +232,10 @@ class LoopCall:
         if wanted is None:
             wanted = {leaf for leaf in self.leaves if leaf is not None}
         carries = {n: self.carry_leaves[k] for n, k in enumerate(places) if k < len(loop.carries)}
-        roots, masks = [self.roots[k] for k in places], loop.body.masks
-        return Steps(roots, places, carries, wanted, loop.length, loop.reverse, masks, classes)
+        roots, masks, around = [self.roots[k] for k in places], loop.body.masks, loop.body
+        while around is not None:  # which steps are meant is not known where they are counted
+            masks, around = {} if around.counted else masks, around.parent
+        return Steps(roots, places, carries, wanted, loop.length, loop.reverse, masks, classes, self.counted)
 
     def starts(self, body: Body, given: Sequence, steps: Steps) -> dict:
         """By its number, the cotangent of a carry as one of the backward: (value in the step, leaf, its start)."""
@@ -267,11 +289,11 @@ class LoopCall:
         sums = [k for k, c in enumerate(found[:nc]) if c is not None]
         made = finish(
             body, loop.length, not loop.reverse, list(starts.values()), carried,
-            [found[k] for k in sums], [found[k] for k in ys], loop.chunked,
+            [found[k] for k in sums], [found[k] for k in ys], loop.chunked, self.trips,
         )  # fmt: skip
         first = {k: p[..., -1 if loop.reverse else 0] for k, p in present.roots.items()}
         for k, c in zip(starts, made):
-            if np.any(there(first, steps.origins.get(self.leaves[nc + k], frozenset()))):
+            if steps.counted or np.any(there(first, steps.origins.get(self.leaves[nc + k], frozenset()))):
                 result[nc + k] = c
         for k, c in zip(sums + ys, made[len(carried) :]):
             result[k] = c
@@ -280,16 +302,30 @@ class LoopCall:
         return result
 
 
-def finish(body: Body, length, reverse, inits, carried, sums, ys, chunked=False) -> list[Tensor]:
-    """The loop of a body that has been traced, as a value of the enclosing program; its results."""
+def finish(
+    body: Body, length, reverse, inits, carried, sums, ys, chunked=False, count: Tensor | None = None,
+    go: Tensor | None = None, kind: type | None = None,
+) -> list[Tensor]:  # fmt: skip
+    """The loop of a body that has been traced, as a value of the enclosing program; its results.
+
+    count: outside, how many steps it takes at most, if not all; go: in the body, whether another one follows. With both
+    the last of the carries counts the steps. kind: of the loop's op on the tape, if not LoopCall.
+    """
     parent = body.parent
+    body.counted = count is not None
+    counts = body.placed(Tensor(*parent.enter(count)), False)[0] if count is not None else None
+    if body.counted and body.items:
+        raise RuntimeError(
+            "jit: random numbers are drawn in a step that perhaps is not taken (a branch of cond or switch, the body "
+            "of while_loop); how many there are must be known before. Draw them outside, and let the function take them"
+        )
     if body.items:
         stacks = parent.draws(("loop", length, reverse, body.items))
         body.streams += [(inner, None, Tensor(stack)) for inner, stack in zip(body.drawn, stacks)]
     entries = [*body.consts, *inits, *body.streams]
     parts = [[value for value, _, _ in part] for part in (body.consts, inits, body.streams)]
     loop = Loop(body, length, reverse, *parts, *[[x._data for x in part] for part in (carried, sums, ys)])
-    loop.chunked = chunked
+    loop.count, loop.go, loop.chunked = counts, None if go is None else go._data, chunked
     outside = [parent.enter(tensor) for _, _, tensor in entries]
     results = parent.record(loop, [value for value, _ in outside], {}, loop.specs())
     parents = [node for _, node in outside]
@@ -297,63 +333,12 @@ def finish(body: Body, length, reverse, inits, carried, sums, ys, chunked=False)
         return [Tensor(r) for r in results]
     if not results:
         return []
-    call = LoopCall(
-        loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], [x._node for x in (*carried, *sums, *ys)]
-    )
+    roots = [x._node for x in (*carried, *sums, *ys)]
+    if count is not None:  # a loop that takes no step passes on what a carry was before
+        ends = [Leaf(v.shape, v.dtype) if leaf is not None else None for v, leaf, _ in inits]
+        roots[: len(inits)] = [root or end for root, end in zip(roots, ends)]
+    call = (kind or LoopCall)(loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], roots)
+    call.trips = count if go is None else Tensor(results[len(inits) - 1])
     tensors = on_tape(call, parents, {}, (), results)
     call.node = next((t._node.inputs[0] for t in tensors if t._node is not None), None)
     return [Tensor(t._data) if root is None else t for t, root in zip(tensors, call.roots)]
-
-
-def scan(f: Callable, init, xs, length, reverse):
-    """`minigrad.scan` while tracing."""
-    every = thread.program.every
-    if every is None or length <= every:
-        return plain_scan(f, init, xs, length, reverse)
-    chunks = length // every
-    whole = chunks * every
-    split = length - whole if reverse else whole  # in order of time, the rest comes last
-
-    def chunk(carry, x):
-        return thread.program.recomputed(plain_scan, (f, carry, x, every, reverse), {})
-
-    def part(ends, *shape):
-        return tree.map(lambda x: reshape(as_tensor(x)[slice(*ends)], (*shape, *as_tensor(x).shape[1:])), xs)
-
-    first = (split, length) if reverse else (0, split)
-    carry, ys = plain_scan(chunk, init, part(first, chunks, every), chunks, reverse, chunked=True)
-    ys = tree.map(lambda y: reshape(y, (whole, *y.shape[2:])), ys)
-    if whole < length:
-        rest = (0, split) if reverse else (split, length)
-        carry, more = plain_scan(f, carry, part(rest, length - whole), length - whole, reverse)
-        ys = tree.map(lambda y, m: concatenate([m, y] if reverse else [y, m]), ys, more)
-    return carry, ys
-
-
-def plain_scan(f: Callable, init, xs, length, reverse, chunked=False):
-    parent = thread.program
-    leaves, carry_structure = tree.flatten(init)
-    carries = [Tensor(*parent.enter(as_tensor(leaf))) for leaf in leaves]
-    streams, xs_structure = tree.flatten(xs)
-    streams = [Tensor(*parent.enter(as_tensor(leaf))) for leaf in streams]
-    body = Body(parent)
-    inits = []
-    for c in carries:
-        leaf = Leaf(c.shape, c.dtype) if c.dtype.kind == "f" and thread.mode is TRACED else None
-        inits.append((body.input(c), leaf, c))
-    x = [Tensor(*body.placed(stream, True)) for stream in streams]
-    outer, thread.program = thread.program, body
-    try:
-        carry, y = take_step(
-            f,
-            tree.unflatten(carry_structure, [Argument(v, leaf) for v, leaf, _ in inits]),
-            tree.unflatten(xs_structure, as_arguments(x)),
-        )
-        carried = unchanged(f, 0, "the carry", carry_structure, carries, carry)
-        ys, y_structure = tree.flatten(y)
-        carried = [Tensor(*body.enter(c)) for c in carried]
-        ys = [Tensor(*body.enter(as_tensor(leaf))) for leaf in ys]
-    finally:
-        thread.program = outer
-    results = finish(body, length, reverse, inits, carried, [], ys, chunked)
-    return tree.unflatten(carry_structure, results[: len(inits)]), tree.unflatten(y_structure, results[len(inits) :])

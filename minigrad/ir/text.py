@@ -25,13 +25,14 @@ import re
 
 import numpy as np
 
-from minigrad.ir.loop import Body, Loop
+from minigrad.ir.loop import UNBOUNDED, Body, Loop
 from minigrad.ir.number import Number
 from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
 
 INDENT = "    "
+ENDS = "next", "sum", "give", "times", "while"  # times: the constant that counts the steps; while: what says go on
 KINDS = ("input", "captured", "cotangent")
 LITERALS = {"slice": slice, "dtype": np.dtype, "array": np.array, "inf": np.inf, "nan": np.nan, "__builtins__": {}}
 LITERALS |= {d: functools.partial(Number, dtype=d) for d in ("float32", "float64", "int64", "bool")}
@@ -90,14 +91,16 @@ class _Printer:
         for word, part in (("const", loop.consts), ("carry", loop.carries), ("each", loop.streams)):
             lines += [f"{word} {self.name(x)} = {self.name(outside[x])}" for x in part]
         lines += self.values(loop.outputs)
-        for word, part in (("next", loop.carry_outs), ("sum", loop.sums), ("give", loop.ys)):
+        control = [[v] if v is not None else [] for v in (loop.count, loop.go)]
+        for word, part in zip(ENDS, (loop.carry_outs, loop.sums, loop.ys, *control)):
             if part:
                 lines.append(f"{word} {self.listed(part)}")
         return lines
 
 
 def heading(loop: Loop) -> str:
-    return f"loop {loop.length} steps{' backwards' if loop.reverse else ''}{' chunked' if loop.chunked else ''}"
+    steps = "any" if loop.length == UNBOUNDED else loop.length
+    return f"loop {steps} steps{' backwards' if loop.reverse else ''}{' chunked' if loop.chunked else ''}"
 
 
 def by_need(roots) -> list[Value]:
@@ -134,8 +137,8 @@ class _Reader:
         self.lines = [line[margin:] for line in lines]
 
     def block(self) -> dict[str, list]:
-        """What the lines return, or give to the loop: a list for each of the words next, sum, give, return."""
-        results: dict = {"next": [], "sum": [], "give": [], "return": []}
+        """What the lines return, or give to the loop: a list for each of the words."""
+        results: dict = {word: [] for word in (*ENDS, "return")}
         k = 0
         while k < len(self.lines):
             line, k = self.lines[k], k + 1
@@ -196,7 +199,8 @@ class _Reader:
 
     def loop(self, said: str, below: list[str]) -> list[Value]:
         words = said.split()
-        length, reverse, chunked = int(words[1]), "backwards" in words, "chunked" in words
+        length = UNBOUNDED if words[1] == "any" else int(words[1])
+        reverse, chunked = "backwards" in words, "chunked" in words
         body = Body(self.program)
         inner: dict = {"const": [], "carry": [], "each": []}
         outside: dict = {word: [] for word in inner}
@@ -212,6 +216,7 @@ class _Reader:
         found = own.block()
         entries = inner["const"], inner["carry"], inner["each"]
         loop = Loop(body, length, reverse, *entries, found["next"], found["sum"], found["give"])
+        loop.count, loop.go = [found[word][0] if found[word] else None for word in ("times", "while")]
         loop.chunked = chunked
         return self.program.record(loop, [x for part in outside.values() for x in part], {}, loop.specs())
 

@@ -80,8 +80,9 @@ class Value(Node):
             )
         raise TypeError(
             f"jit: Python asked for the numbers of {self.dtype}{list(self.shape)}, not known while a function "
-            f"is traced ({self.asking()}); choose with mg.where instead of `if`, loop with mg.scan instead of `while`, "
-            "give what must be a Python number as one, or call the function under mg.disable_jit()"
+            f"is traced ({self.asking()}); choose with mg.where or mg.cond instead of `if`, loop with mg.scan or "
+            "mg.while_loop instead of `while`, give what must be a Python number as one, or call the function under "
+            "mg.disable_jit()"
         )
 
     __bool__ = __float__ = __int__ = __index__ = __array__ = __iter__ = item = tolist = view = refuse
@@ -132,6 +133,7 @@ class Program:
     """
 
     parent: Any = None  # of the body of a loop: the program that the loop is in
+    counted = False  # of the body of a loop: whether it takes as many steps as a value says
     around: Any = (
         None  # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
     )

@@ -349,6 +349,43 @@ def looping(program, d):
     ])  # fmt: skip
 
 
+def branching(program, d):
+    """Branches and loops that the numbers decide, inside of loops and around them."""
+    a = program.pick()
+    shape = program.values[a].shape
+    q = program.pick(lambda b: broadcasts(b, program.values[a], shape))
+    t, bound = f"{d.integer(-5, 5)}.0371e-1", d.integer(1, 4)
+    f, g, h = [
+        d.choice([f"mg.tanh({{u}} * {q})", f"mg.where({{u}} > {t}, {{u}}, {q})", f"{{u}} * 0.5 + mg.sin({q})",
+                  f"mg.scan(lambda s, y: (mg.tanh(s + y * {q}), s), {{u}}, mg.stack([{{u}}, {a}]))[0]",
+                  f"mg.cond({q}.sum() > {t}, lambda v: v * {q}, lambda v: mg.sin(v) - {q}, {{u}})",
+                  f"mg.checkpoint(lambda v: mg.tanh(v * {q}))({{u}})"])
+        for _ in range(3)
+    ]  # fmt: skip
+    p = d.choice([f"({{u}}.sum() > {t})", f"(({{u}} > {t}).any())", "(mg.argmax({u}) == 0)"])
+
+    def part(text, u):
+        return text.replace("{u}", u)
+
+    def cond(u):
+        return f"mg.cond({part(p, u)}, lambda u: {part(f, 'u')}, lambda u: {part(g, 'u')}, {u})"
+
+    def switch(u):
+        branches = ", ".join([f"lambda u: {part(text, 'u')}" for text in (f, g, h)])
+        return f"mg.switch(mg.argmax({u}), [{branches}], {u})"
+
+    def loop(u, body):
+        return (f"mg.while_loop(lambda c: (c[0] * c[0]).sum() < {d.integer(0, 40)}.07e-1, "
+                f"lambda c: ({body} + c[0] * 0.6, c[1] + 1), ({u}, 0), bound={bound})[0]")  # fmt: skip
+
+    plain = d.choice([cond(a), switch(a), loop(a, part(f, "c[0]")), loop(a, cond("c[0]"))])
+    step = d.choice([cond("h"), switch("h"), loop("h", part(f, "c[0]")), loop("(h + z)", cond("c[0]"))])
+    xs = f"mg.stack([{a}, {a} * 0.3, {q} + 0 * {a}])"
+    again = d.choice(["", ", reverse=True"])
+    looped = f"mg.scan(lambda h, z: ({step} * 0.7 + z, h), {a}, {xs}{again})[{d.integer(0, 1)}] * 1"
+    return f"{d.choice([plain, looped])} + 0 * {q}"
+
+
 def transforming(program, d):
     """Derivatives inside, of functions that close over other values."""
     a = program.pick(lambda a: a.size <= 8)
@@ -402,4 +439,4 @@ def in_place(program, d):
     ])  # fmt: skip
 
 
-OWN = [*[counting, looping, transforming, calling_modules] * 2, in_place]
+OWN = [*[counting, looping, branching, transforming, calling_modules] * 2, in_place]

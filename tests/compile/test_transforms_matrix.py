@@ -93,6 +93,24 @@ class Minigrad:
 
         return of
 
+    @staticmethod
+    def cond(f):
+        def of(x, ws):
+            branches = lambda q: f(q * ws[0], ws), lambda q: f(q, ws) * ws[1]
+            return mg.cond((x * x).sum() > 0, *branches, x) + mg.cond((x * x).sum() > 1e9, *branches, x)
+
+        return of
+
+    @staticmethod
+    def while_loop(f):
+        def of(x, ws):
+            def step(carry):
+                return f(carry[0], ws) * ws[1] + 0.5 * carry[0], carry[1] + 1
+
+            return mg.while_loop(lambda carry: carry[1] < 2 + 0 * carry[0].sum(), step, (x, 0), bound=3)[0]
+
+        return of
+
 
 class Torch:
     """The same functions."""
@@ -153,6 +171,19 @@ class Torch:
             for s in torch.tensor(STEPS) * ws[0]:
                 x, total = 0.5 * x + f(x * s, ws), total + x * ws[1]
             return x + total
+
+        return of
+
+    @staticmethod
+    def cond(f):
+        return lambda x, ws: f(x * ws[0], ws) + f(x, ws) * ws[1]
+
+    @staticmethod
+    def while_loop(f):
+        def of(x, ws):
+            for _ in range(2):
+                x = f(x, ws) * ws[1] + 0.5 * x
+            return x
 
         return of
 

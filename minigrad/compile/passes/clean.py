@@ -76,8 +76,9 @@ def prune(value: Value, picks: dict) -> None:
     sums = [k for k in range(m) if n + k in picks]
     roots = [loop.sums[k] for k in sums] + [loop.ys[k] for k in ys]
     carries = [k for k in range(n) if k in picks]
+    control = loop.outputs[len(loop.results) :]
     while True:  # a carry that a needed one rests on is needed
-        needed = set(order_of(roots + [loop.carry_outs[k] for k in carries]))
+        needed = set(order_of(roots + control + [loop.carry_outs[k] for k in carries]))
         more = [k for k in range(n) if loop.carries[k] in needed or k in carries]
         if more == carries:
             break
@@ -106,8 +107,11 @@ def keep_inputs(value: Value, needed) -> None:
 
 
 def place(loop: Loop, outputs: list) -> None:
-    n, m = len(loop.carry_outs), len(loop.sums)
-    loop.carry_outs, loop.sums, loop.ys = outputs[:n], outputs[n : n + m], outputs[n + m :]
+    """Let a loop have other values in the place of its outputs."""
+    n, m, k = len(loop.carry_outs), len(loop.sums), len(loop.results)
+    loop.carry_outs, loop.sums, loop.ys = outputs[:n], outputs[n : n + m], outputs[n + m : k]
+    rest = iter(outputs[k:])
+    loop.count, loop.go = [None if v is None else next(rest) for v in (loop.count, loop.go)]
 
 
 def unify(loop: Loop, outside: tuple) -> tuple:

@@ -13,7 +13,7 @@ less where its operands are in the cache than it would cost to store its result 
 from minigrad.compile.passes.batch import over_time
 from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_op, order_of, rewrite
+from minigrad.ir.rewrite import ROWS, SMALL, is_elementwise, is_op, is_view, order_of, rewrite
 from minigrad.ir.trace import Pick, Value
 
 WORTHWHILE = ("matmul", "conv2d", "conv_transpose2d", "embedding", "take")
@@ -38,6 +38,13 @@ def is_small(v, invariant) -> bool:
     return w.ndim == 2 and w.size <= SMALL and a.size // a.shape[-1] >= ROWS
 
 
+def free(v, loop) -> bool:
+    """Whether a constant may be computed before a loop that perhaps takes no step: it cannot raise, and if there is one
+    step at most, it costs next to nothing."""
+    repeated = loop.length > 1 and (is_elementwise(v) or is_op(v, "matmul"))
+    return repeated or is_view(v) or is_op(v, "concatenate", "astype")
+
+
 def hoist_from(program, value: Value, inputs: tuple) -> Value:
     loop = value.op
     place(loop, hoist(loop.body, loop.outputs))  # the loops inside first
@@ -50,7 +57,10 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         if any(x in moving for x in v.inputs):
             moving.add(v)
     for v in order:
-        if v.op is not None and v not in moving and all(x in invariant or not isinstance(x, Value) for x in v.inputs):
+        constant = (
+            v.op is not None and v not in moving and all(x in invariant for x in v.inputs if isinstance(x, Value))
+        )
+        if constant and (loop.count is None or free(v, loop)):
             invariant[v] = v.of([invariant.get(x, x) for x in v.inputs], program)
 
     def stack_of(v):
@@ -67,7 +77,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         return stacks[v]
 
     became: dict = {}
-    for v in () if loop.chunked else order:
+    for v in () if loop.chunked or loop.count is not None else order:
         if v in moving or v in invariant or not is_op(v, *WORTHWHILE) or is_small(v, invariant):
             continue
         stack = stack_of(v)

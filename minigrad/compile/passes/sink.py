@@ -98,14 +98,16 @@ class _Sinking:
 
     def run(self, replaced: dict) -> Value:
         loop, program = self.loop, self.program
-        plans = [self.sum_of(v) for v in loop.sums] + [self.stack_of(v) for v in loop.ys]
-        place(loop, [*loop.carry_outs, *self.sums, *self.ys])
+        if loop.count is None:
+            plans = [self.sum_of(v) for v in loop.sums] + [self.stack_of(v) for v in loop.ys]
+        else:  # there are no numbers in the slices of stacks for steps that are not taken
+            plans = [self.given_sum(v) for v in loop.sums] + [self.given_stack(v) for v in loop.ys]
         loop.sums, loop.ys = self.sums, self.ys
         needed = set(order_of(loop.outputs))
         loop.consts = [v for v in loop.consts if v in needed]
         loop.streams = [v for v in loop.streams if v in needed]
         new = self.value.of([self.outside[v] for v in loop.inputs], program, shape=loop.specs())
-        picks = [program.pick(new, k) for k in range(len(loop.outputs))]
+        picks = [program.pick(new, k) for k in range(len(loop.results))]
         n, m = len(loop.carries), len(loop.sums)
         for k, pick in enumerate(picks[:n]):
             replaced[new, k] = pick

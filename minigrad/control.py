@@ -1,0 +1,102 @@
+"""`cond`, `switch` and `while_loop`: control flow that depends on the numbers in tensors.
+
+Eager, they are the `if` and the `while` of Python, on the tape. In a jitted function, where Python does not know the
+numbers, they are compiled (minigrad/ir/control.py).
+"""
+
+from collections.abc import Callable, Sequence
+
+from minigrad import tree
+from minigrad.arguments import Count, checked
+from minigrad.ir import control as traced
+from minigrad.ir.step import as_scalar, line_of, unchanged
+from minigrad.modes import tracing
+from minigrad.ops.elementwise import clip, sub
+from minigrad.tensor import Tensor, as_tensor
+from minigrad.views import as_arguments, as_results, without_changes
+
+
+@checked
+def cond(p, f: Callable, g: Callable, *operands):
+    """f(*operands) if p else g(*operands), the meaning of jax.lax.cond.
+
+    p: a bool, or a scalar tensor (bool, or a number: true where it is not 0). operands: tensors, or what becomes one.
+    They and the result may be nested tuples, lists and dicts; f and g may close over other tensors. The branch that is
+    not chosen is not computed, draws nothing and sends no gradient. The result is tensors. In a jitted function p may
+    be traced; then both branches are recorded and must return the same structure, shapes and dtypes.
+
+    Raises ValueError for a p of several numbers (where each row decides for itself, `mg.where` chooses), and when
+    traced for results that differ; TypeError for a p that is no number.
+
+    >>> import minigrad as mg
+    >>> f = mg.jit(lambda x: mg.cond(x.sum() > 0, mg.sqrt, lambda x: 0 * x, x))
+    >>> f(mg.tensor([4.0, 9.0])).tolist(), f(mg.tensor([-4.0, 1.0])).tolist()
+    ([2.0, 3.0], [-0.0, 0.0])
+    """
+    decided, operands = as_scalar("cond", "p", p), tree.map(as_tensor, operands)
+    if isinstance(decided, Tensor):
+        taken = decided.astype("int64")
+        return traced.of_branches("cond", [taken, sub(1, taken)], [f, g], operands)
+    return tree.map(as_tensor, without_changes(f if decided else g, operands, {}))
+
+
+@checked
+def switch(index, branches, *operands):
+    """branches[index](*operands), index clamped to the branches that there are: the meaning of jax.lax.switch.
+
+    index: an integer, or a scalar tensor of integers. Else as `cond`.
+
+    Raises ValueError for no branches, for an index of several numbers, and when traced for results that differ;
+    TypeError for an index that is no integer.
+
+    >>> import minigrad as mg
+    >>> [mg.switch(k, [mg.sin, mg.cos, mg.exp], 0.0).item() for k in (-1, 1, 7)]
+    [0.0, 1.0, 1.0]
+    """
+    if not isinstance(branches, Sequence) or not all(callable(f) for f in branches):
+        raise TypeError(f"switch: got branches={branches!r}, wanted a list of functions")
+    if not branches:
+        raise ValueError("switch: got no branches, wanted one function or more")
+    decided, operands = as_scalar("switch", "index", index, "iu"), tree.map(as_tensor, operands)
+    last = len(branches) - 1
+    if isinstance(decided, Tensor):
+        decided = clip(decided.astype("int64"), 0, last)
+        chosen = [(decided == k).astype("int64") for k in range(len(branches))]
+        return traced.of_branches("switch", chosen, branches, operands)
+    return tree.map(as_tensor, without_changes(branches[min(max(decided, 0), last)], operands, {}))
+
+
+@checked
+def while_loop(cond: Callable, body: Callable, init, bound: Count | None = None):
+    """carry = body(carry), from init on, while cond(carry): the last carry. The meaning of jax.lax.while_loop.
+
+    init: nested tuples, lists and dicts of tensors; body returns the same structure, shapes and dtypes, cond a bool or
+    a scalar tensor. bound: of how many steps at most; after so many the loop ends whatever cond says. Where the rows of
+    a batch stop at different times, go on while any of them does (`.any()`) and keep those that are done with
+    `mg.where`.
+
+    Eager, the loop is on the tape and has derivatives like any Python. In a jitted function its reverse mode
+    (`backward`, `grad`, `vjp`) needs a bound, as what every step keeps for it lies in memory for that many; forward
+    mode (`jvp`) of first order does without.
+
+    Raises ValueError for a carry that changes its type, for what is no scalar from cond; RuntimeError when a jitted
+    loop without a bound is differentiated in reverse.
+
+    >>> import minigrad as mg
+    >>> halve = lambda c: (c[0] / 2, c[1] + 1)
+    >>> x, steps = mg.while_loop(lambda c: c[0] > 1, halve, (mg.tensor(100.0), 0))
+    >>> x.item(), steps.item()
+    (0.78125, 7)
+    """
+    leaves, structure = tree.flatten(init)
+    if bound == 0:
+        return tree.unflatten(structure, [as_tensor(x) for x in as_results(as_arguments(leaves))])
+    if tracing():
+        return traced.while_loop(cond, body, init, bound)
+    carries = [as_tensor(leaf) for leaf in leaves]
+    what, t = f"what {line_of(cond)} returned", 0
+    while t != bound and as_scalar("while_loop", what, cond(tree.unflatten(structure, as_arguments(carries)))):
+        carry = body(tree.unflatten(structure, as_arguments(carries)))
+        carries = unchanged(body, t, "the carry", structure, carries, carry, "while_loop")
+        t += 1
+    return tree.unflatten(structure, as_results(as_arguments(carries)))
