@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.kernels import build, matmul, threads
 from minigrad.kernels.entry import FLOATS, in_order, refuse
 from minigrad.kernels.matmul import SHAPE, Shape, pointer
+from minigrad.kernels.sums import add_reduce
 
 ARGUMENTS = "a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate"
 
@@ -355,6 +356,7 @@ def workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, dtype, shape: Shape = 
 # Multiplications from which a second thread pays: waking one costs some 100 us.
 LARGE = 1 << 24
 
+RUN = 512  # pixels that are added one after another
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -422,13 +424,18 @@ def conv_transpose2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: S
 def conv2d_weight(
     x: np.ndarray, g: np.ndarray, kernel: tuple[int, int], padding: Pairs, shape: Shape = SHAPE
 ) -> np.ndarray:
-    """The gradient of conv2d with respect to its weight (O, I, *kernel), g (N, O, OH, OW) that of its result."""
+    """The gradient of conv2d with respect to its weight (O, I, *kernel), g (N, O, OH, OW) that of its result.
+
+    Sums over more than RUN pixels are sums of those over fewer, so that their rounding error does not grow with them.
+    """
     fits = x.ndim == g.ndim == 4 and len(x) == len(g) and x.dtype == g.dtype and x.dtype in FLOATS and x.size and g.size
     if not fits or _sides(x, kernel, padding) != g.shape[2:]:
         refuse("conv2d_weight", f"images and cotangents (N, O, OH, OW) of one dtype, {kernel=}, {padding=}", x, g)
     n, I, H, W = x.shape
     _, O, OH, OW = g.shape
     kh, kw = kernel
+    if OH > 1 and OH * OW > 2 * RUN and x.dtype == np.float32:
+        return add_reduce(_by_lines(x, g, kernel, padding, shape), (0,))
     x, g = in_order(x), in_order(g)
     lanes = shape.width // x.itemsize
     terms = I * kh * kw
@@ -439,9 +446,17 @@ def conv2d_weight(
     room = _table_size(OW, x.dtype) + image + matmul.packed_size(OH * OW, O, x.dtype, shape)
     pieces = _pieces(n, threads.count if g.size * terms >= LARGE else 1)
     partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in pieces]
+    run = max(1, RUN // (OH * OW)) if x.dtype == np.float32 else n
 
-    def gradient(k, end, sums):
+    def gradient(first, last, sums):
         _memory, workspace = _room(room * size)
+        add(first, min(first + run, last), sums, workspace)
+        part = aligned(sums.size, sums.dtype) if last - first > run else sums
+        for k in range(first + run, last, run):
+            add(k, min(k + run, last), part, workspace)
+            np.add(sums, part, out=sums)
+
+    def add(k, end, sums, workspace):
         kernels.weight(
             at_x + k * I * H * W * size, end - k, I, H, W, I * H * W, at_g + k * O * OH * OW * size, O, OH, OW,
             O * OH * OW, kh, kw, padding[0][0], padding[1][0], sums.ctypes.data, workspace, pack_panels,
@@ -454,6 +469,21 @@ def conv2d_weight(
     result = np.empty((O, I, kh, kw), x.dtype)
     kernels.unpack(partial[0].ctypes.data, O, terms, result.ctypes.data)
     return result
+
+
+def _by_lines(x, g, kernel, padding: Pairs, shape: Shape) -> np.ndarray:
+    """The gradients of bands of output lines, stacked."""
+    H, OH, OW = x.shape[2], *g.shape[2:]
+    (top, _), sides = padding
+    lines, found = max(1, RUN // OW), []
+    for p in range(0, OH, lines):
+        end = min(p + lines, OH)
+        first, last = p - top, end + kernel[0] - 1 - top  # lines of the image that the band sees
+        seen = x[:, :, max(0, first) : max(0, min(last, H))]
+        if seen.shape[2]:
+            rows = (max(0, -first), max(0, last - H))
+            found.append(conv2d_weight(seen, g[:, :, p:end], kernel, (rows, sides), shape))
+    return np.stack(found)
 
 
 def _pieces(n: int, most: int) -> list[tuple[int, int]]:

@@ -17,6 +17,18 @@ def add_rows(result, index, rows, count, width):
         for j in range(width):
             result[to + j] += rows[i * width + j]
 
+def add_rows_often(result, index, rows, slots, totals, count, width):
+    for i in range(count):
+        slot = slots[index[i]]
+        if slot < 0:
+            to = index[i] * width
+            for j in range(width):
+                result[to + j] += rows[i * width + j]
+        else:
+            to = slot * width
+            for j in range(width):
+                totals[to + j] += rows[i * width + j]
+
 def running_sum(y, x, total, outer, steps, inner):
     for o in range(outer):
         for i in range(inner):
@@ -56,19 +68,21 @@ def linear_recurrence_transposed(y, b, a, total, outer, steps, inner):
                 total[i] = b[at] + a[at + inner] * total[i] if k < end else b[at]
                 y[at] = total[i]
 """
+OFTEN = 128  # rows of float32 that are added one after another
+CACHED = 1 << 15  # numbers of float64 that the L2 cache holds beside the rows
 
 
 @functools.cache
 def compiled(function: str, kinds: tuple[str, ...]):
     """A function of SOURCE: pointers to arrays of `kinds`, then sizes."""
-    sizes = 2 if function == "add_rows" else 3
+    sizes = 2 if function.startswith("add_rows") else 3
     types = ", ".join([*[f"CPointer({kind})" for kind in kinds], *["intp"] * sizes])
     prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(kinds), *[ctypes.c_ssize_t] * sizes)
     return prototype(build.address(SOURCE, function, types))
 
 
 def add_rows(result: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
-    """result[index[i]] += rows[i] for each i in order, in place.
+    """result[index[i]] += rows[i] for each i in order, in place. What is added to often is added up in float64.
 
     result: (n, width), contiguous. index: integers in [0, n), of one dimension. rows: one for each index, of its dtype.
 
@@ -79,12 +93,34 @@ def add_rows(result: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
     if not fits:
         refuse("add_rows", "(n, width) in C order, integers (k,), rows (k, width) of its dtype", result, index, rows)
     require_indices("kernel add_rows: indices", "rows", index, len(result))
-    if INTERPRETED or result.dtype not in FLOATS:
+    if result.dtype not in FLOATS:
         np.add.at(result, index, rows)
         return
+    if INTERPRETED:
+        totals = result.astype("float64")
+        np.add.at(totals, index, rows)
+        result[...] = totals
+        return
     index, rows = in_order(index.astype(np.intp, copy=False)), in_order(rows)
-    kernel = compiled("add_rows", (result.dtype.name, "intp", result.dtype.name))
-    kernel(result.ctypes.data, index.ctypes.data, rows.ctypes.data, *rows.shape)
+    kind, long = result.dtype.name, result.dtype == np.float32 and len(index) > OFTEN
+    if long and result.size <= max(CACHED, 2 * len(index)):
+        totals = result.astype("float64")
+        compiled("add_rows", ("float64", "intp", kind))(*addresses(totals, index, rows), *rows.shape)
+        result[...] = totals
+        return
+    often = np.flatnonzero(np.bincount(index) > OFTEN) if long else ()
+    if not len(often):
+        compiled("add_rows", (kind, "intp", kind))(*addresses(result, index, rows), *rows.shape)
+        return
+    slots, totals = np.full(len(result), -1), result[often].astype("float64")
+    slots[often] = np.arange(len(often))
+    kernel = compiled("add_rows_often", (kind, "intp", kind, "intp", "float64"))
+    kernel(*addresses(result, index, rows, slots, totals), *rows.shape)
+    result[often] = totals
+
+
+def addresses(*arrays: np.ndarray) -> list[int]:
+    return [x.ctypes.data for x in arrays]
 
 
 def running(x: np.ndarray, axis: int, product: bool = False) -> np.ndarray:
@@ -117,5 +153,5 @@ def _along(function: str, axis: int, *operands: np.ndarray) -> np.ndarray:
         sizes = math.prod(y.shape[:axis]), y.shape[axis], math.prod(y.shape[axis + 1 :])
         carried = np.empty(sizes[2])
         kinds = (*[y.dtype.name] * (1 + len(operands)), "float64")
-        compiled(function, kinds)(*[x.ctypes.data for x in (y, *operands, carried)], *sizes)
+        compiled(function, kinds)(*addresses(y, *operands, carried), *sizes)
     return y

@@ -140,3 +140,50 @@ def test_long_products(kind):
 def test_products_of_integers_keep_their_dtype():
     x = mg.tensor(np.ones((40_000, 2), "int32"))
     assert (x.T @ x).dtype == np.int32 and (x.T @ x).tolist() == [[40_000] * 2] * 2
+
+
+INDEX = np.zeros(N, int)
+SCATTERS = {
+    "embedding": lambda w, g: (mg.embedding(w, INDEX) * g).sum(),
+    "take": lambda w, g: (mg.take(w, INDEX, axis=0) * g).sum(),
+    "take_along_axis": lambda w, g: (mg.take_along_axis(w, INDEX[:, None].repeat(4, 1), axis=0) * g).sum(),
+    "getitem": lambda w, g: (w[INDEX] * g).sum(),
+}
+
+
+@pytest.mark.parametrize("rows", [3, 40_000])  # as many as are added up in float64, and a table of which few are
+@pytest.mark.parametrize("name", SCATTERS)
+def test_what_is_added_to_one_row_again_and_again(name, rows):
+    g = values("equal")
+    got = gradient(SCATTERS[name], np.ones((rows, 4), "float32"), g).numpy()
+    assert error(got[0], g.sum(0, dtype="float64")) < 4 * EPS and not got[1:].any()
+
+
+def test_scatter_add_to_rows_that_are_not_zero():
+    g, x = values("equal"), np.full((40_000, 4), 0.5, "float32")
+    y = mg.scatter_add(mg.tensor(x), 0, INDEX[:, None].repeat(4, 1), mg.tensor(g)).numpy()
+    assert error(y[0], 0.5 + g.sum(0, dtype="float64")) < 4 * EPS and (y[1:] == 0.5).all()
+
+
+@pytest.mark.parametrize("subscripts", ["ij,ij->", "ij,ji->", "ij,i,j->", "ij,ij,ij->", "ii,i->", "ii,j->"])
+def test_an_einsum_that_is_a_number(subscripts):
+    sizes = {"i": 450, "j": 450}
+    terms = subscripts[:-2].split(",")
+    arrays = [np.full([sizes[c] for c in term], 0.1, "float32") for term in terms]
+    truth = np.einsum(subscripts, *[a.astype("float64") for a in arrays], optimize=True)
+    assert error(mg.einsum(subscripts, *arrays).numpy(), truth) < 8 * EPS
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel", "padding"),
+    [((16, 2, 100, 100), (3, 3), (1, 1)), ((1, 1, 3000, 60), (1, 1), (0, 0)), ((2000, 2, 8, 8), (3, 2), (2, 0)),
+     ((2, 3, 70, 90), (5, 4), (9, 2)), ((3, 2, 60, 60), (1, 3), (40, 0))],
+)  # fmt: skip
+def test_the_gradient_of_a_convolutions_weight(images, kernel, padding):
+    x = np.random.default_rng(0).uniform(0.05, 0.15, images).astype("float32")
+    w = np.ones((2, images[1], *kernel), "float32")
+    got, truth = [
+        gradient(lambda w, x: (mg.conv2d(x, w, padding=padding) * 0.1).sum(), w.astype(kind), x.astype(kind)).numpy()
+        for kind in ("float32", "float64")
+    ]
+    np.testing.assert_allclose(got, truth, rtol=40 * EPS, atol=EPS * truth.max())
