@@ -212,11 +212,12 @@ def contract(arrays, /, subscripts):
     terms, result = _terms(subscripts, tuple([x.ndim for x in arrays]))
     arrays, terms = list(arrays), list(terms)
     for k, (term, x) in enumerate(zip(terms, arrays)):
+        unique = "".join(dict.fromkeys(term))
         elsewhere = [result, *terms[:k], *terms[k + 1 :]]
-        alone = [i for i, c in enumerate(term) if term.count(c) == 1 and not any(c in other for other in elsewhere)]
+        alone = [i for i, c in enumerate(unique) if not any(c in other for other in elsewhere)]
         if alone and x.dtype.kind == "f":
-            arrays[k] = sums.add_reduce(x, tuple(alone))
-            terms[k] = "".join([c for i, c in enumerate(term) if i not in alone])
+            arrays[k] = sums.add_reduce(np.einsum(f"{term}->{unique}", x), tuple(alone))
+            terms[k] = "".join([c for i, c in enumerate(unique) if i not in alone])
     if not result and len(arrays) > 1 and all(x.dtype.kind == "f" for x in arrays):
         return _dot_of_rest(arrays, terms)
     return np.einsum(f"{','.join(terms)}->{result}", *arrays, optimize=True)
@@ -226,10 +227,8 @@ def _dot_of_rest(arrays: list, terms: list[str]):
     """A number: the smallest operand times what the others are over its indices. BLAS would add it up in float32."""
     k = min(range(len(arrays)), key=lambda k: arrays[k].size)
     x, term = arrays.pop(k), terms.pop(k)
-    unique = "".join(dict.fromkeys(term))
-    indices = "".join([c for c in unique if any(c in other for other in terms)])
-    alone = tuple([i for i, c in enumerate(unique) if c not in indices])
-    x = sums.add_reduce(np.einsum(f"{term}->{unique}", x), alone)
+    indices = "".join(dict.fromkeys(term))
+    x = np.einsum(f"{term}->{indices}", x)
     rest = np.einsum(f"{','.join(terms)}->{indices}", *arrays, optimize=True)
     product = rest * x
     return sums.add_reduce(product, tuple(range(product.ndim)))
