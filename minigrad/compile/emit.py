@@ -7,6 +7,8 @@ import ast
 import math
 import re
 
+import numpy as np
+
 from minigrad.compile import along
 from minigrad.compile.nest import Nest, element, flat_rows, spread
 from minigrad.compile.schedule import Schedule
@@ -23,6 +25,7 @@ from minigrad.compile.tasks import (
     View,
 )
 from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.elementwise import of_operators
 from minigrad.ir.rules.kernel import natural
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
@@ -32,10 +35,10 @@ FIXED = 6  # numbers that every kernel is given: steps, first and last row, addr
 FUSED = '@njit(error_model="numpy", fastmath={"contract"})\n'
 FLUSH = """
 @njit(error_model="numpy")
-def flush(part, total, n):
+def flush_{dtype}(part, total, n):
     for i in range(n):
-        store_any(total, i, load_any(total, i, np.float64) + load_any(part, i, Float))
-        store_any(part, i, Float(0))
+        store_any(total, i, load_any(total, i, np.float64) + load_any(part, i, np.{dtype}))
+        store_any(part, i, np.{dtype}(0))
 """
 TERMS = 64  # that a sum in float32 gets before it is added to its total
 BLOCK = 1024  # terms of a sum along an axis that are vectorised; blocks are added in float64
@@ -132,7 +135,9 @@ class Emitter:
             after += ["if step % every == every - 1:", *[f"    {line}" for line in flushes]]
         lines += [f"        {line}" for line in [*step, *body, *after]]
         lines += [f"    {line}" for line in flushes]
-        self.functions[:0] = [FLUSH] * bool(flushes)
+        self.functions[:0] = [
+            FLUSH.format(dtype=d) for d in dict.fromkeys([b.dtype.name for b in self.schedule.totals])
+        ]
         number = (
             '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
         )
@@ -145,7 +150,7 @@ class Emitter:
         return f"Float = np.{dtype}\n{loops.with_dependencies(self.text, dtype)}"
 
     def flush(self, b: Buffer, part: str, total: str) -> str:
-        return f"flush({part}, {total}, {self.number(math.prod(b.shape))})"
+        return f"flush_{b.dtype.name}({part}, {total}, {self.number(math.prod(b.shape))})"
 
     # Tasks
 
@@ -218,7 +223,7 @@ class Emitter:
                 else:
                     names[name] = repr(x).replace("inf", "1e999").replace("nan", "(1e999 - 1e999)")
             local[v] = f"v{k}"
-            statements.append(f"v{k} = {expression(v, names)}")
+            statements.append(f"v{k} = {expression(v, names, self.schedule.dtype)}")
         stores = []
         for v, view in task.writes:
             source = local[v] if v in inside else read(v)
@@ -237,12 +242,13 @@ class Emitter:
         if alone and nest.inner and task.adds:  # a sum along the innermost axis, in registers
             at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
             head = "    " * len(nest.outer)
-            terms = [(f"s{k}", source) for k, (source, *_) in enumerate(stores)]
+            kinds = [element(view, self.schedule.dtype) for _, _, view, _ in stores]
+            terms = [(f"s{k}", source, kind) for k, ((source, *_), kind) in enumerate(zip(stores, kinds))]
             reading = [line.strip() for line in lines[at_head + 1 :]]
             lines[at_head:] = [head + line for line in self.sums(terms, "j", nest.length(nest.inner), reading)]
             for k, (_, at, view, verb) in enumerate(stores):
                 place, index = nest.place(at, view)
-                lines.append(f"{head}{verb}({place}, {index}, Float(s{k}))")
+                lines.append(f"{head}{verb}({place}, {index}, {kinds[k]}(s{k}))")
             lines += self.flushes(nest, stores, totals)
             return self.call_of(lines, addresses, SUMMED, "sums", task.rows)
         for line in statements:
@@ -265,23 +271,23 @@ class Emitter:
         lines = [f"        {self.flush(totals[at][0], at, totals[at][1])}" for at in summed]
         return [f"    if i0 % {TERMS} == {TERMS - 1}:", *lines] if lines else []
 
-    def sums(self, terms: list[tuple[str, str]], index: str, n: int, reading: list[str]) -> list[str]:
-        """Sums along an axis of length n: (name, what is added), and the lines that read it. Of a long one, the blocks
-        are added up in float64."""
+    def sums(self, terms: list[tuple[str, str, str]], index: str, n: int, reading: list[str]) -> list[str]:
+        """Sums along an axis of length n: (name, what is added, its type), and the lines that read it. Of a long one,
+        the blocks are added up in float64."""
         if n <= BLOCK:
             return [
-                *[f"{name} = Float(0)" for name, _ in terms],
+                *[f"{name} = {kind}(0)" for name, _, kind in terms],
                 f"for {index} in range({self.number(n)}):",
-                *[f"    {line}" for line in [*reading, *[f"{name} += {term}" for name, term in terms]]],
+                *[f"    {line}" for line in [*reading, *[f"{name} += {term}" for name, term, _ in terms]]],
             ]
         size = self.number(n)
         return [
-            *[f"{name} = np.float64(0)" for name, _ in terms],
+            *[f"{name} = np.float64(0)" for name, *_ in terms],
             f"for block in range(0, {size}, {BLOCK}):",
-            *[f"    {name}_part = Float(0)" for name, _ in terms],
+            *[f"    {name}_part = {kind}(0)" for name, _, kind in terms],
             f"    for {index} in range(block, min(block + {BLOCK}, {size})):",
-            *[f"        {line}" for line in [*reading, *[f"{name}_part += {term}" for name, term in terms]]],
-            *[f"    {name} += {name}_part" for name, _ in terms],
+            *[f"        {line}" for line in [*reading, *[f"{name}_part += {term}" for name, term, _ in terms]]],
+            *[f"    {name} += {name}_part" for name, *_ in terms],
         ]
 
     def called(self, what) -> str:
@@ -420,12 +426,13 @@ class Emitter:
         else:
             reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, {kind})"
         n = self.number(x.shape[last])
-        if not fold.sums or x.dtype != self.schedule.dtype:
+        if not fold.sums or x.dtype.kind != "f":
             start, step = fold.steps(x.dtype.kind)
+            start, step = [text.replace("Float", kind if x.dtype.kind == "f" else "Float") for text in (start, step)]
             body = [f"for k{last} in range({n}):", f"    {reading}", f"    total = {step}"]
         else:
-            start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else "Float(0)"
-            body = [*self.sums([("part", "value")], f"k{last}", x.shape[last], [reading]), "total += part"]
+            start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else f"{kind}(0)"
+            body = [*self.sums([("part", "value", kind)], f"k{last}", x.shape[last], [reading]), "total += part"]
         lines.append(f"{indent}total = {start}")
         for k in outer_axes:
             lines.append(f"{indent}for k{k} in range({self.number(x.shape[k])}):")
@@ -444,8 +451,11 @@ def names_of(line: str):
     return [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
 
 
-def expression(v: Value, names: dict[str, str]) -> str:
-    """The scalar expression of an elementwise op on these names."""
+def expression(v: Value, names: dict[str, str], main: np.dtype) -> str:
+    """The scalar expression of an elementwise op on these names. main: the float type that the kernel computes with.
+
+    There are functions (exp, say) of this type alone: of float32, in a kernel of float64, they are taken in float64.
+    """
 
     class Rename(ast.NodeTransformer):
         def visit_Name(self, node):
@@ -457,7 +467,13 @@ def expression(v: Value, names: dict[str, str]) -> str:
     if kernel.text is not None:
         return kernel.text(v, names)
     tree = ast.parse(v.op.expression, mode="eval")
-    integers = any(x.dtype.kind == "i" for x in v.inputs)
-    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)), "np.int64" if integers else "Float")
+    other = next((x.dtype for x in v.inputs if x.dtype.kind in "fi" and x.dtype != main), None)
+    narrow = other is not None and not of_operators(v.op)
+    if narrow:
+        names = {n: f"Float({names[n]})" if x.dtype == other else names[n] for n, x in zip(v.op.inputs, v.inputs)}
+    literal = "Float" if other is None or narrow else f"np.{other.name}"
+    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)), literal)
+    if narrow and v.dtype == other:
+        text = f"np.{other.name}({text})"
     booleans = all(x.dtype.kind == "b" for x in v.inputs)
     return kernel.booleans.format(y=text, **names) if booleans else text

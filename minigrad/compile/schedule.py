@@ -74,7 +74,7 @@ class Schedule:
     def __init__(self, loop: Loop, divided: bool, called: set):
         self.loop, self.called = loop, called
         self.order = [v for v in order_of(loop.outputs) if v.dtype is not None or v.op is not None]
-        self.dtype = main_dtype(self.order)
+        self.dtype = main_dtype(self.order, loop.consts)
         for v in self.order:
             if v not in called:
                 require_kernel(v, loop.consts, self.dtype)

@@ -9,13 +9,23 @@ from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 
 
-def main_dtype(order) -> np.dtype:
-    """The float type of most of what is computed: what a kernel computes with."""
+def main_dtype(order, constants) -> np.dtype:
+    """The float type that a kernel computes with: that with which Python is called least; else that of most numbers."""
     sizes: dict = {}
     for v in order:
         if v.dtype is not None and v.dtype.kind == "f":
             sizes[v.dtype] = sizes.get(v.dtype, 0) + v.size
-    return max(sizes, key=lambda dtype: sizes[dtype], default=np.dtype("float32"))
+    if len(sizes) < 2:
+        return next(iter(sizes), np.dtype("float32"))
+    return min(sizes, key=lambda main: (sum([not has_kernel(v, constants, main) for v in order]), -sizes[main]))
+
+
+def has_kernel(v: Value, constants, main: np.dtype) -> bool:
+    try:
+        require_kernel(v, constants, main)
+    except Unsupported:
+        return False
+    return True
 
 
 def require_kernel(v: Value, constants, main: np.dtype) -> None:

@@ -9,6 +9,8 @@ from interpreter import divided_batches
 from programs import draw, same
 
 import minigrad as mg
+from minigrad.ops.pointwise import Elementwise
+from minigrad.ops.table import table
 
 pytestmark = pytest.mark.usefixtures("compiled")
 T, B, H = 4, 6, 5
@@ -125,18 +127,79 @@ def test_python_is_called_for_an_op_that_no_kernel_has():
         check(step, called={"inv", "det", "cofactor"})
 
 
-def test_the_other_float_type_is_a_call_of_python():
-    xs, h = draw(0, *SEQUENCE, dtype="float32"), draw(1, *START, dtype="float32")
+def mixed(main, other):
+    """A loop of one float type that computes in the other one too: masks, sums, a bias that is not as wide."""
+    bias = draw(2, H, dtype=other)
 
-    def f(h, xs):
+    def f(h, xs, bias):
         def step(h, x):
-            wide = mg.exp(mg.astype(h, "float64"))
-            return mg.tanh(h + x * mg.astype(wide, "float32")), wide
+            noise = mg.astype(x, other) + bias
+            part = mg.where(noise * noise - 0.25 >= 0.1, noise, bias / 3)
+            row = mg.sum(part, axis=1, keepdims=True) * mg.max(noise, axis=1, keepdims=True)
+            h = mg.tanh(h * mg.astype(row, main) + mg.astype(x > 0, main)) + x
+            return h, part * mg.astype(h, other)
 
         return mg.scan(step, h, xs)
 
-    assert [loop.why_not for loop in mg.jit(f).explain(h, xs).loops] == [None, None]
-    same(f, [h, xs], h, xs, rtol=2e-6)
+    return f, [draw(1, *START, dtype=main), draw(0, *SEQUENCE, dtype=main), bias]
+
+
+@pytest.mark.parametrize("main, other", [("float64", "float32"), ("float32", "float64")])
+def test_both_float_types_in_one_loop(main, other):
+    f, args = mixed(main, other)
+    for loop in mg.jit(f).explain(*args).loops:
+        assert loop.why_not is None and loop.divided
+        assert not any("call of Python" in task for task in loop.tasks), loop.tasks
+    same(f, args, *args, rtol=2e-5)
+    with divided_batches():
+        same(f, args, *args, rtol=2e-5)
+
+
+ELEMENTWISE = sorted(name for name, op in table.items() if isinstance(op, Elementwise))
+
+
+def test_every_elementwise_op_of_float32_in_a_loop_of_float64():
+    rng = np.random.default_rng(0)
+    h, xs = mg.tensor(rng.uniform(0.2, 0.8, START)), mg.tensor(rng.uniform(0.2, 0.8, SEQUENCE))
+
+    def f(h, xs):
+        def step(h, x):
+            small = mg.astype(h, "float32")
+            kinds = {True: small > 0.5, False: small + 0.1}
+            made = [op.call(*[kinds[n in op.booleans] for n in op.inputs]) for op in map(table.get, ELEMENTWISE)]
+            return 0.5 * h + 0.1 * mg.tanh(mg.matmul(x, np.eye(H))), made
+
+        return mg.scan(step, h, xs)
+
+    (loop,) = mg.jit(f).explain(h, xs).loops
+    assert not any("call of Python" in task for task in loop.tasks), loop.tasks
+    for name, got, wanted in zip(
+        ["h", *ELEMENTWISE], mg.tree.flatten(mg.jit(f)(h, xs))[0], mg.tree.flatten(f(h, xs))[0]
+    ):
+        assert got.dtype == wanted.dtype, name
+        np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def test_the_type_of_a_kernel_is_that_with_which_python_is_called_least():
+    xs, h, w = draw(0, *SEQUENCE, dtype="float32"), draw(1, *START, dtype="float32"), draw(2, H, H, dtype="float32")
+
+    def called(products):
+        def f(h, xs):
+            def step(h, x):
+                wide = mg.exp(mg.astype(h, "float64"))
+                h = h + x * mg.astype(wide, "float32")
+                for _ in range(products):
+                    h = mg.tanh(h @ w)
+                return h, wide
+
+            return mg.scan(step, h, xs)
+
+        forward, _ = mg.jit(f).explain(h, xs).loops
+        same(f, [h, xs], h, xs, rtol=2e-5)
+        return [task.split()[3] for task in forward.tasks if "call of Python" in task]
+
+    assert called(0) == []  # float64, which has tanh of float32, too
+    assert called(2) == ["exp,"]  # products are of the kernel's type alone
 
 
 def test_a_loop_in_a_loop_is_a_kernel_that_a_kernel_calls():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import BOOL, INT64, Scalar, dtypes_of
+from minigrad.ir.rules.kernel import BOOL, FLOAT64, INT64, Scalar, dtypes_of
 from minigrad.ir.rules.rule import Rule
 
 
@@ -28,15 +28,19 @@ def of_one_value(value) -> bool:
 
 
 @functools.cache
-def of_integers(op) -> bool:
-    """Whether the expression of an op means for integers what it means for floats: operators alone."""
-    calls = [node for node in ast.walk(ast.parse(op.expression)) if isinstance(node, ast.Call | ast.Div | ast.Pow)]
+def of_operators(op, but: tuple = (ast.Pow,)) -> bool:
+    """Whether the expression of an op has operators (none of those in `but`) and `where` alone, which mean the same for
+    numbers of every type."""
+    calls = [node for node in ast.walk(ast.parse(op.expression)) if isinstance(node, (ast.Call, *but))]
     return all(isinstance(node, ast.Call) and ast.unparse(node.func) == "where" for node in calls)
 
 
 def takes(v, main) -> bool:
-    kinds = dtypes_of(v)
-    return kinds <= {main, BOOL} or (kinds <= {INT64, BOOL} and of_integers(v.op))
+    """Functions are of the main type; with numbers of float32 they are taken in float64, but not the other way."""
+    kinds = dtypes_of(v) - {BOOL}
+    if kinds == {INT64}:
+        return of_operators(v.op, (ast.Pow, ast.Div))
+    return len(kinds) < 2 and (kinds <= {main} or of_operators(v.op) or main == FLOAT64)
 
 
 def of_booleans(text: str) -> Rule:

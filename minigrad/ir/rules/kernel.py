@@ -14,6 +14,7 @@ import numpy as np
 from minigrad.ir.number import Number
 
 INT64, BOOL = np.dtype("int64"), np.dtype(bool)
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
 def natural(shape) -> tuple:
@@ -81,7 +82,7 @@ class Fold(Kernel):
     sums: bool = False
 
     def fits(self, v, main, constants) -> bool:
-        return dtypes_of(v) <= {main, BOOL} or dtypes_of(v) <= {INT64, BOOL}
+        return any(dtypes_of(v) <= {kind, BOOL} for kind in (FLOAT32, FLOAT64, INT64))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
-from minigrad.ir.rules.kernel import BOOL, INT64, Copies, Join, Scalar, dtypes_of, natural
+from minigrad.ir.rules.kernel import BOOL, FLOAT32, FLOAT64, INT64, Copies, Join, Scalar, dtypes_of, natural
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.join import _sizes
@@ -174,13 +174,13 @@ def astype_lowered(o, value, x, dtype):
 
 
 def astype_takes(v, main) -> bool:
-    return dtypes_of(v) <= {main, INT64, BOOL} and (v.dtype.kind != "i" or v.inputs[0].dtype.kind != "f")
+    return dtypes_of(v) <= {FLOAT32, FLOAT64, INT64, BOOL} and (v.dtype.kind != "i" or v.inputs[0].dtype.kind != "f")
 
 
 def astype_text(v, names: dict) -> str:
-    kind = {"f": "Float", "i": "np.int64"}.get(v.dtype.kind)
-    zero = "Float(0)" if v.inputs[0].dtype.kind == "f" else "0"
-    return f"{kind}({names['x']})" if kind else f"{names['x']} != {zero}"
+    if v.dtype == BOOL:
+        return f"{names['x']} != np.{v.inputs[0].dtype.name}(0)"
+    return f"np.{v.dtype.name}({names['x']})"
 
 
 def reshape_copies(v, to):
