@@ -10,6 +10,7 @@ from minigrad.creation import arange, eye, full, full_like, ones, ones_like, zer
 from minigrad.custom import checkpoint, custom_vjp
 from minigrad.scan import scan
 from minigrad.control import cond, switch, while_loop
+from minigrad.vmap import vmap
 from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad import io, nn, optim, random, tree
 from minigrad.compile.jit import jit

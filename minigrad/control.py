@@ -10,7 +10,7 @@ from minigrad import tree
 from minigrad.arguments import Count, checked
 from minigrad.ir import control as traced
 from minigrad.ir.step import as_scalar, line_of, unchanged
-from minigrad.modes import tracing
+from minigrad.modes import thread, tracing
 from minigrad.ops.elementwise import clip, sub
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import as_arguments, as_results, without_changes
@@ -91,7 +91,7 @@ def while_loop(cond: Callable, body: Callable, init, bound: Count | None = None)
     leaves, structure = tree.flatten(init)
     if bound == 0:
         return tree.unflatten(structure, [as_tensor(x) for x in as_results(as_arguments(leaves))])
-    if tracing():
+    if tracing() and not thread.program.eager:
         return traced.while_loop(cond, body, init, bound)
     carries = [as_tensor(leaf) for leaf in leaves]
     what, t = f"what {line_of(cond)} returned", 0

@@ -8,7 +8,7 @@ from minigrad import tree
 from minigrad.arguments import Count, checked
 from minigrad.ir.control import scan as traced_scan
 from minigrad.ir.step import take_step, unchanged
-from minigrad.modes import no_grad, tracing
+from minigrad.modes import no_grad, thread, tracing
 from minigrad.ops.join import stack, unstack
 from minigrad.ops.shape import copy
 from minigrad.tensor import Tensor, as_tensor
@@ -35,7 +35,7 @@ def scan(f: Callable, init, xs, length: Count | None = None, reverse: bool = Fal
     if length == 0:
         carries = [copy(c) for c in carries]
         return tree.unflatten(carry_structure, carries), _no_steps(f, carry_structure, carries, xs_structure, streams)
-    if tracing():
+    if tracing() and not thread.program.eager:
         return traced_scan(f, init, xs, length, reverse)
     slices = [unstack(stream) for stream in streams]
     rows: list = [None] * length

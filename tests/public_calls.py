@@ -90,6 +90,8 @@ CALLS = {
     "vjp": lambda: ([loss, tensor(3)], {"has_aux": False}),
     "jvp": lambda: ([loss, [tensor(3)], [tensor(3)]], {}),
     "hvp": lambda: ([loss, [tensor(3)], [tensor(3)]], {}),
+    "vmap": lambda: ([loss], {"in_axes": 0, "out_axes": 0}),
+    "functional_call": lambda: ([nn.Linear(2, 3), {"bias": tensor(3)}, tensor(1, 2)], {}),
     "scan": lambda: ([added, tensor(2), tensor(4, 2)], {"length": 4, "reverse": False}),
     "cond": lambda: ([True, loss, loss, tensor(3)], {}),
     "switch": lambda: ([1, [loss, loss], tensor(3)], {}),

@@ -1,10 +1,15 @@
-"""Every code cell of the docs and every Python block of the README runs, each page from top to bottom."""
+"""Every code cell of the docs, every Python block of the README and every example in a docstring runs."""
 
+import doctest
 import re
 from pathlib import Path
 
 import matplotlib.pyplot
+import numpy as np
 import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
 
 ROOT = Path(__file__).parents[1]
 CELL = re.compile(r"^```(?:\{code-cell\}[^\n]*|python)\n((?::[^\n]*\n)*)(.*?)^```$", re.M | re.S)
@@ -34,3 +39,14 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
         else:
             exec(program, names)
     matplotlib.pyplot.close("all")
+
+
+PUBLIC = {f"{m.__name__}.{name}": f for m in (mg, mg.random, nn, optim) for name, f in vars(m).items()
+          if callable(f) and ">>> " in (getattr(f, "__doc__", None) or "")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_example_of_a_docstring_gives_what_it_says(name):
+    names = {"mg": mg, "np": np, "nn": nn}
+    example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
+    assert doctest.DocTestRunner().run(example).failed == 0

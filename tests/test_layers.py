@@ -16,7 +16,7 @@ FLOORS = [
     "dtypes html tensor views",
     "ops",
     "ir",
-    "control creation custom random scan transforms",
+    "control creation custom random scan transforms vmap",
     "io nn optim",
     "compile",
     "observe",

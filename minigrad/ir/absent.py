@@ -125,6 +125,9 @@ class Reach:
 
     def sent(self, node: Node, here: frozenset) -> list[frozenset]:
         """For each input of a node, the roots that what the node sends it depends on."""
+        if type(node) is not Pick and hasattr(node.op, "through"):  # it knows which of its results are sent to what
+            parts = [[self.parts.get((node, k), frozenset()) for k in places] for places in node.op.through(node)]
+            return [frozenset().union(*origins) for origins in parts]
         if type(node) is Pick or not hasattr(node.op, "steps"):
             return [here] * len(node.inputs)
         steps = node.op.steps()

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import is_number
-from minigrad.modes import tracing
+from minigrad.modes import thread, tracing
 from minigrad.ops.table import Spec
 from minigrad.tensor import Tensor, as_tensor
 
@@ -79,7 +79,7 @@ def as_scalar(function: str, what: str, p, kinds: str = "biuf"):
             f"{function}: {what} is {Spec(p.shape, p.dtype)}, wanted one scalar that decides for all rows; where each "
             "row decides for itself compute both and choose with mg.where, or decide with .any() or .all()"
         )
-    if isinstance(p, Tensor) and tracing():
+    if isinstance(p, Tensor) and tracing() and not thread.program.known(p._data):
         return p if "b" not in kinds or dtype.kind == "b" else p != 0
     number = p.item() if isinstance(p, Tensor) else p
     return bool(number) if "b" in kinds else int(number)

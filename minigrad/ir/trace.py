@@ -134,6 +134,7 @@ class Program:
 
     parent: Any = None  # of the body of a loop: the program that the loop is in
     counted = False  # of the body of a loop: whether it takes as many steps as a value says
+    eager = False  # whether what is recorded runs at once, on arrays
     around: Any = (
         None  # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
     )
@@ -185,6 +186,10 @@ class Program:
     @property
     def outermost(self) -> "Program":
         return self.parent.outermost if self.parent else self
+
+    def known(self, value) -> bool:
+        """Whether Python may ask for its numbers."""
+        return False
 
     def look(self, array: np.ndarray) -> None:
         self.outermost.looked.setdefault(id(array), (array, numbers(array)))
@@ -273,6 +278,7 @@ class Program:
                 raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
             of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
             inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
+        params = {**op.defaults, **params}
         canonical = canonical_form(self, op, inputs, params)
         return self.record(op, inputs, params, op.specs(*inputs, **params)) if canonical is None else canonical
 

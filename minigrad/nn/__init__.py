@@ -2,6 +2,7 @@
 
 from minigrad.nn import init
 from minigrad.nn.cell import Cell
+from minigrad.nn.functional import functional_call
 from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent import Recurrent, Steps, watch
@@ -20,6 +21,7 @@ __all__ = [
     "Sequential",
     "Steps",
     "default_generator",
+    "functional_call",
     "init",
     "manual_seed",
     "watch",

@@ -66,6 +66,7 @@ class Op:
     public = True  # or only for the vjps of other ops
     view = False  # whether results share the memory of the input, or may
     place: Callable | None = None  # of an op with several results that are views: the index of each in the input
+    defaults: dict = {}  # of parameters
 
     def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=()):
         self.name = name
@@ -234,6 +235,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
         required = [p.name for p in parameters if p.default is p.empty]
         this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
         this.public, this.view, this.place, variadic = public, view, place, this.variadic
+        this.defaults = defaults
         follows, kinds = view and bool(vjps), checks_of(forward)
         arity, full = len(inputs), len(parameters)
         promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []

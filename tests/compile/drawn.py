@@ -412,6 +412,36 @@ def transforming(program, d):
     ])  # fmt: skip
 
 
+def mapping(program, d):
+    """vmap over the first or the last axis, of functions that close over other values, with transforms and loops."""
+    a = program.pick(lambda a: a.ndim and 0 < a.size <= 16)
+    if a is None:
+        return None
+    shape, axis = program.values[a].shape, d.choice([0, -1])
+    sample = np.empty(shape[1:] if axis == 0 else shape[:-1])
+    q = program.pick(lambda b: broadcasts(b, sample, sample.shape))
+    b = program.pick(lambda b: b.shape == shape)
+    if q is None:
+        return None
+    f = d.choice([
+        f"mg.tanh(t * {q})", f"(mg.sin(t) * {q}, t.sum())", f"t * mg.stop_gradient(t * {q})", f"(t * {q}).max()",
+        f"mg.grad(lambda s: (mg.sin(s * {q}) * t).sum())({q} * t)", f"mg.checkpoint(lambda s: mg.sin(s) * {q})(t)",
+        f"mg.scan(lambda h, z: (mg.tanh(h * {q} + z), h * t), t, mg.stack([{q} * t, t]))", f"twice_sin(t * {q})",
+        f"mg.grad(lambda s: mg.scan(lambda h, z: (mg.sin(h * s + z), h), t, mg.stack([t, t]))[0].sum())({q} * t)",
+        f"mg.hvp(lambda s: (mg.sin(s) * {q} * t).sum(), (t,), (t,))[0]", f"mg.where(t > 0.0371, t, {q})",
+        f"mg.vmap(lambda s: s * t.sum() + {q}.sum())(mg.stack([t, t * {q}]))", f"mg.jit(mg.sin)(t) * {q}",
+        f"mg.scan(lambda c, z: ((c[0] + 1, mg.tanh(c[1] * z * c[0])), c[1]), (0, t), mg.stack([t, t * {q}]))[0][1]",
+    ])  # fmt: skip
+    out = d.choice(["", "", ", out_axes=-1"])
+    return d.choice([
+        f"mg.vmap(lambda t: {f}, {axis}{out})({a})",
+        f"mg.vmap(lambda t, s: mg.sin(t * s) * {q}, ({axis}, {axis}){out})({a}, {b})",
+        f"mg.vmap(lambda t, s: mg.sin(t * s), ({axis}, None){out})({a}, {q})",
+        f"mg.vmap(mg.value_and_grad(lambda t, s: (mg.sin(t * s) * {q}).sum()), ({axis}, None))({a}, {q})",
+        f"mg.grad(lambda s: mg.vmap(lambda t: mg.sin(t * s) * {q}, {axis})({a}).sum())({q})",
+    ])  # fmt: skip
+
+
 def calling_modules(program, d):
     if not program.modules:
         return None
@@ -439,4 +469,4 @@ def in_place(program, d):
     ])  # fmt: skip
 
 
-OWN = [*[counting, looping, branching, transforming, calling_modules] * 2, in_place]
+OWN = [*[counting, looping, branching, transforming, mapping, calling_modules] * 2, in_place]

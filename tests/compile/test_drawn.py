@@ -125,6 +125,52 @@ def check(data, lines: int, around) -> None:
                 assert getattr(a, "requires_grad", None) == getattr(b, "requires_grad", None), name
 
 
+def samples_of(x, size: int):
+    """So many arguments like x; the first is x itself."""
+    return mg.stack([x * k if x.dtype.kind == "f" else x for k in (1, 0.75, -0.5)[:size]])
+
+
+def check_mapped(data, lines: int, around) -> None:
+    """The whole program under vmap against its results for the samples one by one."""
+    d = Draw(data)
+    program = Program(d, lines)
+    text = program.text
+    note(text)
+    size = d.choice([1, 2, 3])
+    mapped = [True, *[d.choice([True, False]) for _ in program.arguments[1:]]]
+
+    def one_by_one(f):
+        def of(*args):
+            many = [samples_of(x, size) if m else x for x, m in zip(args, mapped)]
+            results = [mg.tree.flatten(f(*[x[k] if m else x for x, m in zip(many, mapped)]))[0] for k in range(size)]
+            return [mg.stack([mg.tensor(x) if isinstance(x, float) else x for x in each]) for each in zip(*results)]
+
+        return of
+
+    def at_once(f, wrap=lambda f: f):
+        def of(*args):
+            many = [samples_of(x, size) if m else x for x, m in zip(args, mapped)]
+            return mg.tree.flatten(mg.vmap(f, [0 if m else None for m in mapped])(*many))[0]
+
+        return wrap(of)
+
+    def outcome(wrap):
+        run = Run(text, wrap)
+        for module in run.names["modules"]:
+            module.eval()  # no dropout
+        return run.outcome(second, False)
+
+    second = d.choice([False, False, True])
+    rough = any(x.dtype == "float32" for x in program.values.values()) or "float32" in text
+    with mg.disable_jit():
+        wanted, eager = outcome(one_by_one), outcome(at_once)
+    for k, (got, expected) in enumerate(zip(eager, wanted, strict=True)):
+        near(got, expected, 3e-5 if rough else 1e-9, f"mapped, call {k}")
+    with around():
+        for k, (got, expected) in enumerate(zip(outcome(lambda f: at_once(f, mg.jit)), wanted, strict=True)):
+            near(got, expected, 3e-5 if rough else 1e-9, f"mapped and jitted, call {k}")
+
+
 SHRUNK = [Phase.generate, Phase.shrink]
 
 
@@ -151,3 +197,16 @@ def test_interpreted_heavily(data):
 def test_compiled_heavily(data):
     with poisoned():
         check(data, 12, compiled)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_mapped(data):
+    check_mapped(data, 8, interpreted)
+
+
+@pytest.mark.heavy
+@settings(max_examples=2000, phases=SHRUNK)
+@given(st.data())
+def test_mapped_heavily(data):
+    check_mapped(data, 8, interpreted)

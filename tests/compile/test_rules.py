@@ -130,3 +130,11 @@ def test_a_partition_rule_says_what_each_row_depends_on(name, data):
 def test_every_op_has_a_rule(name):
     rule = rule_of(table[name])
     assert rule.batch is not None, f"declare {name} in minigrad/ir/rules"
+
+
+def test_what_is_applied_has_all_its_parameters():
+    """So that passes may read them."""
+    program = Program()
+    x = program.input(Spec((2, 3), np.dtype("float64")))
+    assert program.apply("sum", x, axis=(0,)).params == {"axis": (0,), "keepdims": False}
+    assert program.apply("concatenate", x, x).params == {"axis": 0}

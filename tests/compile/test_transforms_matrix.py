@@ -111,6 +111,14 @@ class Minigrad:
 
         return of
 
+    @staticmethod
+    def vmap(f):
+        def of(x, ws):
+            samples = mg.stack([x, x * ws[0]], axis=1)
+            return mg.vmap(lambda q, s: f(q * s, ws), in_axes=(1, None), out_axes=1)(samples, ws[1]).sum(1)
+
+        return of
+
 
 class Torch:
     """The same functions."""
@@ -187,6 +195,10 @@ class Torch:
 
         return of
 
+    @staticmethod
+    def vmap(f):
+        return lambda x, ws: f(x * ws[1], ws) + f(x * ws[0] * ws[1], ws)
+
 
 NAMES = [name for name in vars(Minigrad) if name not in ("sin", "tensor") and not name.startswith("_")]
 
@@ -208,6 +220,11 @@ def value_and_gradients(lib, names, before, x, w, v):
     return [y.detach().numpy(), *[a.grad.numpy() for a in (x, w, v) if a.requires_grad]]
 
 
+def decided_by_each_sample(names) -> bool:
+    """Refused: numbers that differ from sample to sample say what is computed."""
+    return "vmap" in names and bool({"cond", "while_loop"} & set(names[names.index("vmap") :]))
+
+
 def check(names):
     """With all of x, w and v on the outer tape, and with one of them: a transform of what is not on the outer tape
     finds only by what it closes over that its result is."""
@@ -224,14 +241,16 @@ def check(names):
 @pytest.mark.parametrize("outer", NAMES)
 def test_pairs(outer):
     for inner in NAMES:
-        check([outer, inner])
+        if not decided_by_each_sample([outer, inner]):
+            check([outer, inner])
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("outer", NAMES)
 def test_three_deep(outer):
     for middle, inner in itertools.product(NAMES, repeat=2):
-        check([outer, middle, inner])
+        if not decided_by_each_sample([outer, middle, inner]):
+            check([outer, middle, inner])
 
 
 USES = [uses for n in (1, 2, 3) for uses in itertools.combinations(("before", "inside", "after"), n)]
