@@ -73,10 +73,19 @@ class Cell(Module):
 
 def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
     """Whether a step changed the structure, a shape or a dtype of the state, or it has not x's batch axes and dtype."""
+    if isinstance(new, Tensor) and isinstance(state, Tensor):
+        before, after = state._data, new._data  # whose attributes cost less than a tensor's
+        shape = before.shape
+        if after.shape != shape or shape[: len(batch)] != batch:
+            return True
+        return not (before.dtype is after.dtype is dtype) and not (before.dtype == after.dtype == dtype)
     if isinstance(state, (tuple, list)):
         if not isinstance(new, (tuple, list)) or len(state) != len(new):
             return True
-        return any(unlike(old, one, batch, dtype) for old, one in zip(state, new))
+        for old, one in zip(state, new):
+            if unlike(old, one, batch, dtype):
+                return True
+        return False
     if not hasattr(state, "dtype") or not hasattr(new, "dtype"):
         return True
     return state.shape != new.shape or not state.dtype == new.dtype == dtype or state.shape[: len(batch)] != batch
