@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.ops.table import op
+from minigrad.ops.declare import op
 from minigrad.testing import Draw, arrays, broadcastable_shapes, gradcheck, shapes, spread, tensors
 
 

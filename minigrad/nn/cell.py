@@ -82,10 +82,7 @@ def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
     if isinstance(state, (tuple, list)):
         if not isinstance(new, (tuple, list)) or len(state) != len(new):
             return True
-        for old, one in zip(state, new):
-            if unlike(old, one, batch, dtype):
-                return True
-        return False
+        return any(unlike(old, one, batch, dtype) for old, one in zip(state, new))
     if not hasattr(state, "dtype") or not hasattr(new, "dtype"):
         return True
     return state.shape != new.shape or not state.dtype == new.dtype == dtype or state.shape[: len(batch)] != batch

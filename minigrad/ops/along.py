@@ -9,9 +9,10 @@ import operator
 import numpy as np
 
 from minigrad.arguments import Count
+from minigrad.ops.declare import composite, op
 from minigrad.ops.index import _scattered, getitem, is_basic, owned_index, unindex
 from minigrad.ops.shape import axis_of, flip
-from minigrad.ops.table import FLOAT32, Spec, composite, op
+from minigrad.ops.table import FLOAT32, Spec
 from minigrad.tensor import Tensor, as_array
 
 # Slices along an axis

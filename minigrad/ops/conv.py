@@ -19,10 +19,11 @@ from minigrad.arguments import Size
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import conv as kernels
 from minigrad.kernels import loops
+from minigrad.ops.declare import composite, op
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import is_integer, reshape
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.table import Spec
 
 
 def pair_of(value, name: str, least: int) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import math
 import numpy as np
 
 from minigrad.kernels.sequential import add_rows
+from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import where
-from minigrad.ops.table import FLOAT32, Spec, composite, op
+from minigrad.ops.table import FLOAT32, Spec
 from minigrad.tensor import look, unwrap
 
 # x[index]

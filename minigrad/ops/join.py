@@ -5,8 +5,9 @@ import operator
 import numpy as np
 
 from minigrad.arguments import Size
+from minigrad.ops.declare import composite, op
 from minigrad.ops.shape import axis_of, broadcast_to, is_integer, reshape, shape_of
-from minigrad.ops.table import Spec, composite, op, publish
+from minigrad.ops.table import Spec, publish
 from minigrad.tensor import Tensor, as_array, look
 
 # Joining and dividing

@@ -3,10 +3,11 @@
 import numpy as np
 
 from minigrad.dtypes import common_dtype
+from minigrad.ops.declare import composite, op
 from minigrad.ops.product import product_shape
 from minigrad.ops.reduce import sum, sum_to
 from minigrad.ops.shape import reshape, swapaxes
-from minigrad.ops.table import Spec, composite, op, publish
+from minigrad.ops.table import Spec, publish
 
 # Diagonals
 

@@ -7,12 +7,13 @@ import numpy as np
 from minigrad.arguments import Finite
 from minigrad.kernels import rows
 from minigrad.kernels.entry import in_order
+from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import not_equal, square, where
 from minigrad.ops.neural import softmax
 from minigrad.ops.pointwise import elementwise
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import astype, reshape, transpose
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.table import Spec
 
 Reduction = Literal["mean", "sum", "none"]
 

@@ -9,10 +9,11 @@ from minigrad.dtypes import common_dtype
 from minigrad.kernels import rows
 from minigrad.kernels.entry import in_order
 from minigrad.modes import thread, tracing
+from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, var
 from minigrad.ops.shape import reshape
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.table import Spec
 from minigrad.tensor import as_array
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each

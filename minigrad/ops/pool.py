@@ -4,8 +4,9 @@ import numpy as np
 
 from minigrad.ops.along import take_along_axis
 from minigrad.ops.conv import pair_of, require_float
+from minigrad.ops.declare import composite, op
 from minigrad.ops.shape import reshape
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.table import Spec
 
 INT64 = np.dtype("int64")
 

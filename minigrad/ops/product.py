@@ -11,9 +11,10 @@ from minigrad.deferred import DeferredProduct
 from minigrad.kernels import sums
 from minigrad.kernels.matmul import LONG, product
 from minigrad.modes import RAW, thread
+from minigrad.ops.declare import composite, op
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
-from minigrad.ops.table import Spec, composite, numpy_rules, op
+from minigrad.ops.table import Spec, numpy_rules
 from minigrad.tensor import Tensor, foreign
 
 

@@ -12,10 +12,11 @@ from minigrad.arguments import described, is_number
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import sequential
 from minigrad.kernels.sums import add_reduce
+from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
 from minigrad.ops.join import concatenate
 from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, flip, reshape, transpose
-from minigrad.ops.table import FLOAT32, Spec, composite, op, publish
+from minigrad.ops.table import FLOAT32, Spec, publish
 
 
 def reduced(x: Spec, axis=None, keepdims=False) -> tuple[int, ...]:

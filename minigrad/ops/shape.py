@@ -5,7 +5,8 @@ import operator
 
 import numpy as np
 
-from minigrad.ops.table import Spec, composite, op
+from minigrad.ops.declare import composite, op
+from minigrad.ops.table import Spec
 from minigrad.tensor import Tensor
 
 

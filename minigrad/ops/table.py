@@ -14,14 +14,13 @@ Two things make a declaration short.
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
-from minigrad.arguments import REFUSALS, checks_of, described, refuse_unless_all, restated
+from minigrad.arguments import REFUSALS, described, restated
 from minigrad.dtypes import common_dtype
-from minigrad.modes import OFF, ON, RAW, TRACED, thread
+from minigrad.modes import ON, RAW, TRACED, thread
 from minigrad.sites import call_site
 from minigrad.tape import Node, Pick
 from minigrad.tensor import Tensor, as_array
@@ -212,118 +211,6 @@ def fit(cotangent, node: Node | None):
     return table["sum_to"].call(cotangent, node.shape)
 
 
-def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, view=False, place=None, **vjps):
-    """Declare an op: decorates its forward, a function from arrays to an array (or a list of arrays).
-
-    The forward's positional-only arguments are the op's inputs (a default of None marks one that may be missing; the
-    name `arrays` means a sequence of tensors), the others its parameters. The remaining arguments of `op` are the vjps,
-    each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
-    it, under which name. public: whether users see it, or only the vjps of other ops. view: whether results share the
-    memory of the input, or may; place: of a list of such results, (x's shape, k, **params) -> the index of
-    the k-th in x.
-
-    What a parameter's annotation says is checked at each call that gives one (minigrad/arguments.py). For the rest a
-    forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
-    it would compute something all the same, it asks the rule itself, first.
-    """
-
-    def declare(forward: Callable):
-        parameters = list(inspect.signature(forward).parameters.values())
-        inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        options = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
-        defaults = {p.name: p.default for p in parameters[len(inputs) :] if p.default is not p.empty}
-        required = [p.name for p in parameters if p.default is p.empty]
-        this = Op(name or forward.__name__, inputs, forward, shape, vjps, sample, forward.__doc__, options)
-        this.public, this.view, this.place, variadic = public, view, place, this.variadic
-        this.defaults = defaults
-        follows, kinds = view and bool(vjps), checks_of(forward)
-        arity, full = len(inputs), len(parameters)
-        promoted = [k for k, i in enumerate(inputs) if i in vjps] if len(vjps) > 1 else []
-
-        def bind(args, kwargs):
-            """(inputs, params) of a call: inputs come first, each may be given by position or by name."""
-            given = {**defaults, **dict(zip(options, args[arity:])), **kwargs}
-            tensors = list(args[:arity])
-            tensors += [given.pop(i, None) for i in inputs[len(tensors) :]]
-            missing = [i for i, x in zip(inputs, tensors) if x is None and i in required]
-            missing += [o for o in options if o not in given]
-            unknown = [o for o in given if o not in options]
-            if missing or unknown or len(args) > arity + len(options):
-                problem = f"{missing} missing" if missing else f"unknown {unknown}" if unknown else "too many arguments"
-                raise TypeError(f"{this.name}({', '.join([*inputs, *options])}): {problem}")
-            return tensors, given
-
-        def call(*args, **kwargs):
-            mode = thread.mode
-            if mode is RAW:
-                return this.forward(*args, **kwargs)
-            traced = mode is not ON and mode is not OFF
-            if not kwargs and len(args) == arity and len(defaults) == len(options):
-                tensors, params = args, defaults
-            elif not kwargs and len(args) == full:
-                tensors, params = args[:arity], dict(zip(options, args[arity:]))
-            else:
-                tensors, params = bind(args, kwargs)
-            if kinds and params is not defaults:
-                refuse_unless_all(kinds, this.name, params.items())
-            if variadic:
-                if (
-                    not isinstance(tensors[0], (list, tuple, Tensor, np.ndarray))
-                    or getattr(tensors[0], "shape", None) == ()
-                ):
-                    raise TypeError(f"{this.name}: wanted a sequence of tensors, got {described(tensors[0])}")
-                tensors = list(tensors[0])
-            if traced:
-                return this.trace(tensors, params, promoted)
-            arrays, parents, recorded = [], [], False
-            for k, x in enumerate(tensors):
-                if isinstance(x, Tensor):
-                    arrays.append(x._data)
-                    node = x._node
-                    parents.append(node)
-                    recorded = recorded or node is not None
-                else:
-                    missing = x is None and not variadic and inputs[k] not in required
-                    arrays.append(None if missing else this.operand(k, x, dtype_among(tensors)))
-                    parents.append(None)
-            try:
-                if variadic:
-                    promote(arrays, range(len(arrays)))
-                    result = this.forward(arrays, **params)
-                else:
-                    if promoted:
-                        promote(arrays, promoted)
-                    result = this.forward(*arrays, **params)
-            except REFUSALS as error:
-                this.complain(arrays, params, error)
-            if (
-                follows
-                and mode is ON
-                and (made := views(this, tensors[0], arrays[0], parents, params, result)) is not None
-            ):
-                return made
-            if type(result) is not list:
-                if type(result) is not np.ndarray:
-                    result = np.asarray(result)
-                if mode is OFF or not recorded or not vjps or result.dtype.kind != "f":
-                    made = Tensor(result)
-                else:
-                    saved = this.save(result, arrays, **params) if variadic else this.save(result, *arrays, **params)
-                    node = Node(this, parents, params, saved, result.shape, result.dtype, call_site())
-                    made = Tensor(result, node)
-            elif mode is OFF or not recorded or not vjps:
-                made = [Tensor(r) for r in result]
-            else:
-                made = on_tape(this, parents, params, this.save(result, *arrays, **params), result)
-            return as_view(tensors[0], this, params, made) if view else made
-
-        update_wrapper(call, forward)
-        call.op, this.call = this, call
-        return publish(call, numpy, method)
-
-    return declare
-
-
 def views(this, x, array, parents, params, results) -> Any:
     """The result of a view op on x, or its several results, as views of x, on the tape if x is. None where they are no
     views of a tensor that may be changed."""
@@ -390,49 +277,3 @@ def publish(call, numpy, method):
     if method:
         setattr(Tensor, method if isinstance(method, str) else call.__name__, call)
     return call
-
-
-def composite(*, sample, numpy=None, method=True):
-    """Declare a function that is built of ops, hence needs neither vjp nor shape rule.
-
-    Its positional-only arguments are inputs, as in `op`: they may be given by name, and reach it as tensors (in a vjp
-    on plain arrays, as arrays). What a parameter's annotation says is checked. sample, numpy, method: as in `op`.
-    """
-
-    def declare(function: Callable):
-        name = function.__name__
-        parameters = list(inspect.signature(function).parameters.values())
-        inputs = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        options = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
-        kinds = checks_of(function)
-
-        def call(*args, **kwargs):
-            if thread.mode is RAW:
-                return function(*args, **kwargs)
-            refuse_unless_all(kinds, name, (*zip(options, args[len(inputs) :]), *kwargs.items()))
-            given = list(args)
-            for p in inputs[len(args) :]:
-                if p.name not in kwargs and p.default is p.empty:
-                    break
-                given.append(kwargs.pop(p.name, p.default))
-            like = dtype_among(given)
-            for k, p in enumerate(inputs[: len(given)]):
-                x = given[k]
-                if isinstance(x, Tensor) or p.name == "arrays" or (x is None and p.default is None):
-                    continue
-                try:
-                    given[k] = Tensor(as_array(x, like=like))
-                except REFUSALS as error:
-                    reason = str(error).removeprefix("tensor: ")
-                    raise restated(error, f"{name}: input '{p.name}' is a {type(x).__name__}: {reason}") from None
-            try:
-                return function(*given, **kwargs)
-            except REFUSALS as error:
-                raise restated(error, f"{name}: {error}") from None
-
-        update_wrapper(call, function)
-        call.sample = sample
-        composites[name] = call
-        return publish(call, numpy, method)
-
-    return declare
