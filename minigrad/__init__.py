@@ -17,6 +17,8 @@ from minigrad.compile.jit import jit
 from minigrad.compile.switch import disable_jit
 from minigrad.kernels.threads import set_num_threads
 
+__version__ = "0.1.0"
+
 WORKBENCH = {
     "debug": "debug", "detect_anomaly": "debug", "inspect_kernel": "kernels.inspection", "profile": "profiling",
     "testing": "testing", "viz": "viz",

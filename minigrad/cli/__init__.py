@@ -7,6 +7,7 @@ Bad input ends in one line on stderr and exit code 2.
 
 import sys
 
+from minigrad import __version__
 from minigrad.badinput import BadInput
 
 HELP = """Train recurrent networks, and see what they have learnt.
@@ -30,6 +31,16 @@ def application():
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
     app = typer.Typer(**plain, pretty_exceptions_enable=False, help=HELP)
     train = typer.Typer(**plain, help="Train a task; `minigrad train charlm --help` tells its options.")
+
+    def print_version(asked: bool):
+        if asked:
+            print(f"minigrad {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(version: bool = typer.Option(False, "--version", is_eager=True, callback=print_version)):
+        pass
+
     app.add_typer(train, name="train")
     for name, (module, task) in tasks.tasks().items():
         train.command(name, help=module.__doc__, short_help=tasks.first_line(module))(tasks.command(task))

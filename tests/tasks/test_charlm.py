@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import importlib.metadata
 import math
 import os
 import signal
@@ -246,6 +247,12 @@ def test_by_default_the_standard_library(minigrad, tmp_path):
     assert code == 0 and "held out" in out
     assert "import" in charlm.read_text(None)
     assert minigrad("train", "charlm", "--out", run, "--resume", "--steps", 2)[0] == 0
+
+
+def test_the_command_and_the_package_know_their_version(minigrad):
+    version = importlib.metadata.version("minigrad")
+    assert mg.__version__ == version
+    assert minigrad("--version") == (0, f"minigrad {version}\n", "")
 
 
 def test_tasks_and_help(minigrad):
