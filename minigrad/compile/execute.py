@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
-from minigrad.ir.rewrite import order_of
+from minigrad.ir.rewrite import is_product, order_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Draw, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
@@ -91,7 +91,7 @@ def call_of(value: Value):
         return loop_call(value)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
-    if op.name == "matmul" and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
+    if is_product(value) and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
         a, b = value.inputs
         if a.ndim >= 2 and b.ndim == 2:
             return lambda a, b: product(a, b)  # looked up when it is called: an observer may be there

@@ -12,7 +12,8 @@ import numpy as np
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_op, is_view, order_of
+from minigrad.ir.rewrite import is_view, order_of
+from minigrad.ir.rules import rule_of
 from minigrad.ir.text import show
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import matmul
@@ -242,23 +243,15 @@ def describe(task) -> str:
 
 
 def flops_of(order) -> float:
-    """Of a program, by its products and loops."""
+    """Of a program."""
     total = 0.0
     for v in order:
         if isinstance(v.op, Loop):
             kernel = getattr(v.op, "kernel", None)
             each = kernel.flops if isinstance(kernel, Kernel) else flops_of(order_of(v.op.outputs))
             total += v.op.length * each
-        elif is_op(v, "matmul"):
-            total += 2.0 * v.size * v.inputs[0].shape[-1]
-        elif (
-            v.op not in (None, Pick) and v.dtype is not None and is_op(v, "conv2d", "conv_transpose2d", "conv2d_weight")
-        ):
-            w = max((x for x in (*v.inputs, v) if isinstance(x, Value) and x.ndim == 4), key=lambda x: -x.size)
-            pixels = max(
-                x.size // x.shape[1] for x in (*v.inputs, v) if isinstance(x, Value) and x is not w and x.ndim == 4
-            )
-            total += 2.0 * w.size * pixels
+        elif v.op not in (None, Pick) and v.dtype is not None:
+            total += rule_of(v.op).flops([x.shape for x in v.inputs if x is not None], [v.shape])
     return total
 
 

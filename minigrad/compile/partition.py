@@ -40,7 +40,10 @@ def kind_of(v: Value, kinds: dict) -> str:
     given = [kinds[x] if isinstance(x, Value) else None for x in v.inputs]
     if all(k in (REPLICATE, None) for k in given):
         return REPLICATE
-    made = kinds[v.inputs[0]] if v.op is Pick else rule_of(v.op).partition(v, *given)
+    if v.op is Pick:
+        return kinds[v.inputs[0]]
+    rule = rule_of(v.op).partition
+    made = None if rule is None else rule(v, *given)
     if made is None:
         raise Unsupported(f"{v.op.name} mixes the batch")
     return made

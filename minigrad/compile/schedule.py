@@ -25,7 +25,7 @@ from minigrad.compile.tasks import (
     View,
 )
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_view, order_of
+from minigrad.ir.rewrite import is_a, is_join, is_product, is_sum, is_view, order_of
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import natural
@@ -57,15 +57,6 @@ def scheduled(loop: Loop, called: set) -> "Schedule":
         if reason.value is not None:
             raise
         return Schedule(loop, False, called)
-
-
-def is_a(v: Value, kind: type) -> bool:
-    """Whether a kernel of this kind computes a value."""
-    return isinstance(rule_of(v.op).kernel, kind)
-
-
-def is_sum(v: Value) -> bool:
-    return is_a(v, kernels.Fold) and rule_of(v.op).kernel.sums
 
 
 class Schedule:
@@ -153,7 +144,7 @@ class Schedule:
             else:
                 self.homes[v] = view
         for v in reversed(self.order):
-            if is_a(v, kernels.Join):
+            if is_join(v):
                 whole = self.home(v)
                 axis, start = v.params["axis"], 0
                 for x in v.inputs:
@@ -184,7 +175,7 @@ class Schedule:
         for _, s in sums:  # sums over rows are added up where their terms are computed
             if is_sum(s) and not any(s in v.inputs for v in self.order) and s not in self.homes:
                 skipped.add(s)
-            if is_a(s, kernels.Product) and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
+            if is_product(s) and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
                 skipped.add(s)
         if any(kind == PARTIAL and v not in skipped for v, kind in self.kinds.items()):
             raise Unsupported("a sum over the batch inside a step")
@@ -212,7 +203,7 @@ class Schedule:
                     if self.is_fused(v):
                         together = self.is_fused(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
                         level = max(level, depth[u] + (0 if together else 1))
-                    elif is_a(v, kernels.Join) and any(x is w for w, _ in self.copies):
+                    elif is_join(v) and any(x is w for w, _ in self.copies):
                         level = max(level, depth[u] + 1)
                     else:
                         level = max(level, depth[u])
@@ -232,9 +223,7 @@ class Schedule:
             inside = set(task.values)
             for v in task.values:
                 others = [u for u in self.order if v in u.inputs and u not in inside]
-                users = [
-                    u for u in others if u not in skipped or is_a(u, kernels.Product)
-                ]  # which reads it from memory
+                users = [u for u in others if u not in skipped or is_product(u)]  # which reads it from memory
                 if users or v in self.homes or any(v is w for w, _ in self.copies):
                     task.writes.append((v, self.home(v)))
         extra: dict = {}
@@ -250,7 +239,7 @@ class Schedule:
         for j, s in sums:
             b = next(b for b in self.buffers if b.kind == "sum" and b.index == j)
             to = View(b, 0, s.shape, natural(s.shape), s.dtype)
-            if s in skipped and is_a(s, kernels.Product):
+            if s in skipped and is_product(s):
                 a, g = s.inputs
                 level = max(depth[base(a)], depth[base(g)])
                 barriers.setdefault(level, []).append((s, to))
@@ -303,7 +292,7 @@ class Schedule:
                 if u in skipped:
                     continue
                 together = self.is_fused(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                ahead = self.is_fused(u) or (is_a(u, kernels.Join) and x is not v)
+                ahead = self.is_fused(u) or (is_join(u) and x is not v)
                 limits.append(depth[u] - (0 if together or not ahead else 1))
             if limits and v not in self.homes and not any(base(w) is v for w, _ in self.copies):
                 depth[v] = max(depth[v], min(limits))

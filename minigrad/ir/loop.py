@@ -8,6 +8,7 @@ import numpy as np
 from minigrad.ir.absent import EMPTY, Steps, follow, guard, note_stacks, there
 from minigrad.ir.rewrite import is_layout, rewrite
 from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
 from minigrad.ops.table import Spec, on_tape
@@ -91,10 +92,9 @@ class Body(Program):
         outside = Tensor(parent.constant(known)) if axes == 1 else parent.flag(known, axes - 1)
         if forward and forward.trips is not None and not forward.loop.reverse and forward.loop.length > 1:
             # what is known is of a loop that takes all its steps; this one ends earlier
-            length, trips = forward.loop.length, parent.enter(forward.trips)[0]
-            places = parent.apply("sub", parent.constant(np.arange(length, 2 * length)), trips)
-            places = parent.apply("minimum", places, length - 1)
-            outside = Tensor(parent.apply("take", outside._data, places, axis=0))
+            o, length, trips = ops_of(parent), forward.loop.length, parent.enter(forward.trips)[0]
+            places = o.minimum(o.sub(o.constant(np.arange(length, 2 * length)), trips), length - 1)
+            outside = Tensor(o.take(outside._data, places, axis=0))
         return Tensor(*self.placed(outside, True))
 
     def draws(self, item):

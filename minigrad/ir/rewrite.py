@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from minigrad.ir.rules import rule_of
+from minigrad.ir.rules import kernel, rule_of
 from minigrad.ir.trace import Pick, Value
 from minigrad.modes import thread
 from minigrad.ops.pointwise import Elementwise
@@ -52,16 +52,38 @@ def same(value: Value, inputs: tuple) -> Value:
     return value if inputs == value.inputs else value.of(inputs)
 
 
-def is_op(value, *names: str) -> bool:
-    return isinstance(value, Value) and value.op is not None and value.op.name in names
+def is_a(value, kind: type) -> bool:
+    """Whether it is a Value that a kernel of this kind computes."""
+    return isinstance(value, Value) and isinstance(rule_of(value.op).kernel, kind)
+
+
+def is_product(value) -> bool:
+    """Whether it is a product of matrices, a @ b."""
+    return is_a(value, kernel.Product)
+
+
+def is_join(value) -> bool:
+    """Whether it is a concatenation."""
+    return is_a(value, kernel.Join)
+
+
+def is_part(value) -> bool:
+    """Whether it is a part of something, by an index."""
+    return is_a(value, kernel.Part)
+
+
+def is_sum(value) -> bool:
+    """Whether it is a sum over axes."""
+    return is_a(value, kernel.Fold) and rule_of(value.op).kernel.sums
+
+
+def is_addition(value) -> bool:
+    """Whether it is a + b."""
+    return is_elementwise(value) and rule_of(value.op).additive and len(value.inputs) == 2
 
 
 def is_elementwise(value) -> bool:
     return isinstance(value, Value) and isinstance(value.op, Elementwise)
-
-
-def swapped(program, x):
-    return program.apply("swapaxes", x, axis1=-1, axis2=-2)
 
 
 def picks_of(roots) -> dict:

@@ -8,16 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from minigrad.compile.explain import peak
+from minigrad.ir.rules import rule_of
 from minigrad.kernels import threads
 from minigrad.mutations import memory_of
 from minigrad.ops.table import table
 
 __all__ = ["bandwidth", "peak", "spec", "work"]
-
-MOVES = {
-    f"minigrad.ops.{name}" for name in ("along", "index", "join", "shape")
-}  # families of ops that move numbers and compute nothing
-MOVED = {name for name, op in table.items() if op.forward.__module__ in MOVES} | {"stop_gradient"}
 
 
 def spec(x):
@@ -70,19 +66,8 @@ def is_part(result: np.ndarray, arrays) -> bool:
 def counted(name: str, inputs, results) -> tuple[float, int]:
     flat = [x for each in inputs if each for x in ([each] if isinstance(each[-1], int) else each) if x]
     moved = sum(size for _, size in [*flat, *results])
-    sizes = [math.prod(shape) for shape, _ in flat]
-    out = sum(math.prod(shape) for shape, _ in results)
-    if name in MOVED:
-        return 0.0, moved
-    if name == "matmul":
-        return 2.0 * out * flat[0][0][-1], moved
-    if name == "conv2d":
-        return 2.0 * out * sizes[1] / max(1, flat[1][0][0]), moved
-    if name == "conv_transpose2d":
-        return 2.0 * sizes[0] * sizes[1] / max(1, flat[1][0][0]), moved
-    if name == "conv2d_weight":  # of each element of g a product with as many of x as the result has a channel
-        return 2.0 * sizes[1] * out / max(1, results[0][0][0]), moved
-    return float(max([out, *sizes])), moved
+    flops = rule_of(table.get(name)).flops([shape for shape, _ in flat], [shape for shape, _ in results])
+    return flops, moved
 
 
 @functools.cache

@@ -1,12 +1,15 @@
 """Rules: what the compiler knows of each op of the table (minigrad/ir/rules)."""
 
+import ast
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad
 from minigrad import Tensor
 from minigrad.compile.execute import Sequence
 from minigrad.compile.partition import kind_of
@@ -127,9 +130,31 @@ def test_a_partition_rule_says_what_each_row_depends_on(name, data):
 
 
 @EACH_OP
-def test_every_op_has_a_rule(name):
+@given(data=st.data())
+def test_every_op_has_a_rule(name, data):
+    """Under batching; and if it remains in its canonical form, under partition, and what becomes of it in a loop."""
     rule = rule_of(table[name])
     assert rule.batch is not None, f"declare {name} in minigrad/ir/rules"
+    if rule.partition is None or not (rule.kernel or rule.lower or rule.view):
+        assert rule.canonical is not None
+        inputs, params = sample(name, Draw(data))
+        program = Program()
+        values = [None if x is None else program.input(np.asarray(x)) for x in inputs]
+        made = program.apply(name, *values, **params)
+        assert all(v.op is not table[name] for v in order_of(made if isinstance(made, list) else [made]))
+
+
+def test_passes_and_kernels_know_ops_by_their_rules():
+    """Names of ops as text, in what is no rule: those that are left are words of other things too, as `sum`."""
+    home = Path(minigrad.__file__).parent
+    files = [f for folder in ("ir", "compile") for f in (home / folder).rglob("*.py") if "rules" not in f.parts]
+    found = [
+        f"{f.name}:{node.lineno}: {node.value}"
+        for f in files
+        for node in ast.walk(ast.parse(f.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in table
+    ]
+    assert len(found) < 20, "\n".join(found)
 
 
 def test_what_is_applied_has_all_its_parameters():

@@ -10,6 +10,7 @@ Where arrays are small, a call of the kernel would cost more than it saves, and 
 
 from minigrad.ir.loop import Body, Loop
 from minigrad.ir.rewrite import is_elementwise, order_of, same
+from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
 
 LARGE = 1 << 14  # elements from which fusing two ops pays
@@ -78,8 +79,8 @@ def as_loop(program, group, needed, became) -> list[Value]:
             if isinstance(x, Value) and x not in inner and x not in group:
                 inner[x] = body.input(x)
                 streams.append(inner[x])
-                outside.append(program.apply("reshape", became[x], shape=(1, *x.shape)))
+                outside.append(ops_of(program).reshape(became[x], shape=(1, *x.shape)))
         inner[v] = v.of([inner[x] if isinstance(x, Value) else x for x in v.inputs], body)
     loop = Loop(body, 1, False, [], [], streams, [], [], [inner[v] for v in needed])
     stacks = program.record(loop, outside, {}, loop.specs())
-    return [program.apply("reshape", stack, shape=v.shape) for stack, v in zip(stacks, needed)]
+    return [ops_of(program).reshape(stack, shape=v.shape) for stack, v in zip(stacks, needed)]

@@ -13,10 +13,10 @@ less where its operands are in the cache than it would cost to store its result 
 from minigrad.compile.passes.batch import over_time
 from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_elementwise, is_op, is_view, order_of, rewrite
+from minigrad.ir.rewrite import ROWS, SMALL, is_a, is_elementwise, is_join, is_product, is_view, order_of, rewrite
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.kernel import Cast
 from minigrad.ir.trace import Pick, Value
-
-WORTHWHILE = ("matmul", "conv2d", "conv_transpose2d", "embedding", "take")
 
 
 def hoist(program, roots: list) -> list:
@@ -32,7 +32,7 @@ def hoist(program, roots: list) -> list:
 def is_small(v, invariant) -> bool:
     """Whether a product costs no more in the loop, many rows with a weight that stays in the cache, than the memory
     that its results for all steps would take."""
-    if not is_op(v, "matmul") or v.inputs[1] not in invariant:
+    if not is_product(v) or v.inputs[1] not in invariant:
         return False
     a, w = v.inputs
     return w.ndim == 2 and w.size <= SMALL and a.size // a.shape[-1] >= ROWS
@@ -41,8 +41,8 @@ def is_small(v, invariant) -> bool:
 def free(v, loop) -> bool:
     """Whether a constant may be computed before a loop that perhaps takes no step: it cannot raise, and if there is one
     step at most, it costs next to nothing."""
-    repeated = loop.length > 1 and (is_elementwise(v) or is_op(v, "matmul"))
-    return repeated or is_view(v) or is_op(v, "concatenate", "astype")
+    repeated = loop.length > 1 and (is_elementwise(v) or is_product(v))
+    return repeated or is_view(v) or is_join(v) or is_a(v, Cast)
 
 
 def hoist_from(program, value: Value, inputs: tuple) -> Value:
@@ -78,7 +78,7 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
 
     became: dict = {}
     for v in () if loop.chunked or loop.count is not None else order:
-        if v in moving or v in invariant or not is_op(v, *WORTHWHILE) or is_small(v, invariant):
+        if v in moving or v in invariant or rule_of(v.op).hoist is None or is_small(v, invariant):
             continue
         stack = stack_of(v)
         if stack is not None and stack.shape == (loop.length, *v.shape):

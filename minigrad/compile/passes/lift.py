@@ -11,7 +11,8 @@ needed of the result.
 
 from minigrad.compile.passes.clean import clean, place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_elementwise, is_op, order_of, rewrite
+from minigrad.ir.rewrite import is_elementwise, is_part, order_of, rewrite
+from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
 
 
@@ -30,7 +31,7 @@ def lift(program, roots: list) -> list:
 
 
 def lift_within(program, roots: list) -> list:
-    needed = set(roots)
+    o, needed = ops_of(program), set(roots)
     users: dict = {}
     for v in order_of(roots):
         for x in v.inputs:
@@ -42,14 +43,14 @@ def lift_within(program, roots: list) -> list:
         return (
             is_elementwise(v)
             and v not in needed
-            and all(is_op(u, "getitem") for u in slices)
+            and all(is_part(u) for u in slices)
             and sum([u.size for u in slices]) <= v.size
         )
 
     liftable = {v for v in users if pays(v)}
 
     def rule(value, inputs):
-        if not (is_op(value, "getitem") and value.inputs[0] in liftable):
+        if not (is_part(value) and value.inputs[0] in liftable):
             return None
         whole, index = inputs[0], value.params["index"]
 
@@ -59,7 +60,7 @@ def lift_within(program, roots: list) -> list:
             own = index[whole.ndim - x.ndim :]
             stretched = [n == 1 != m for n, m in zip(x.shape, whole.shape[whole.ndim - x.ndim :])]
             own = [(slice(None) if isinstance(k, slice) else 0) if s else k for k, s in zip(own, stretched)]
-            return program.apply("getitem", x, index=tuple(own))
+            return o.getitem(x, index=tuple(own))
 
         made = whole.of([part(x) for x in whole.inputs], program, shape=value.shape)
         made.recompute = value.recompute

@@ -16,7 +16,20 @@ product of a concatenation is taken apart, so that the part that does not depend
 
 from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import by_level, is_elementwise, is_op, is_view, order_of, rewrite
+from minigrad.ir.rewrite import (
+    by_level,
+    is_a,
+    is_addition,
+    is_elementwise,
+    is_join,
+    is_part,
+    is_product,
+    is_view,
+    order_of,
+    rewrite,
+)
+from minigrad.ir.rules.batch import ops_of
+from minigrad.ir.rules.kernel import Cast
 from minigrad.ir.trace import Value
 
 
@@ -31,9 +44,14 @@ def weights_of(roots, constants) -> set:
     """Values that rest on constants alone, through views and casts."""
     fixed = set(constants)
     for v in order_of(roots):
-        if v.op is not None and (is_view(v) or is_op(v, "astype", "concatenate")) and all(x in fixed for x in v.inputs):
+        if v.op is not None and (is_view(v) or is_a(v, Cast) or is_join(v)) and all(x in fixed for x in v.inputs):
             fixed.add(v)
     return fixed
+
+
+def is_weighted(v, fixed: set) -> bool:
+    """Whether it is a product with a weight."""
+    return is_product(v) and v.inputs[1] in fixed and v.inputs[1].ndim == 2
 
 
 def take_apart(program, roots: list) -> None:
@@ -49,19 +67,16 @@ def take_apart(program, roots: list) -> None:
                 moving.add(v)
         pieces: dict = {}  # of a product: its slices
         for v in order_of(loop.outputs):
-            if is_op(v, "getitem"):
+            if is_part(v):
                 pieces.setdefault(v.inputs[0], []).append(v)
 
-        def is_product(v):
-            return is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2
-
         def rule(value, inputs):
-            if is_op(value, "getitem") and is_product(value.inputs[0]):
+            if is_part(value) and is_weighted(value.inputs[0], fixed):
                 which = columns_in(value)
                 if which is None or one_fate(pieces[value.inputs[0]], needed):
                     return None
                 return columns(body, inputs[0], which)
-            if not (is_product(value) and is_op(value.inputs[0], "concatenate")):
+            if not (is_weighted(value, fixed) and is_join(value.inputs[0])):
                 return None
             joined, w = inputs
             last = joined.params["axis"] == joined.ndim - 1
@@ -69,9 +84,9 @@ def take_apart(program, roots: list) -> None:
                 return None
             total, start = None, 0
             for x in joined.inputs:
-                part = body.apply("getitem", w, index=(slice(start, start + x.shape[-1]),))
-                product = body.apply("matmul", x, part)
-                total = product if total is None else body.apply("add", total, product)
+                part = ops_of(body).getitem(w, index=(slice(start, start + x.shape[-1]),))
+                product = ops_of(body).matmul(x, part)
+                total = product if total is None else ops_of(body).add(total, product)
                 start += x.shape[-1]
             return total
 
@@ -90,10 +105,10 @@ def columns_in(v) -> slice | None:
 
 def columns(program, product, which: slice):
     """Some columns of a product, or of the sum of products that it was taken apart to."""
-    if is_op(product, "add"):
-        return program.apply("add", *[columns(program, x, which) for x in product.inputs])
+    if is_addition(product):
+        return ops_of(program).add(*[columns(program, x, which) for x in product.inputs])
     a, w = product.inputs
-    return program.apply("matmul", a, program.apply("getitem", w, index=(slice(None), which)))
+    return ops_of(program).matmul(a, ops_of(program).getitem(w, index=(slice(None), which)))
 
 
 def one_fate(values, group) -> bool:
@@ -110,7 +125,7 @@ def merge(program, roots: list, constants) -> list:
     fixed = weights_of(roots, constants)
     groups: dict = {}
     for v in by_level(roots):
-        if is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2 and v.inputs[0] not in fixed:
+        if is_weighted(v, fixed) and v.inputs[0] not in fixed:
             groups.setdefault(v.inputs[0], []).append(v)
     shared = {v: group for group in groups.values() if len(group) > 1 for v in group}
     uses: dict = {}
@@ -121,22 +136,21 @@ def merge(program, roots: list, constants) -> list:
         uses[r] = uses.get(r, 0) + 1
 
     def is_term(v) -> bool:
-        weighs = is_op(v, "matmul") and v.inputs[1] in fixed and v.inputs[1].ndim == 2
-        return weighs and is_elementwise(v.inputs[0]) and v not in shared
+        return is_weighted(v, fixed) and is_elementwise(v.inputs[0]) and v not in shared
 
     mergeable: set = set()  # terms, and sums of nothing else
     for v in order_of(roots):
-        parts = is_op(v, "add") and all(x in mergeable and x.shape == v.shape and uses[x] == 1 for x in v.inputs)
+        parts = is_addition(v) and all(x in mergeable and x.shape == v.shape and uses[x] == 1 for x in v.inputs)
         if parts or is_term(v):
             mergeable.add(v)
     sums: dict = {}
     covered: set = set()
     for v in reversed(order_of(roots)):
-        if v in mergeable and is_op(v, "add") and v not in covered:
+        if v in mergeable and is_addition(v) and v not in covered:
             sums[v], unseen = [], [v]
             while unseen:
                 x = unseen.pop()
-                if is_op(x, "add"):
+                if is_addition(x):
                     covered.add(x)
                     unseen += reversed(x.inputs)
                 else:
@@ -149,16 +163,16 @@ def merge(program, roots: list, constants) -> list:
             key = group[0]
             if key not in made:
                 weights = [became[v.inputs[1]] for v in group]
-                together = program.apply("concatenate", *weights, axis=1)
-                product = program.apply("matmul", inputs[0], together)
-                made[key] = program.apply("split", product, sections=[w.shape[1] for w in weights], axis=-1)
+                together = ops_of(program).concatenate(*weights, axis=1)
+                product = ops_of(program).matmul(inputs[0], together)
+                made[key] = ops_of(program).split(product, sections=[w.shape[1] for w in weights], axis=-1)
             return made[key][group.index(value)]
         if value in sums:
             group = sums[value]
             weights = [became[v.inputs[1]] for v in group]
             left = [became[v.inputs[0]] for v in group]
-            joined = program.apply("concatenate", *left, axis=left[0].ndim - 1)
-            return program.apply("matmul", joined, program.apply("concatenate", *weights, axis=0))
+            joined = ops_of(program).concatenate(*left, axis=left[0].ndim - 1)
+            return ops_of(program).matmul(joined, ops_of(program).concatenate(*weights, axis=0))
         return None
 
     def weights_first(roots):

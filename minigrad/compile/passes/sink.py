@@ -15,17 +15,14 @@ loop back, a = exp(log_a) outside:       loop back:
     d += s * a                           d = S * a
 """
 
-import math
-from typing import Any
-
-from minigrad.compile.passes.batch import merged, over_time
+from minigrad.compile.passes.batch import over_time
 from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_layout, is_op, order_of, rewrite, swapped
+from minigrad.ir.rewrite import ROWS, SMALL, is_join, is_layout, is_product, is_sum, order_of, rewrite
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.table import Spec
-
-PRODUCTS = ("matmul", "conv2d", "conv_transpose2d", "conv2d_weight", "untake")
 
 
 def sink(program, roots: list) -> list:
@@ -45,7 +42,7 @@ def sink(program, roots: list) -> list:
 
 def is_small(v) -> bool:
     """Whether a product is done in the loop for less than the memory that its operands for all steps would take."""
-    if not is_op(v, "matmul"):
+    if not is_product(v):
         return False
     a, b = v.inputs
     if b.op is None:  # a weight
@@ -53,15 +50,10 @@ def is_small(v) -> bool:
     return a.ndim == 2 == b.ndim and v.size <= SMALL and b.shape[0] >= ROWS
 
 
-LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,), "matmul": (0, 1), "sum": (0,), "broadcast_to": (0,)}
-
-
 def linear_operand(v, constants):
     """The one operand that is not constant, if the op is linear in it: the sum of its results is that of its sum."""
     moving = [k for k, x in enumerate(v.inputs) if isinstance(x, Value) and x not in constants]
-    if len(moving) != 1 or moving[0] not in LINEAR.get(getattr(v.op, "name", None), ()):
-        return None
-    return v.inputs[moving[0]]
+    return v.inputs[moving[0]] if len(moving) == 1 and moving[0] in rule_of(v.op).linear else None
 
 
 def after_sums_over_rows(loop) -> set:
@@ -70,12 +62,17 @@ def after_sums_over_rows(loop) -> set:
     batch = {x.shape[0] for x in (loop.carries or loop.ys) if x.ndim}
     found: set = set()
     for v in order_of(loop.sums):
-        x: Any = v.inputs[0] if v.inputs else None
-        over_rows = is_op(v, "sum") and 0 in v.params["axis"] and {x.shape[0]} == batch
-        weight = is_op(v, "matmul") and is_op(x, "transpose") and {x.shape[-1]} == batch
+        over_rows = is_sum(v) and 0 in v.params["axis"] and {v.inputs[0].shape[0]} == batch
+        over_steps = rule_of(v.op).over_steps(v) if is_product(v) else None
+        weight = over_steps is not None and {over_steps[0][0].shape[0]} == batch
         if over_rows or weight or any(y in found for y in v.inputs):
             found.add(v)
     return found
+
+
+def at_line_of(v, made):
+    made.site = v.site
+    return made
 
 
 class _Sinking:
@@ -88,7 +85,7 @@ class _Sinking:
         self.free = [v for v in order_of([*loop.sums, *loop.ys]) if v not in needed]  # no carry depends on these
         self.heavy: set = set()
         for v in () if loop.chunked else self.free:
-            if (is_op(v, *PRODUCTS) and not is_small(v)) or any(x in self.heavy for x in v.inputs):
+            if (rule_of(v.op).sinks and not is_small(v)) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
         self.summed_rows = after_sums_over_rows(loop)
         self.sums: list = []
@@ -134,24 +131,15 @@ class _Sinking:
     def sum_of(self, v):
         """Plan of the sum of v over all steps."""
         program = self.program
-        if is_op(v, "matmul") and v in self.heavy:
-            a, b = v.inputs
-            if a.ndim == 2 == b.ndim and is_op(a, "transpose"):
-                left, right = self.stack_of(a.inputs[0]), self.stack_of(b)
-
-                def product(*given):
-                    lefts, rights = self.lined(left(*given)), self.lined(right(*given))
-                    made = program.apply("matmul", swapped(program, lefts), rights)
-                    made.site = v.site
-                    return made
-
-                return product
-        if is_op(v, "add") and all(isinstance(x, Value) and x.shape == v.shape for x in v.inputs):
+        rule = rule_of(v.op)
+        over_steps = rule.over_steps(v) if v in self.heavy else None
+        if over_steps is not None:
+            operands, make = over_steps
+            plans = [self.stack_of(x) for x in operands]
+            return lambda *given: at_line_of(v, make(ops_of(program), *[p(*given) for p in plans]))
+        if rule.additive and self.adds_up(v):
             plans = [self.sum_of(x) for x in v.inputs]
-            return lambda *given: program.apply("add", *[p(*given) for p in plans])
-        if is_op(v, "transpose", "reshape", "getitem", "unindex", "neg"):
-            inner = self.sum_of(v.inputs[0])
-            return lambda *given: program.apply(v.op.name, inner(*given), **v.params)
+            return lambda *given: ops_of(program).make(v.op.name, *[p(*given) for p in plans], **v.params)
         if (x := linear_operand(v, self.loop.consts)) in self.summed_rows:
             inner = self.sum_of(x)
 
@@ -161,36 +149,27 @@ class _Sinking:
                 )
 
             return of_sum
-        if is_op(v, "concatenate") and all(x in self.free for x in v.inputs):
-            plans = [self.sum_of(x) for x in v.inputs]
-            return lambda *given: program.record(v.op, [p(*given) for p in plans], v.params, v)
-        if is_op(v, "conv2d_weight"):
-            plans = [self.stack_of(x) for x in v.inputs]
-            return lambda *given: program.apply("conv2d_weight", *[self.together(p(*given)) for p in plans], **v.params)
-        if is_op(v, "untake") and v.params["axis"] == 0:
-            plans = [self.stack_of(x) for x in v.inputs]
-            return lambda *given: program.apply("untake", *[p(*given) for p in plans], **v.params)
-        if is_op(v, "sum") and is_op(v.inputs[0], "concatenate") and not v.params["keepdims"]:
+        if is_sum(v) and is_join(v.inputs[0]) and not v.params["keepdims"]:
             joined, axes = v.inputs[0], v.params["axis"]
             along = joined.params["axis"]
             if along not in axes:
                 plans = [self.sum_of(self.part(x, axes)) for x in joined.inputs]
                 axis = along - len([a for a in axes if a < along])
-                return lambda *given: program.apply("concatenate", *[p(*given) for p in plans], axis=axis)
+                return lambda *given: ops_of(program).concatenate(*[p(*given) for p in plans], axis=axis)
         return self.given_sum(v)
+
+    def adds_up(self, v) -> bool:
+        """Whether the sum of an additive value is best taken of its operands: those of an addition have its shape, the
+        parts of a concatenation are all free."""
+        if is_join(v):
+            return all(x in self.free for x in v.inputs)
+        return len(v.inputs) == 1 or all(isinstance(x, Value) and x.shape == v.shape for x in v.inputs)
 
     def part(self, x, axes):
         """The sum of a part of a concatenation, the same one for the same part."""
         if (x, axes) not in self.summed:
-            self.summed[x, axes] = self.loop.body.apply("sum", x, axis=axes, keepdims=False)
+            self.summed[x, axes] = ops_of(self.loop.body).sum(x, axis=axes, keepdims=False)
         return self.summed[x, axes]
-
-    def lined(self, x):
-        """All steps' rows, one after another."""
-        return self.program.apply("reshape", x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
-
-    def together(self, x):
-        return self.program.apply("reshape", x, shape=merged(x))
 
     def stack_of(self, v):
         """Plan of the values of all steps."""

@@ -1,6 +1,8 @@
 """Convolutions: of many samples' images with one weight, one batch of images; with a weight each, groups."""
 
-from minigrad.ir.rules.kernel import Convolution
+import math
+
+from minigrad.ir.rules.kernel import Convolution, Python
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported
 from minigrad.ops.conv import _geometry
@@ -8,27 +10,32 @@ from minigrad.ops.conv import _geometry
 # Under one more leading axis
 
 
-def convolution_batched(b, x, weight, bias=None, groups=1, **params):
+def convolution_batched(b, x, weight, bias=None, **params):
     shared = b.on[0] and not b.on[1]
     if b.on[2]:  # a sample's own bias is added behind
         y = b.o.reshape(bias, shape=(b.size, 1, b.shape(2)[0], 1, 1))
-        return b.o.add(convolved(b, shared, None, groups, params), y)
-    return convolved(b, shared, bias, groups, params)
+        return b.o.add(convolved(b, shared, None, params), y)
+    return convolved(b, shared, bias, params)
 
 
-def convolved(b, shared: bool, bias, groups: int, params: dict):
+def convolved(b, shared: bool, bias, params: dict):
     x, weight = b.inputs[:2]
     if not b.on[0] and not b.on[1]:
-        y = b.apply(x, weight, bias, groups=groups, **params)
+        y = b.apply(x, weight, bias, **params)
         return b.o.reshape(y, shape=(1, *y.shape))
     n = b.shape(0)[0]
     if shared:
-        y = b.apply(b.o.reshape(x, shape=(b.size * n, *b.shape(0)[1:])), weight, bias, groups=groups, **params)
+        y = b.apply(b.o.reshape(x, shape=(b.size * n, *b.shape(0)[1:])), weight, bias, **params)
         return b.o.reshape(y, shape=(b.size, n, *y.shape[1:]))
     weight = b.o.reshape(weight, shape=(b.size * b.shape(1)[0], *b.shape(1)[1:]))
-    y = b.apply(channels_of(b, 0), weight, None, groups=b.size * groups, **params)
+    y = b.apply(channels_of(b, 0), weight, None, **in_groups(b, params))
     y = samples_of(b, y)
     return y if bias is None else b.o.add(y, b.o.reshape(bias, shape=(b.shape(2)[0], 1, 1)))
+
+
+def in_groups(b, params: dict) -> dict:
+    """Each sample a group of its own."""
+    return {**params, "groups": b.size * params.get("groups", 1)}
 
 
 def channels_of(b, k: int):
@@ -44,8 +51,8 @@ def samples_of(b, y):
     return b.o.transpose(b.o.reshape(y, shape=(n, b.size, channels // b.size, *size)), axes=(1, 0, 2, 3, 4))
 
 
-def conv2d_weight_batched(b, x, g, groups=1, **params):
-    made = b.apply(channels_of(b, 0), channels_of(b, 1), groups=b.size * groups, **params)
+def conv2d_weight_batched(b, x, g, **params):
+    made = b.apply(channels_of(b, 0), channels_of(b, 1), **in_groups(b, params))
     return b.reshaped(made, made.shape[0] // b.size, *made.shape[1:])
 
 
@@ -53,6 +60,36 @@ def conv2d_lowered(o, value, x, w, bias=None, **params):
     if bias is None:
         return None
     return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
+
+
+# Flops: two a multiplication
+
+
+def conv2d_flops(shapes, results) -> float:
+    return 2.0 * math.prod(results[0]) * math.prod(shapes[1]) / max(1, shapes[1][0])
+
+
+def transposed_flops(shapes, results) -> float:
+    return 2.0 * math.prod(shapes[0]) * math.prod(shapes[1]) / max(1, shapes[1][0])
+
+
+def weight_flops(shapes, results) -> float:
+    """Of each element of g a product with as many of x as the result has a channel."""
+    return 2.0 * math.prod(shapes[1]) * math.prod(results[0]) / max(1, results[0][0])
+
+
+# All steps at once
+
+
+def convolution_hoist(v, x, weight, bias=False) -> bool:
+    return x and not weight and not bias
+
+
+def weight_over_steps(v):
+    def merged(o, x):
+        return o.reshape(x, shape=(math.prod(x.shape[:2]), *x.shape[2:]))
+
+    return v.inputs, lambda o, x, g: o.conv2d_weight(merged(o, x), merged(o, g), **v.params)
 
 
 def geometry_of(v, transposed: bool) -> tuple:
@@ -90,11 +127,25 @@ RULES = {
         partition=convolution_partition,
         lower=conv2d_lowered,
         kernel=Convolution(conv2d_geometry),
+        flops=conv2d_flops,
+        hoist=convolution_hoist,
+        sinks=True,
     ),
     "conv_transpose2d": Rule(
         batch=convolution_batched,
         partition=convolution_partition,
         kernel=Convolution(transposed_geometry, transposed=True),
+        flops=transposed_flops,
+        hoist=convolution_hoist,
+        sinks=True,
     ),
-    "conv2d_weight": Rule(batch=conv2d_weight_batched, partition=mixes),
+    "conv2d_weight": Rule(
+        batch=conv2d_weight_batched,
+        partition=mixes,
+        kernel=Python(),
+        flops=weight_flops,
+        hoist=lambda v, *on: False,
+        sinks=True,
+        over_steps=weight_over_steps,
+    ),
 }

@@ -51,11 +51,11 @@ ELEMENTWISE = Rule(batch=batch.elementwise, partition=partition.elementwise, ker
 NONZERO = Scalar(takes, booleans="({y}) != 0")  # in a kernel the sum, or product, of two booleans is an integer
 RULES = {
     # the sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral
-    "add": replace(ELEMENTWISE, identity=neutral(-0.0, -0.0), cheap=of_one_value, kernel=NONZERO),
+    "add": replace(ELEMENTWISE, identity=neutral(-0.0, -0.0), cheap=of_one_value, kernel=NONZERO, additive=True),
     "sub": replace(ELEMENTWISE, identity=neutral(None, 0.0), cheap=of_one_value),
-    "mul": replace(ELEMENTWISE, identity=neutral(1, 1), cheap=of_one_value, kernel=NONZERO),
-    "div": replace(ELEMENTWISE, identity=neutral(None, 1)),
-    "neg": replace(ELEMENTWISE, cheap=True),
+    "mul": replace(ELEMENTWISE, identity=neutral(1, 1), cheap=of_one_value, kernel=NONZERO, linear=(0, 1)),
+    "div": replace(ELEMENTWISE, identity=neutral(None, 1), linear=(0,)),
+    "neg": replace(ELEMENTWISE, cheap=True, additive=True, linear=(0,)),
     "equal": of_booleans("{y}"),
     "not_equal": of_booleans("{y}"),
     "where": of_booleans("{y}"),

@@ -1,14 +1,15 @@
 """Picking elements and adding them back: slices of every axis, or slices along one axis at given places."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import Along, Copies, Gather, of_floats
+from minigrad.ir.rules.kernel import Along, Copies, Gather, Part, Python, of_floats
 from minigrad.ir.rules.partition import mixes, of_rows
-from minigrad.ir.rules.rule import Rule, Unsupported
+from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.index import _reach, is_basic
 from minigrad.ops.shape import axis_of
 from minigrad.tensor import unwrap
@@ -329,6 +330,17 @@ def index_put_copies(v, to):
     return [(x, to), (value, part_of(to, v.params["index"], v))] if is_basic(v.params["index"]) else None
 
 
+# All steps at once
+
+
+def take_hoist(v, x, indices) -> bool:
+    return not x and v.params.get("axis", 0) == 0
+
+
+def untake_over_steps(v):
+    return (v.inputs, lambda o, g, indices: o.untake(g, indices, **v.params)) if v.params["axis"] == 0 else None
+
+
 # What becomes of the rows
 
 
@@ -346,42 +358,38 @@ def take_partition(v, x, indices):
 
 RULES = {
     "getitem": Rule(
-        canonical=getitem,
-        batch=getitem_batched,
-        partition=getitem_partition,
-        layout=getitem_layout,
-        view=lambda v: is_basic(v.params["index"]),
+        canonical=getitem, batch=getitem_batched, partition=getitem_partition, layout=getitem_layout, kernel=Part(),
+        view=lambda v: is_basic(v.params["index"]), additive=True,
     ),
     "unindex": Rule(
-        canonical=unindex,
-        batch=unindex_batched,
-        partition=partition.indexed,
-        lower=unindex_lowered,
-        kernel=Copies(unindex_copies),
+        canonical=unindex, batch=unindex_batched, partition=partition.indexed, lower=unindex_lowered,
+        kernel=Copies(unindex_copies), additive=True,
     ),
     "index_put": Rule(
         canonical=index_put, batch=index_put_batched, partition=partition.indexed, kernel=Copies(index_put_copies)
     ),
-    "take": Rule(canonical=take, batch=take_batched, partition=take_partition, kernel=Gather()),
-    "untake": Rule(canonical=untake, batch=untake_batched, partition=mixes),
-    "embedding": Rule(batch=embedding_batched, partition=take_partition, kernel=Gather(negative=False)),
+    "take": Rule(
+        canonical=take, batch=take_batched, partition=take_partition, kernel=Gather(), hoist=take_hoist
+    ),
+    "untake": Rule(
+        canonical=untake, batch=untake_batched, partition=mixes, kernel=Python(), sinks=True,
+        hoist=lambda v, *on: False, over_steps=untake_over_steps,
+    ),
+    "embedding": Rule(
+        batch=embedding_batched, partition=take_partition, kernel=Gather(negative=False), hoist=take_hoist
+    ),
     "take_along_axis": Rule(
-        canonical=take_along_axis,
-        batch=take_along_axis_batched,
-        partition=partition.along_axes,
+        canonical=take_along_axis, batch=take_along_axis_batched, partition=partition.along_axes,
         kernel=Along(("x", "i"), take_along_axis_text, take_along_axis_takes),
     ),
     "untake_along_axis": Rule(
-        canonical=untake_along_axis,
-        batch=untake_along_axis_batched,
-        partition=partition.along_axes,
+        canonical=untake_along_axis, batch=untake_along_axis_batched, partition=partition.along_axes,
         kernel=Along(("x", "i"), untake_along_axis_text, untake_along_axis_takes),
     ),
-    "one_hot": Rule(batch=batch.leading, partition=partition.leading),
+    "one_hot": Rule(batch=batch.leading, partition=partition.leading, kernel=Python()),
     "argsort": Rule(
-        canonical=argsort,
-        batch=batch.along_axis,
-        partition=partition.along_axes,
+        canonical=argsort, batch=batch.along_axis, partition=partition.along_axes,
         kernel=Along(("x",), argsort_text, argsort_takes),
     ),
-}
+}  # fmt: skip
+RULES = {name: replace(rule, flops=no_flops) for name, rule in RULES.items()}

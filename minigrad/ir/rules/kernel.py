@@ -63,6 +63,10 @@ class Scalar(Kernel):
         return self.takes(v, main)
 
 
+class Cast(Scalar):
+    """The same number in another type."""
+
+
 @dataclass(frozen=True)
 class Product(Kernel):
     """A product of matrices."""
@@ -130,6 +134,22 @@ class Join(Kernel):
 
     def fits(self, v, main, constants) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class Python(Kernel):
+    """None: Python is called."""
+
+    def fits(self, v, main, constants) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Part(Kernel):
+    """A part of its operand, named by its index; a view."""
+
+    def fits(self, v, main, constants) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.kernel import Python
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.linalg import _diagonal_shape
 from minigrad.ops.shape import axis_of
@@ -64,7 +65,7 @@ def solve_batched(b, x, y):
 RULES = {
     "diagonal": Rule(canonical=diagonal, batch=diagonal_batched, view=True),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
-    "solve": Rule(batch=solve_batched, partition=partition.matrices),
+    "solve": Rule(batch=solve_batched, partition=partition.matrices, kernel=Python()),
 }
-RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices)
+RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=Python())
           for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}  # fmt: skip

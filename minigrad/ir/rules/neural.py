@@ -5,7 +5,7 @@ from functools import partial
 
 from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.reduce import total
-from minigrad.ir.rules.rule import Rule
+from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.shape import axes_of
 
 
@@ -73,4 +73,4 @@ RULES = {
     "standardize": along("standardize", standardize_lowered),
     "standardize_pull": along("standardize_pull", standardize_pull_lowered),
 }
-RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched)
+RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched, flops=no_flops)

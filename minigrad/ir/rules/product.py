@@ -166,7 +166,38 @@ def matmul_partition(v, of_a, of_b):
     return None
 
 
+def matmul_flops(shapes, results) -> float:
+    return 2.0 * math.prod(results[0]) * shapes[0][-1]
+
+
+def matmul_hoist(v, of_a, of_b) -> bool:
+    """With a weight on one side: of the rows of all steps, or of their columns."""
+    a, b = v.inputs
+    return b.ndim <= 2 if of_a and not of_b else of_b and not of_a and a.ndim == 2 and b.ndim == 1
+
+
+def matmul_over_steps(v):
+    """Of a.T @ b, a weight's gradient: one product over the rows of all steps."""
+    a, b = v.inputs
+    if not (a.ndim == 2 == b.ndim and a.op is not None and a.op.name == "transpose"):
+        return None
+
+    def lined(o, x):
+        return o.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
+
+    return (a.inputs[0], b), lambda o, x, y: o.matmul(o.transpose(lined(o, x), axes=(1, 0)), lined(o, y))
+
+
 RULES = {
     "einsum": Rule(canonical=einsum, batch=einsum_batched),
-    "matmul": Rule(batch=matmul_batched, partition=matmul_partition, kernel=Product()),
+    "matmul": Rule(
+        batch=matmul_batched,
+        partition=matmul_partition,
+        kernel=Product(),
+        flops=matmul_flops,
+        hoist=matmul_hoist,
+        sinks=True,
+        linear=(0, 1),
+        over_steps=matmul_over_steps,
+    ),
 }

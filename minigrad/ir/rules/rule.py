@@ -1,10 +1,9 @@
 """What the compiler knows of an op: one declaration, in the file of its family."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from minigrad.ir.rules.partition import mixes
 
 
 class Unsupported(Exception):
@@ -20,6 +19,20 @@ def without_layout(memory, value):
     raise Unsupported(value.op.name, value)
 
 
+def nothing(value) -> None:
+    pass
+
+
+def each(shapes, results) -> float:
+    """One for each element: of the result, or of an operand that is larger."""
+    return float(max([sum([math.prod(shape) for shape in results]), *[math.prod(shape) for shape in shapes]]))
+
+
+def no_flops(shapes, results) -> float:
+    """Of ops that move numbers."""
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Rule:
     """canonical: (p, *inputs, **params) -> the value, or the values, in whose form the op enters a program; None where
@@ -31,18 +44,31 @@ class Rule:
     identity: (value, inputs) -> the operand that the value equals, None if it equals none. cheap: of a value, whether
     the backward of a loop computes it again rather than keeping it for every step. lower: (o, value, *inputs, **params)
     -> what stands for it in a loop, made of ops that have kernels; None where it stays. kernel: what computes it in
-    loops (rules/kernel.py); None: Python does.
+    loops (rules/kernel.py). flops: (shapes of the inputs, shapes of the results) -> their number.
+
+    What moves values out of loops asks: hoist: (value, *on) -> whether the op on all steps at once, with an axis of
+    steps on these operands, is one large product rather than many; None of what is not worth moving alone. sinks:
+    whether it is worth moving below the loop. additive: whether the sum of its results over the steps is its result on
+    the sums of its operands. linear: the operands in each of which it is linear, the others being constant. over_steps:
+    (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of the value over the steps; or
+    None.
     """
 
     canonical: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
-    partition: Callable[..., Any] = mixes
+    partition: Callable[..., Any] | None = None
     view: bool | Callable[..., bool] = False
     layout: Callable[..., Any] = without_layout
     identity: Callable[..., Any] | None = None
     cheap: bool | Callable[..., bool] = False
     lower: Callable[..., Any] | None = None
     kernel: Any = None
+    flops: Callable[..., float] = each
+    hoist: Callable[..., bool] | None = None
+    sinks: bool = False
+    additive: bool = False
+    linear: tuple[int, ...] = ()
+    over_steps: Callable[..., Any] = nothing
 
     def is_view(self, value) -> bool:
         return self.view if isinstance(self.view, bool) else self.view(value)

@@ -5,14 +5,15 @@ for it, or None where the call is in its canonical form already.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
-from minigrad.ir.rules.kernel import BOOL, FLOAT32, FLOAT64, INT64, Copies, Join, Scalar, dtypes_of, natural
+from minigrad.ir.rules.kernel import BOOL, FLOAT32, FLOAT64, INT64, Cast, Copies, Join, dtypes_of, natural
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
-from minigrad.ir.rules.rule import Rule, Unsupported
+from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.join import _sizes
 from minigrad.ops.shape import _reshaped, axes_of, axis_of, shape_of
 
@@ -246,27 +247,30 @@ def concatenate_partition(v, *by_row):
 RULES = {
     "reshape": Rule(
         canonical=reshape, batch=reshape_batched, partition=reshape_partition, view=True, layout=reshape_layout,
-        kernel=Copies(reshape_copies),
+        additive=True, kernel=Copies(reshape_copies),
     ),
     "broadcast_to": Rule(
         canonical=broadcast_to, batch=broadcast_to_batched, partition=broadcast_partition, view=True,
-        layout=broadcast_layout,
+        layout=broadcast_layout, linear=(0,),
     ),
     "transpose": Rule(
-        canonical=transpose, batch=transpose_batched, partition=transpose_partition, view=True, layout=transpose_layout
+        canonical=transpose, batch=transpose_batched, partition=transpose_partition, view=True, layout=transpose_layout,
+        additive=True,
     ),
     "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, view=True),
     "flip": Rule(canonical=flip, batch=flip_batched, view=True),
     "roll": Rule(canonical=roll, batch=roll_batched),
     "concatenate": Rule(
-        canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True, kernel=Join()
+        canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True, kernel=Join(),
+        additive=True,
     ),
     "split": Rule(canonical=split, batch=split_batched, view=True),
     "stack": Rule(canonical=stack, batch=stack_batched),
     "unstack": Rule(canonical=unstack, batch=unstack_batched, view=True),
     "astype": Rule(
         canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered,
-        kernel=Scalar(astype_takes, text=astype_text),
+        kernel=Cast(astype_takes, text=astype_text),
     ),
     "copy": Rule(canonical=copy, batch=same_batched),
 }  # fmt: skip
+RULES = {name: replace(rule, flops=no_flops) for name, rule in RULES.items()}
