@@ -1,5 +1,7 @@
 """Call sites: the line of the user's code that recorded a node, or that an error is about."""
 
+import dis
+import functools
 import itertools
 import linecache
 import sys
@@ -59,3 +61,42 @@ def call_site():
     while _engine[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
+
+
+@functools.cache
+def of_numpy(file: str) -> bool:
+    return _engine.numpy in Path(file).parents
+
+
+@functools.lru_cache(256)
+def callee(code, instruction: int) -> str | None:
+    """The name of the function or method that an instruction calls, as the code has it; None if that cannot be told."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
+    k = next(k for k, step in enumerate(steps) if step.offset == instruction)
+    if not steps[k].opname.startswith("CALL") or steps[k].arg is None:
+        return None
+    above = (steps[k].arg or 0) + (steps[k].opname == "CALL_KW")  # items on the stack above the function
+    before = [step for step in steps[:k] if step.opname != "KW_NAMES"]
+    while before and before[-1].opname == "PRECALL":
+        before.pop()
+    while before and above > 0:
+        step = before.pop()
+        above -= dis.stack_effect(step.opcode, step.arg, jump=False)
+    names = [step.argval for step in before if step.opname != "PUSH_NULL"][-1:]
+    return names[0] if names and isinstance(names[0], str) else None
+
+
+STORE_ITEM = dis.opmap["STORE_SUBSCR"]
+TAKERS = {*dir(np.ndarray), "fromiter"}
+
+
+def taker_of_number() -> str | None:
+    """What of NumPy's asks a tensor t for a number, to put it into an array; None if it is the user's code, or C code
+    of another kind. To be called by what is called so."""
+    frame = sys._getframe(2)
+    if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:  # NumPy asks for a number, not for __array__
+        return "array[index] = t"
+    if of_numpy(frame.f_code.co_filename):
+        return "a NumPy function of t"
+    name = callee(frame.f_code, frame.f_lasti)
+    return f"{name} of an array, with t," if name in TAKERS else None

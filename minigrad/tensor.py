@@ -4,8 +4,6 @@ The operators and methods come from the op table (minigrad/ops): each op that is
 in-place changes (ops/inplace.py) and NumPy's functions (ops/numpycall.py).
 """
 
-import dis
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Number
@@ -17,12 +15,12 @@ from minigrad import html, modes
 from minigrad.arguments import checked, refuse_masked, require
 from minigrad.dtypes import default_dtype, refuse_dtype
 from minigrad.modes import OFF, ON, RAW, TRACED, recording, thread, tracing
+from minigrad.sites import taker_of_number
 from minigrad.tape import Leaf, Node, pull_back
 
 # The C library gives freed blocks above 128 KiB back to the system, and a tape makes and frees thousands of them: each
 # would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
 np.empty((32 << 20) - (8 << 10), np.uint8)
-STORE_ITEM = dis.opmap["STORE_SUBSCR"]
 
 
 class Tensor:
@@ -208,11 +206,11 @@ class Tensor:
 
     def __float__(self):
         if self._node is not None and recording():
-            frame = sys._getframe(1)
-            if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:  # NumPy asks for a number, not for __array__
+            taker = taker_of_number()
+            if taker:
                 raise TypeError(
-                    "array[index] = t would lose the gradient of t, which is on the tape; make the array a tensor "
-                    "(mg.tensor(array)), or store t.item()"
+                    f"{taker} would lose the gradient of t, which is on the tape; make the array a tensor "
+                    "(mg.tensor(array)), or give it t.item()"
                 )
         return float(self.item())
 

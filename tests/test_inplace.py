@@ -1,5 +1,7 @@
 """In-place changes mean the same in every mode, and what they mean in PyTorch: values, gradients, views."""
 
+import math
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -569,6 +571,50 @@ def test_numpy_arrays_take_no_tensor_of_the_tape():
     with mg.no_grad():
         array[1] = x[0, 1]
     assert array[:2].tolist() == X[0, :2].tolist()
+
+
+def identity(x, *_):
+    return x
+
+
+TAKERS = {
+    "fill": lambda array, s: array.fill(s),
+    "fill, of an expression": lambda array, s: array.fill(identity(s, [1, *array.shape])[None][0] * 1.0),
+    "__setitem__": lambda array, s: array.__setitem__(0, s),
+    "sum, from": lambda array, s: array.sum(initial=s),
+    "prod, along an axis, from": lambda array, s: array.prod(axis=0, initial=s),
+    "fromiter": lambda array, s: np.fromiter([s, s], "float64"),
+    "put": lambda array, s: array.put([0], s),
+    "full": lambda array, s: np.full(3, s),
+    "copyto": lambda array, s: np.copyto(array, s),
+    "np.put": lambda array, s: np.put(array, [0], s),
+    "place": lambda array, s: np.place(array, array < 1, s),
+    "putmask": lambda array, s: np.putmask(array, array < 1, s),
+    "fill_diagonal": lambda array, s: np.fill_diagonal(array.reshape(1, 3), s),
+    "a list": lambda array, s: np.array([s, s]),
+    "clip": lambda array, s: array.clip(s, s),
+}
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_what_keeps_a_number_in_an_array_takes_no_tensor_of_the_tape(name):
+    s, array = mg.tensor(2.0, requires_grad=True), np.zeros(3)
+    with pytest.raises((TypeError, ValueError)) as error:
+        TAKERS[name](array, s)
+    assert array.tolist() == [0, 0, 0]
+    errors = [error.value]
+    while errors[-1].__cause__ or errors[-1].__context__:  # NumPy says in its own words that it got no number
+        errors.append(errors[-1].__cause__ or errors[-1].__context__)
+    assert any(text in str(e) for text in ("lose", "no rule for tensors") for e in errors)
+
+
+def test_a_number_of_a_tensor_of_the_tape_is_given_where_it_is_asked_for():
+    s = mg.tensor(2.0, requires_grad=True)
+    assert float(s) == s.item() == math.sqrt(s * s) == float(identity(s) * 1.0) and f"{s:.1f}" == "2.0"
+    array = np.zeros(3)
+    with mg.no_grad():
+        array.fill(s)
+    assert array.tolist() == [2, 2, 2]
 
 
 def test_a_view_that_a_checkpoint_or_transform_reads_first():
