@@ -22,8 +22,13 @@ LIBRARIES = {"minigrad", "numpy", "numba", "llvmlite"}  # packages
 
 @functools.cache
 def installed(module: str | None) -> bool:
-    """Whether a module is part of Python, of minigrad or of another package that is installed, by its name."""
+    """Whether a module is part of Python, of minigrad or of another package that is installed, by its name.
+
+    `__main__` is the user's, also where a package that runs the user's code has been started (`python -m pytest`).
+    """
     package = (module or "").partition(".")[0]
+    if package == "__main__":
+        return False
     if package in LIBRARIES:
         return True
     file = getattr(sys.modules.get(package), "__file__", None)

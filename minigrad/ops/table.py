@@ -64,7 +64,7 @@ class Op:
 
     public = True  # or only for the vjps of other ops
     view = False  # whether results share the memory of the input, or may
-    place: Callable | None = None  # of an op with several results that are views: the index of each in the input
+    place: Any = None  # of an op with several results that are views: the index of each in the input
     defaults: dict = {}  # of parameters
 
     def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=()):

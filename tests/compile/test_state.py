@@ -24,6 +24,7 @@ from programs import draw
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.compile import names, walk
 from minigrad.models import LSTMCell
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
@@ -340,6 +341,20 @@ def test_tensors_in_two_places_stay_what_they_are():
     assert g(x).tolist() == [11.0]
     holder.value = two
     assert g(x).tolist() == [21.0]
+
+
+def test_globals_of_main_are_watched_where_an_installed_package_has_been_started(monkeypatch):
+    main = types.ModuleType("__main__")
+    main.__file__ = np.__file__  # as under `python -m pytest`
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(names, "installed", names.installed.__wrapped__)
+    monkeypatch.setattr(walk, "installed", names.installed)
+    space = {"__name__": "__main__", "mg": mg, "w": mg.tensor([2.0]), "k": 3}
+    exec("def f(x):\n    return x * w * k", space)
+    f, x = mg.jit(space["f"]), mg.tensor([5.0])
+    assert f(x).item() == 30
+    space["w"], space["k"] = mg.tensor([4.0]), 7
+    assert f(x).item() == 140
 
 
 def test_attributes_that_come_in_another_order_are_not_mistaken():
