@@ -1,9 +1,11 @@
 """Nested tuples, lists, dicts and named tuples of anything: what transforms and `scan` take and return.
 
 A leaf is whatever is none of these. None is an absent value: it has no leaves and stays where it is. A structure is the
-tree with `...` in place of every leaf. Dicts keep their order; two with the same keys have the same structure.
+tree with `...` in place of every leaf. Dicts keep their order; two with the same keys have the same structure. An
+OrderedDict or a defaultdict stays one; a dict of another class becomes a plain one.
 """
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
 
@@ -21,7 +23,10 @@ def rebuild(node, values: Iterable):
     if type(node) is tuple:
         return tuple(values)
     if isinstance(node, dict):
-        return dict(zip(node, values))
+        pairs = zip(node, values)
+        if type(node) is defaultdict:
+            return defaultdict(node.default_factory, pairs)
+        return OrderedDict(pairs) if type(node) is OrderedDict else dict(pairs)
     if node is None:
         return None
     return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)

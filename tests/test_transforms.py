@@ -3,7 +3,7 @@
 import gc
 import tracemalloc
 import weakref
-from collections import namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 
 import numpy as np
 import pytest
@@ -772,3 +772,30 @@ def test_trees():
     with pytest.raises(ValueError, match=r"t\['a'\]: wanted a Pair of 2, got a tuple of 2"):
         tree.flatten_like(structure, {**t, "a": (3, {})}, "t")
     assert tree.flatten(5) == ([5], ...) and tree.flatten(None) == ([], None)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.checkpoint, mg.jit])
+def test_ordered_and_default_dicts_stay_what_they_are(wrap):
+    """As arguments, results and gradients; one program does not serve two of them."""
+
+    def f(d):
+        d.copy().move_to_end("a") if isinstance(d, OrderedDict) else None
+        total = d["a"] * d["b"]
+        return total * d["missing"] if isinstance(d, defaultdict) else total
+
+    a, b = mg.tensor([1.0, 2.0]), mg.tensor([3.0, 4.0])
+    g = wrap(f)
+    for factory, scale in ((lambda: 2.0, 2.0), (lambda: 5.0, 5.0)):
+        assert g(defaultdict(factory, a=a, b=b)).tolist() == [3.0 * scale, 8.0 * scale]
+    for kind in (dict, OrderedDict):
+        assert g(kind(a=a, b=b)).tolist() == [3.0, 8.0]
+        gradients = mg.grad(lambda d: g(d).sum())(kind(a=a, b=b))
+        assert type(gradients) is kind and list(gradients) == ["a", "b"]
+
+
+def test_dicts_as_results_keep_their_class():
+    for kind in (dict, OrderedDict):
+        assert type(mg.jit(lambda x, kind=kind: kind(y=x * 2.0))(mg.tensor(1.0))) is kind
+        assert type(mg.tree.map(lambda x: x + 1, kind(y=1))) is kind
+    mapped = mg.tree.map(lambda x: x + 1, defaultdict(list, y=1))
+    assert mapped == {"y": 2} and mapped["z"] == []

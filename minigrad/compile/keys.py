@@ -7,7 +7,7 @@ whatever its `__eq__` says, since it may hold tensors, and results and gradients
 
 import functools
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from types import MethodType
 
 import numpy as np
@@ -16,7 +16,7 @@ VALUES = frozenset({bool, int, str, bytes, type(None), type(...), type(NotImplem
 
 
 def key_of_structure(node, known: OrderedDict):
-    """A structure (tree.flatten) as part of a key. Dicts are one kind, as they are to `tree`."""
+    """A structure (tree.flatten) as part of a key."""
     if node is ... or node is None:
         return node
     kind = type(node)
@@ -24,7 +24,8 @@ def key_of_structure(node, known: OrderedDict):
         return tuple([key_of_structure(inner, known) for inner in node])
     if isinstance(node, dict):
         keys = [name if type(name) is str else key_of_value(name, known) for name in node]
-        return (dict, *keys, *[key_of_structure(inner, known) for inner in node.values()]) if node else dict
+        kind = (kind, key_of_value(node.default_factory, known)) if kind is defaultdict else kind
+        return (kind, *keys, *[key_of_structure(inner, known) for inner in node.values()])
     return (kind, *[key_of_structure(inner, known) for inner in node])
 
 

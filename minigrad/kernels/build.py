@@ -20,15 +20,21 @@ from minigrad.kernels import cache, lowering
 ENTRY = "minigrad_entry"
 
 
+NEEDS_AVX = {"f16c", "fma", "fma4", "sha512", "sm3", "sm4", "vaes", "vpclmulqdq", "xop"}  # LLVM takes it as given then
+
+
 def target_cpu() -> tuple[str, str]:
     """(name, features) of the CPU to compile for: this machine's, unless Numba's variables name another.
 
     As in Numba, NUMBA_CPU_NAME replaces the name and NUMBA_CPU_FEATURES the features ("+avx2,-avx512f"); a CPU called
-    generic has none.
+    generic has none, and NUMBA_ENABLE_AVX=0 takes those of AVX from this machine's, with those that imply it.
     """
     name = os.environ.get("NUMBA_CPU_NAME", llvm.get_host_cpu_name())
-    features = "" if name.lower() == "generic" else llvm.get_host_cpu_features().flatten()
-    return name, os.environ.get("NUMBA_CPU_FEATURES", features)
+    features = llvm.get_host_cpu_features()
+    if os.environ.get("NUMBA_ENABLE_AVX", "1").strip() == "0":
+        features.update({name: False for name in features if name.startswith("avx") or name in NEEDS_AVX})
+    given = "" if name.lower() == "generic" else features.flatten()
+    return name, os.environ.get("NUMBA_CPU_FEATURES", given)
 
 
 CPU_NAME, CPU_FEATURES = target_cpu()
