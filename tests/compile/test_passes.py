@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import models
 from minigrad.compile.execute import Sequence
-from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
+from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import read, show
@@ -454,6 +454,85 @@ def test_the_chain_rule_of_parameters_alone_is_applied_to_the_sum_over_the_steps
         return n
     """
     check(cleaned(sink.sink), before, after)
+
+
+def test_the_chain_rule_of_a_solved_matrix_of_parameters_is_applied_to_the_sum_over_the_steps():
+    before = """
+        h = input float32[7, 5, 4]
+        a = captured float32[4, 4]
+        m = captured bool[4, 4]
+        g = cotangent float32[5, 4]
+        dh, d = loop 7 steps backwards
+            const b = a
+            const l = m
+            carry d = g
+            each h_t = h
+            ht = transpose(h_t, axes=(1, 0))
+            w = matmul(ht, d)
+            x = solve(b, w)
+            y = matmul(x, b)
+            z = where(l, y, 0.0)
+            dd = mul(d, 0.5)
+            next dd
+            sum z
+        return d
+    """
+    after = """
+        a = captured float32[4, 4]
+        m = captured bool[4, 4]
+        h = input float32[7, 5, 4]
+        H = reshape(h, shape=(35, 4))
+        Ht = transpose(H, axes=(1, 0))
+        g = cotangent float32[5, 4]
+        dh, D = loop 7 steps backwards
+            carry d = g
+            dd = mul(d, 0.5)
+            next dd
+            give d
+        DD = reshape(D, shape=(35, 4))
+        w = matmul(Ht, DD)
+        x = solve(a, w)
+        y = matmul(x, a)
+        z = where(m, y, 0.0)
+        return z
+    """
+    check(cleaned(sink.sink), before, after)
+
+
+def test_masks_of_steps_go_to_what_is_summed():
+    loop = """
+        x = input float32[7, 5, 3]
+        z = input float32[7, 5, 4]
+        there = captured bool[7]
+        g = cotangent float32[5, 4]
+        dh, s, r = loop 7 steps backwards
+            carry d = g
+            each x_t = x
+            each z_t = z
+            each t = there
+            dz = mul(d, z_t)
+{}
+            next dz
+            sum m, n
+        return s, r
+    """
+    before = loop.format("""
+            X = transpose(x_t, axes=(1, 0))
+            w = matmul(X, dz)
+            v = transpose(w, axes=(1, 0))
+            m = where(t, v, 0.0)
+            b = sum(dz, axis=(0,), keepdims=False)
+            n = where(t, b, 0.0)
+    """)
+    after = loop.format("""
+            a = where(t, x_t, 0.0)
+            X = transpose(a, axes=(1, 0))
+            e = where(t, dz, 0.0)
+            w = matmul(X, e)
+            m = transpose(w, axes=(1, 0))
+            n = sum(e, axis=(0,), keepdims=False)
+    """)
+    check(cleaned(mask.mask), before, after)
 
 
 # What kernels are made of

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from minigrad.compile.passes import clean, fuse, hoist, lift, lower, merge, recompute, sink
+from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import show
@@ -47,6 +47,7 @@ STEPS = [
     ("canonical forms", lambda program, roots: canonicalize(program, recompute.apart(program, roots))),
     ("products of concatenations taken apart", _take_apart),
     ("hoisted out of the loop", hoist.hoist),
+    ("masks of steps moved to what is summed", mask.mask),
     ("sunk below the loop", sink.sink),
     ("products merged", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
     ("their weights joined outside of the loop", hoist.hoist),

@@ -50,10 +50,17 @@ def is_small(v) -> bool:
     return a.ndim == 2 == b.ndim and v.size <= SMALL and b.shape[0] >= ROWS
 
 
+def is_mask(v, loop) -> bool:
+    """Whether it is a value at the steps of which a stream of flags says so, and 0 at others."""
+    if len(v.inputs) != 3 or rule_of(v.op).linear_in(v) != (1,):
+        return False
+    return v.inputs[0] in loop.streams and v.inputs[0].ndim == 0
+
+
 def linear_operand(v, constants):
     """The one operand that is not constant, if the op is linear in it: the sum of its results is that of its sum."""
     moving = [k for k, x in enumerate(v.inputs) if isinstance(x, Value) and x not in constants]
-    return v.inputs[moving[0]] if len(moving) == 1 and moving[0] in rule_of(v.op).linear else None
+    return v.inputs[moving[0]] if len(moving) == 1 and moving[0] in rule_of(v.op).linear_in(v) else None
 
 
 def after_sums_over_rows(loop) -> set:
@@ -132,14 +139,6 @@ class _Sinking:
         """Plan of the sum of v over all steps."""
         program = self.program
         rule = rule_of(v.op)
-        over_steps = rule.over_steps(v) if v in self.heavy else None
-        if over_steps is not None:
-            operands, make = over_steps
-            plans = [self.stack_of(x) for x in operands]
-            return lambda *given: at_line_of(v, make(ops_of(program), *[p(*given) for p in plans]))
-        if rule.additive and self.adds_up(v):
-            plans = [self.sum_of(x) for x in v.inputs]
-            return lambda *given: ops_of(program).make(v.op.name, *[p(*given) for p in plans], **v.params)
         if (x := linear_operand(v, self.loop.consts)) in self.summed_rows:
             inner = self.sum_of(x)
 
@@ -149,6 +148,14 @@ class _Sinking:
                 )
 
             return of_sum
+        over_steps = rule.over_steps(v) if v in self.heavy else None
+        if over_steps is not None:
+            operands, make = over_steps
+            plans = [self.stack_of(x) for x in operands]
+            return lambda *given: at_line_of(v, make(ops_of(program), *[p(*given) for p in plans]))
+        if rule.additive and self.adds_up(v):
+            plans = [self.sum_of(x) for x in v.inputs]
+            return lambda *given: ops_of(program).make(v.op.name, *[p(*given) for p in plans], **v.params)
         if is_sum(v) and is_join(v.inputs[0]) and not v.params["keepdims"]:
             joined, axes = v.inputs[0], v.params["axis"]
             along = joined.params["axis"]
@@ -176,7 +183,8 @@ class _Sinking:
         if v in self.stacks:
             return self.stacks[v]
         plan = None
-        if (v in self.heavy or (v.op is not None and is_layout(v) and v not in self.ys)) and v.op is not Pick:
+        light = v.op is not None and (is_layout(v) or is_mask(v, self.loop)) and v not in self.ys
+        if (v in self.heavy or light) and v.op is not Pick:
             on = [isinstance(x, Value) and x not in self.loop.consts for x in v.inputs]
             if self.movable(v, on):
                 plans = [

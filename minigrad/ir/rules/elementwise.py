@@ -43,6 +43,12 @@ def takes(v, main) -> bool:
     return len(kinds) < 2 and (kinds <= {main} or of_operators(v.op) or main == FLOAT64)
 
 
+def masks(v) -> tuple[int, ...]:
+    """`where` of a value and 0 is linear in the value."""
+    other = v.inputs[2]
+    return (1,) if type(other) is Number and other.value == 0 else ()
+
+
 def of_booleans(text: str) -> Rule:
     return replace(ELEMENTWISE, kernel=Scalar(takes, booleans=text))
 
@@ -58,7 +64,7 @@ RULES = {
     "neg": replace(ELEMENTWISE, cheap=True, additive=True, linear=(0,)),
     "equal": of_booleans("{y}"),
     "not_equal": of_booleans("{y}"),
-    "where": of_booleans("{y}"),
+    "where": replace(of_booleans("{y}"), linear=masks),
     "logical_and": of_booleans("{a} & {b}"),
     "logical_or": of_booleans("{a} | {b}"),
     "logical_xor": of_booleans("{a} ^ {b}"),

@@ -65,7 +65,7 @@ def solve_batched(b, x, y):
 RULES = {
     "diagonal": Rule(canonical=diagonal, batch=diagonal_batched, view=True),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
-    "solve": Rule(batch=solve_batched, partition=partition.matrices, kernel=Python()),
+    "solve": Rule(batch=solve_batched, partition=partition.matrices, kernel=Python(), linear=(1,)),
 }
 RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=Python())
           for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}  # fmt: skip

@@ -49,9 +49,9 @@ class Rule:
     What moves values out of loops asks: hoist: (value, *on) -> whether the op on all steps at once, with an axis of
     steps on these operands, is one large product rather than many; None of what is not worth moving alone. sinks:
     whether it is worth moving below the loop. additive: whether the sum of its results over the steps is its result on
-    the sums of its operands. linear: the operands in each of which it is linear, the others being constant. over_steps:
-    (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of the value over the steps; or
-    None.
+    the sums of its operands. linear: the operands in each of which it is linear, the others being constant; or asked
+    of the value. over_steps: (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of
+    the value over the steps; or None.
     """
 
     canonical: Callable[..., Any] | None = None
@@ -67,11 +67,14 @@ class Rule:
     hoist: Callable[..., bool] | None = None
     sinks: bool = False
     additive: bool = False
-    linear: tuple[int, ...] = ()
+    linear: tuple[int, ...] | Callable[..., tuple[int, ...]] = ()
     over_steps: Callable[..., Any] = nothing
 
     def is_view(self, value) -> bool:
         return self.view if isinstance(self.view, bool) else self.view(value)
+
+    def linear_in(self, value) -> tuple[int, ...]:
+        return self.linear if isinstance(self.linear, tuple) else self.linear(value)
 
     def is_cheap(self, value) -> bool:
         return self.cheap if isinstance(self.cheap, bool) else self.cheap(value)
