@@ -1,12 +1,13 @@
 """A traced `scan`: one value of the program whose op holds the program of a step; and its vjp, which is another one."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.ir.absent import EMPTY, Steps, follow, guard, note_stacks, there
-from minigrad.ir.rewrite import is_layout, rewrite
+from minigrad.ir.rewrite import is_layout, rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
@@ -109,7 +110,8 @@ class Loop:
 
     body: the program of a step. Its inputs are those of consts (the same at each step), carries, and streams (one slice
     of the leading axis a step); its results are the last carries, the sums over all steps and the ys (stacked).
-    chunked: a step is a chunk of steps, made to save memory; then nothing is kept for all of them at once.
+    chunked: a step is a chunk of steps, made to save memory; then nothing is kept for all of them at once. Passes make
+    other loops and change none; only while its backward is traced a loop gets more ys (LoopCall.kept).
 
     count: the one of consts that says how many of the `length` steps are taken, the first ones in order of time; None:
     all. go: what the body computes to say whether another step follows, a boolean scalar. Then the slices of ys for the
@@ -127,17 +129,20 @@ class Loop:
         self.chunked = False
         self.kernel: Any = None  # when it has been compiled; or why there is none
 
-    def copy(self) -> "Loop":
-        """One that may be changed on its own, and so may the loops in it."""
-
-        def rule(v, inputs):
-            return v.of(inputs, op=v.op.copy(), shape=list(v.shape)) if isinstance(v.op, Loop) else None
-
-        became = rewrite(self.outputs, rule)
-        outputs = [[became[v] for v in part] for part in (self.carry_outs, self.sums, self.ys)]
-        made = Loop(self.body, self.length, self.reverse, self.consts, self.carries, self.streams, *outputs)
-        made.count, made.go, made.chunked = self.count, became.get(self.go), self.chunked
+    def replace(self, **parts) -> "Loop":
+        """Another one with other parts."""
+        made = copy.copy(self)
+        for name, part in parts.items():
+            setattr(made, name, part)
         return made
+
+    def with_outputs(self, outputs: Sequence[Value]) -> "Loop":
+        """Another one, with other values in the place of its outputs."""
+        n, m, k = len(self.carry_outs), len(self.sums), len(self.results)
+        rest = iter(outputs[k:])
+        count, go = [None if v is None else next(rest) for v in (self.count, self.go)]
+        carry_outs, sums, ys = list(outputs[:n]), list(outputs[n : n + m]), list(outputs[n + m : k])
+        return self.replace(carry_outs=carry_outs, sums=sums, ys=ys, count=count, go=go)
 
     @property
     def results(self) -> list[Value]:
@@ -155,6 +160,19 @@ class Loop:
     def specs(self) -> list[Spec]:
         whole = [Spec(x.shape, x.dtype) for x in (*self.carry_outs, *self.sums)]
         return whole + [Spec((self.length, *y.shape), y.dtype) for y in self.ys]
+
+
+def within_loops(roots: list, transform: Callable) -> list:
+    """The roots, rebuilt, where each loop has the outputs that transform(loop) gives."""
+
+    def rule(value, inputs):
+        if not isinstance(value.op, Loop):
+            return None
+        outputs = transform(value.op)
+        same = all(a is b for a, b in zip(outputs, value.op.outputs, strict=True))
+        return None if same else value.of(inputs, op=value.op.with_outputs(outputs))
+
+    return rebuilt(roots, rule)
 
 
 class LoopCall:

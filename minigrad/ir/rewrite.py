@@ -48,6 +48,12 @@ def rewrite(roots, rule: Callable, order=order_of, became: dict | None = None) -
     return became
 
 
+def rebuilt(roots: list, rule: Callable) -> list:
+    """The roots, rewritten."""
+    became = rewrite(roots, rule)
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
 def same(value: Value, inputs: tuple) -> Value:
     return value if inputs == value.inputs else value.of(inputs)
 

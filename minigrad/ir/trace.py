@@ -50,12 +50,10 @@ class Value(Node):
         self.program = program
         self.recompute = recompute
 
-    def of(self, inputs, program=None, op=None, shape=None) -> "Value":
+    def of(self, inputs, program=None, op=None, shape=None, params=None) -> "Value":
         """The same, of other inputs."""
-        shape = self.shape if shape is None else shape
-        made = Value(
-            program or self.program, op or self.op, tuple(inputs), self.params, shape, self.dtype, self.recompute
-        )
+        shape, params = self.shape if shape is None else shape, self.params if params is None else params
+        made = Value(program or self.program, op or self.op, tuple(inputs), params, shape, self.dtype, self.recompute)
         made.site = self.site
         return made
 

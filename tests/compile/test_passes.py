@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import models
 from minigrad.compile.execute import Sequence
-from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, recompute, sink
+from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import read, show
@@ -39,11 +39,6 @@ def cleaned(apply):
 
 def merged(program, roots):
     return merge.merge(program, roots, weights(program, order_of(roots)))
-
-
-def taken_apart(program, roots):
-    merge.take_apart(program, roots)
-    return roots
 
 
 # Canonical forms
@@ -300,12 +295,12 @@ def test_the_product_of_a_concatenation_is_taken_apart_where_its_parts_may_part(
         p = add(a, b)
         n = tanh(p)
     """)
-    check(taken_apart, before, after)
+    check(merge.take_apart, before, after)
 
 
 def test_the_product_of_a_concatenation_of_carries_stays_whole():
     text = loop_over_x("j = concatenate(h, h, axis=-1)\np = matmul(j, W)\nn = tanh(p)", rows=8)
-    check(taken_apart, text, text)
+    check(merge.take_apart, text, text)
 
 
 # In and out of loops
@@ -683,3 +678,43 @@ def test_the_order_in_which_values_were_made_does_not_show():
 def test_what_cannot_be_read_is_named(text, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         read(text)
+
+
+# All of them
+
+
+def nested(x, w):
+    """A loop in a loop whose inner one reads what the outer one computes, with what each pass has work on."""
+
+    def outer(h, x):
+        def inner(c, v):
+            a = mg.concatenate([v, c]) @ w
+            i, f = mg.split(mg.swapaxes(a[None], 0, 1)[:, 0], 2)
+            c = mg.sigmoid(i) * mg.tanh(f) + c
+            return c, mg.softmax(c * w.sum())
+
+        h, ys = mg.scan(inner, h, mg.stack([x, x * 2 * 1]))
+        return h, mg.checkpoint(lambda y: mg.tanh(y @ w[:4, :4]))(ys)
+
+    return mg.scan(outer, x[0], x)[1].sum()
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2])
+def test_no_pass_changes_the_program_that_it_is_given(checkpoint, monkeypatch):
+    def watched(transform):
+        def step(program, roots):
+            if program.parent is not None:  # of a loop's body
+                return transform(program, roots)
+            before = show(roots)
+            result = transform(program, roots)
+            assert show(roots) == before
+            return result
+
+        return step
+
+    monkeypatch.setattr(pipeline, "STEPS", [(name, watched(transform)) for name, transform in pipeline.STEPS])
+    monkeypatch.setattr(clean, "clean", watched(clean.clean))
+    x = mg.tensor(np.ones((5, 4)), requires_grad=True)
+    w = mg.tensor(np.ones((8, 8)), requires_grad=True)
+    stages = mg.jit(nested, checkpoint=checkpoint).explain(x, w).stages
+    assert len(stages) == len(pipeline.STEPS) + 1

@@ -8,32 +8,31 @@
 The vjps have been recorded before: they are those of the ops that were called.
 """
 
-from minigrad.compile.passes.clean import canonical_form, place
+from minigrad.compile.passes.clean import canonical_form
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import order_of, rewrite
+from minigrad.ir.rewrite import rebuilt
 from minigrad.ir.trace import Pick, Value
 
 
 def canonicalize(program, roots: list) -> list:
     """The roots, rebuilt; in the bodies of loops too."""
-    added: dict = {}  # for each loop, the constants that the forms of its ops brought with them: outside
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            loop, body = value.op, value.op.body
-            before, parent = len(body.consts), body.parent
-            body.parent = program  # a body that is computed again has another one than where it was recorded
-            place(loop, canonicalize(body, loop.outputs))
-            body.parent = parent
-            added[value] = [outside._data for _, _, outside in body.consts[before:]]
-            loop.consts = loop.consts + [inner for inner, _, _ in body.consts[before:]]
 
     def rule(value, inputs):
-        if added.get(value):
-            count = len(value.op.consts) - len(added[value])
-            return value.of((*inputs[:count], *added[value], *inputs[count:]), program)
+        if isinstance(value.op, Loop):
+            return canonical_loop(program, value, inputs)
         if value.op is Pick:
             return inputs[0][value.params] if isinstance(inputs[0], list) else None
         return None if value.op is None else canonical_form(program, value, inputs)
 
-    became = rewrite(roots, rule)
-    return [became[r] if isinstance(r, Value) else r for r in roots]
+    return rebuilt(roots, rule)
+
+
+def canonical_loop(program, value: Value, inputs: tuple) -> Value:
+    loop, body = value.op, value.op.body
+    count, known, parent = len(loop.consts), len(body.consts), body.parent
+    body.parent = program  # a body that is computed again has another one than where it was recorded
+    outputs = canonicalize(body, loop.outputs)
+    body.parent = parent
+    added, body.consts = body.consts[known:], body.consts[:known]  # constants that the forms of its ops brought
+    made = loop.with_outputs(outputs).replace(consts=[*loop.consts, *[inner for inner, _, _ in added]])
+    return value.of((*inputs[:count], *[outside._data for _, _, outside in added], *inputs[count:]), program, made)

@@ -13,16 +13,14 @@ Values that a checkpoint will compute again are not merged with those it saves.
 
 from minigrad.ir import rules
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import order_of, picks_of, rewrite, same
-from minigrad.ir.trace import Value
+from minigrad.ir.rewrite import order_of, picks_of, rebuilt, same
+from minigrad.ir.trace import Pick
 
 
 def clean(program, roots: list) -> list:
     """The roots, rebuilt."""
     picks = picks_of(roots)
-    for value in reversed(order_of(roots)):
-        if isinstance(value.op, Loop):
-            prune(value, picks.get(value, {}))
+    places: dict = {}  # of each loop: where its results have gone
     seen: dict = {}
 
     def rule(value, inputs):
@@ -35,14 +33,15 @@ def clean(program, roots: list) -> list:
         if alias is not None:
             return alias
         if isinstance(value.op, Loop):
-            inputs = unify(value.op, inputs)
-        key = (value.op, value.recompute, inputs, frozen(value.params))
-        if key not in seen:
-            seen[key] = same(value, inputs)
-        return seen[key]
+            loop, inputs, places[value] = pruned(value.op, inputs, picks.get(value, {}))
+            loop, inputs = unified(loop, inputs)
+            return value.of(inputs, op=loop, shape=loop.specs())
+        made = same(value, inputs)
+        if value.op is Pick and value.inputs[0] in places:
+            made = value.of(inputs, params=places[value.inputs[0]][value.params])
+        return seen.setdefault((made.op, made.recompute, made.inputs, frozen(made.params)), made)
 
-    became = rewrite(roots, rule)
-    return [became[r] if isinstance(r, Value) else r for r in roots]
+    return rebuilt(roots, rule)
 
 
 def frozen(params):
@@ -68,9 +67,8 @@ def canonical_form(program, value, inputs):
         program.recomputing = outer
 
 
-def prune(value: Value, picks: dict) -> None:
-    """Take out of a loop what nobody needs."""
-    loop = value.op
+def pruned(loop: Loop, outside: tuple, picks) -> tuple[Loop, tuple, dict]:
+    """A loop without what nobody needs; what enters it; and where those of its results are now that are picked."""
     n, m = len(loop.carries), len(loop.sums)
     ys = [k for k in range(len(loop.ys)) if n + m + k in picks]
     sums = [k for k in range(m) if n + k in picks]
@@ -83,39 +81,20 @@ def prune(value: Value, picks: dict) -> None:
         if more == carries:
             break
         carries = more
-    order = carries + [n + k for k in sums] + [n + m + k for k in ys]
-    value.shape = [value.shape[k] for k in order]
-    for new, old in enumerate(order):
-        if old in picks:
-            picks[old].params = new
     needed.update([loop.carries[k] for k in carries])  # one that is set and never read is a carry all the same
-    keep_inputs(value, lambda v: v in needed)
-    loop.carry_outs = [loop.carry_outs[k] for k in carries]
-    loop.sums, loop.ys = [loop.sums[k] for k in sums], [loop.ys[k] for k in ys]
-    outputs = clean(loop.body, loop.outputs)
-    place(loop, outputs)
+    order = carries + [n + k for k in sums] + [n + m + k for k in ys]
+    consts, kept, streams = [[v for v in part if v in needed] for part in (loop.consts, loop.carries, loop.streams)]
+    made = loop.replace(
+        consts=consts, carries=kept, streams=streams, carry_outs=[loop.carry_outs[k] for k in carries],
+        sums=[loop.sums[k] for k in sums], ys=[loop.ys[k] for k in ys],
+    )  # fmt: skip
+    sources = dict(zip(loop.inputs, outside))
+    made = made.with_outputs(clean(loop.body, made.outputs))
+    return made, tuple([sources[v] for v in made.inputs]), {old: new for new, old in enumerate(order)}
 
 
-def keep_inputs(value: Value, needed) -> None:
-    loop = value.op
-    pairs = [(v, outside) for v, outside in zip(loop.inputs, value.inputs) if needed(v)]
-    kept = {v for v, _ in pairs}
-    loop.consts = [v for v in loop.consts if v in kept]
-    loop.carries = [v for v in loop.carries if v in kept]
-    loop.streams = [v for v in loop.streams if v in kept]
-    value.inputs = tuple([outside for _, outside in pairs])
-
-
-def place(loop: Loop, outputs: list) -> None:
-    """Let a loop have other values in the place of its outputs."""
-    n, m, k = len(loop.carry_outs), len(loop.sums), len(loop.results)
-    loop.carry_outs, loop.sums, loop.ys = outputs[:n], outputs[n : n + m], outputs[n + m : k]
-    rest = iter(outputs[k:])
-    loop.count, loop.go = [None if v is None else next(rest) for v in (loop.count, loop.go)]
-
-
-def unify(loop: Loop, outside: tuple) -> tuple:
-    """Make one of two constants, or two streams, that are the same outside. Returns what still enters the loop."""
+def unified(loop: Loop, outside: tuple) -> tuple[Loop, tuple]:
+    """A loop in which two constants, or two streams, that are the same outside are one; and what enters it."""
     first: dict = {}
     became = {}
     sources = dict(zip(loop.inputs, outside))
@@ -123,9 +102,8 @@ def unify(loop: Loop, outside: tuple) -> tuple:
         for v in part:
             became[v] = first.setdefault((sources[v], part is loop.consts), v)
     if all(v is w for v, w in became.items()):
-        return outside
-    mapping = rewrite(loop.outputs, lambda value, inputs: became.get(value))
-    place(loop, clean(loop.body, [mapping[r] for r in loop.outputs]))
-    loop.consts = [v for v in loop.consts if became[v] is v]
-    loop.streams = [v for v in loop.streams if became[v] is v]
-    return tuple([sources[v] for v in loop.inputs])
+        return loop, outside
+    outputs = clean(loop.body, rebuilt(loop.outputs, lambda value, inputs: became.get(value)))
+    consts, streams = [[v for v in part if became[v] is v] for part in (loop.consts, loop.streams)]
+    loop = loop.with_outputs(outputs).replace(consts=consts, streams=streams)
+    return loop, tuple([sources[v] for v in loop.inputs])

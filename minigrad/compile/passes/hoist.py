@@ -11,9 +11,8 @@ less where its operands are in the cache than it would cost to store its result 
 """
 
 from minigrad.compile.passes.batch import over_time
-from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_a, is_elementwise, is_join, is_product, is_view, order_of, rewrite
+from minigrad.ir.rewrite import ROWS, SMALL, is_a, is_elementwise, is_join, is_product, is_view, order_of, rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import Cast
 from minigrad.ir.trace import Pick, Value
@@ -25,8 +24,7 @@ def hoist(program, roots: list) -> list:
     def rule(value, inputs):
         return hoist_from(program, value, inputs) if isinstance(value.op, Loop) else None
 
-    became = rewrite(roots, rule)
-    return [became[r] if isinstance(r, Value) else r for r in roots]
+    return rebuilt(roots, rule)
 
 
 def is_small(v, invariant) -> bool:
@@ -46,9 +44,8 @@ def free(v, loop) -> bool:
 
 
 def hoist_from(program, value: Value, inputs: tuple) -> Value:
-    loop = value.op
-    place(loop, hoist(loop.body, loop.outputs))  # the loops inside first
-    outside = dict(zip(loop.inputs, inputs))
+    loop = value.op.with_outputs(hoist(value.op.body, value.op.outputs))  # the loops inside first
+    outside, consts, streams = dict(zip(loop.inputs, inputs)), list(loop.consts), list(loop.streams)
     invariant = {v: outside[v] for v in loop.consts}
     stacks: dict = {v: outside[v] for v in loop.streams}
     order = order_of(loop.outputs)
@@ -83,17 +80,15 @@ def hoist_from(program, value: Value, inputs: tuple) -> Value:
         stack = stack_of(v)
         if stack is not None and stack.shape == (loop.length, *v.shape):
             became[v] = loop.body.input(v)
-            loop.streams.append(became[v])
+            streams.append(became[v])
             outside[became[v]] = stack
     for v in order:
         if v in invariant and v.op is not None and v.dtype is not None:
             became[v] = loop.body.input(v)
         if v in invariant and v in became:
-            loop.consts.append(became[v])
+            consts.append(became[v])
             outside[became[v]] = invariant[v]
-    mapping = rewrite(loop.outputs, lambda v, _: became.get(v))
-    place(loop, [mapping[r] for r in loop.outputs])
-    needed = set(order_of(loop.outputs))
-    loop.consts = [v for v in loop.consts if v in needed]
-    loop.streams = [v for v in loop.streams if v in needed]
-    return value.of([outside[v] for v in loop.inputs], program)
+    made = loop.with_outputs(rebuilt(loop.outputs, lambda v, _: became.get(v)))
+    needed = set(order_of(made.outputs))
+    made = made.replace(consts=[v for v in consts if v in needed], streams=[v for v in streams if v in needed])
+    return value.of([outside[v] for v in made.inputs], program, made)

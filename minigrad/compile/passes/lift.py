@@ -9,25 +9,25 @@ Each gate is then one run of elementwise ops over one shape: one fused loop. It 
 needed of the result.
 """
 
-from minigrad.compile.passes.clean import clean, place
-from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_elementwise, is_part, order_of, rewrite
+from minigrad.compile.passes.clean import clean
+from minigrad.ir.loop import within_loops
+from minigrad.ir.rewrite import is_elementwise, is_part, order_of, rebuilt
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
 
 
 def lift(program, roots: list) -> list:
     """The roots, rebuilt; in loops only."""
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            loop = value.op
-            for _ in range(4):  # through a few ops, one at a time
-                before = loop.outputs
-                place(loop, lift_within(loop.body, before))
-                if all(a is b for a, b in zip(before, loop.outputs)):
-                    break
-            lift(loop.body, loop.outputs)
-    return roots
+
+    def within(loop):
+        outputs = loop.outputs
+        for _ in range(4):  # through a few ops, one at a time
+            before, outputs = outputs, lift_within(loop.body, outputs)
+            if all(a is b for a, b in zip(before, outputs)):
+                break
+        return lift(loop.body, outputs)
+
+    return within_loops(roots, within)
 
 
 def lift_within(program, roots: list) -> list:
@@ -66,5 +66,4 @@ def lift_within(program, roots: list) -> list:
         made.recompute = value.recompute
         return made
 
-    became = rewrite(roots, rule)
-    return clean(program, [became[r] if isinstance(r, Value) else r for r in roots])
+    return clean(program, rebuilt(roots, rule))

@@ -6,23 +6,20 @@
 Outside of loops they stay what they are: one sweep over the rows each.
 """
 
-from minigrad.compile.passes.clean import place
-from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import order_of, rewrite
+from minigrad.ir.loop import within_loops
+from minigrad.ir.rewrite import rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
 
 
 def lower(program, roots: list) -> list:
-    """Lower the bodies of all loops."""
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            loop = value.op
-            lower(loop.body, loop.outputs)
-            became = rewrite(loop.outputs, lambda v, inputs: lowered(loop.body, v, inputs))
-            place(loop, [became[r] for r in loop.outputs])
-    return roots
+    """The roots, rebuilt, with the bodies of all loops lowered."""
+
+    def within(loop):
+        return rebuilt(lower(loop.body, loop.outputs), lambda v, inputs: lowered(loop.body, v, inputs))
+
+    return within_loops(roots, within)
 
 
 def lowered(program, value: Value, inputs: tuple):

@@ -10,24 +10,24 @@ A sum of products is then one large product below the loop, and a sum over the r
 is done with them, so that threads may divide these.
 """
 
-from minigrad.compile.passes.clean import place
 from minigrad.compile.passes.sink import after_sums_over_rows, is_mask, linear_operand
-from minigrad.ir.loop import Loop
+from minigrad.ir.loop import Loop, within_loops
 from minigrad.ir.number import Number
-from minigrad.ir.rewrite import is_sum, is_view, order_of
+from minigrad.ir.rewrite import is_sum, is_view
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
 
 
 def mask(program, roots: list) -> list:
-    """The roots, with the loops that they depend on changed."""
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            loop = value.op
-            mask(loop.body, loop.outputs)
-            place(loop, [*loop.carry_outs, *_Masking(loop).sums(), *loop.ys])
-    return roots
+    """The roots, rebuilt, with the loops that they depend on changed."""
+
+    def within(loop):
+        loop = loop.with_outputs(mask(loop.body, loop.outputs))
+        rest = loop.outputs[len(loop.carry_outs) + len(loop.sums) :]
+        return [*loop.carry_outs, *_Masking(loop).sums(), *rest]
+
+    return within_loops(roots, within)
 
 
 class _Masking:

@@ -14,8 +14,7 @@ product of a concatenation is taken apart, so that the part that does not depend
     a = concatenate([x, h], -1) @ W          a = x @ W[:I] + h @ W[I:]
 """
 
-from minigrad.compile.passes.clean import place
-from minigrad.ir.loop import Loop
+from minigrad.ir.loop import within_loops
 from minigrad.ir.rewrite import (
     by_level,
     is_a,
@@ -26,18 +25,12 @@ from minigrad.ir.rewrite import (
     is_product,
     is_view,
     order_of,
+    rebuilt,
     rewrite,
 )
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.rules.kernel import Cast
 from minigrad.ir.trace import Value
-
-
-def inside(program, roots, transform) -> None:
-    """Apply a transform to the bodies of the loops."""
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            transform(value.op.body, value.op)
 
 
 def weights_of(roots, constants) -> set:
@@ -54,19 +47,19 @@ def is_weighted(v, fixed: set) -> bool:
     return is_product(v) and v.inputs[1] in fixed and v.inputs[1].ndim == 2
 
 
-def take_apart(program, roots: list) -> None:
+def take_apart(program, roots: list) -> list:
     """In loops: concatenate([x, h], -1) @ W as x @ W[:I] + h @ W[I:], and slices of a product as products, where the
     parts may part: where some of them depend on the carry, or the carry on them, and others not."""
 
-    def within(body, loop):
-        take_apart(body, loop.outputs)
-        fixed = weights_of(loop.outputs, loop.consts)
-        moving, needed = set(loop.carries), set(order_of(loop.carry_outs))
-        for v in order_of(loop.outputs):
+    def within(loop):
+        body, outputs = loop.body, take_apart(loop.body, loop.outputs)
+        fixed = weights_of(outputs, loop.consts)
+        moving, needed = set(loop.carries), set(order_of(outputs[: len(loop.carries)]))
+        for v in order_of(outputs):
             if any(x in moving for x in v.inputs):
                 moving.add(v)
         pieces: dict = {}  # of a product: its slices
-        for v in order_of(loop.outputs):
+        for v in order_of(outputs):
             if is_part(v):
                 pieces.setdefault(v.inputs[0], []).append(v)
 
@@ -90,10 +83,9 @@ def take_apart(program, roots: list) -> None:
                 start += x.shape[-1]
             return total
 
-        became = rewrite(loop.outputs, rule)
-        place(loop, [became[r] for r in loop.outputs])
+        return rebuilt(outputs, rule)
 
-    inside(program, roots, within)
+    return within_loops(roots, within)
 
 
 def columns_in(v) -> slice | None:
@@ -117,11 +109,7 @@ def one_fate(values, group) -> bool:
 
 def merge(program, roots: list, constants) -> list:
     """One product in place of several with the same left operand, and in place of a sum of several."""
-
-    def within(body, loop):
-        place(loop, merge(body, loop.outputs, loop.consts))
-
-    inside(program, roots, within)
+    roots = within_loops(roots, lambda loop: merge(loop.body, loop.outputs, loop.consts))
     fixed = weights_of(roots, constants)
     groups: dict = {}
     for v in by_level(roots):

@@ -38,14 +38,9 @@ def printer() -> Callable:
     return log
 
 
-def _take_apart(program, roots):
-    merge.take_apart(program, roots)
-    return roots
-
-
 STEPS = [
-    ("canonical forms", lambda program, roots: canonicalize(program, recompute.apart(program, roots))),
-    ("products of concatenations taken apart", _take_apart),
+    ("canonical forms", canonicalize),
+    ("products of concatenations taken apart", merge.take_apart),
     ("hoisted out of the loop", hoist.hoist),
     ("masks of steps moved to what is summed", mask.mask),
     ("sunk below the loop", sink.sink),

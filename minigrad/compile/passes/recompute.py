@@ -7,7 +7,6 @@
 Inside of loops it has been done when the backward was traced: see `Body.again` in loop.py, and the chunks of `scan`.
 """
 
-from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import order_of, same
 from minigrad.ir.trace import Value
 
@@ -23,9 +22,7 @@ def recompute(program, roots: list) -> list:
             return became[value]
         if value not in copies:
             inputs = [again(x) if isinstance(x, Value) else x for x in value.inputs]
-            is_loop = isinstance(value.op, Loop)
-            op, shape = (value.op.copy(), list(value.shape)) if is_loop else (None, None)
-            copies[value] = value.of(inputs, program, op, shape)
+            copies[value] = value.of(inputs, program)
             copies[value].recompute = False
         return copies[value]
 
@@ -37,15 +34,3 @@ def recompute(program, roots: list) -> list:
             inputs = [became[x] if isinstance(x, Value) else x for x in value.inputs]
         became[value] = same(value, tuple(inputs))
     return [became[r] if isinstance(r, Value) else r for r in roots]
-
-
-def apart(program, roots: list, seen: set | None = None) -> list:
-    """Give each of the values that share a loop a loop of its own: the forward one and those that compute it again."""
-    seen = set() if seen is None else seen
-    for value in order_of(roots):
-        if isinstance(value.op, Loop):
-            if value.op in seen:
-                value.op, value.shape = value.op.copy(), list(value.shape)
-            seen.add(value.op)
-            apart(value.op.body, value.op.outputs, seen)
-    return roots

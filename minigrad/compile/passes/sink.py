@@ -16,9 +16,8 @@ loop back, a = exp(log_a) outside:       loop back:
 """
 
 from minigrad.compile.passes.batch import over_time
-from minigrad.compile.passes.clean import place
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_join, is_layout, is_product, is_sum, order_of, rewrite
+from minigrad.ir.rewrite import ROWS, SMALL, is_join, is_layout, is_product, is_sum, order_of, rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Program, Value
@@ -36,8 +35,7 @@ def sink(program, roots: list) -> list:
             return replaced[inputs[0], value.params]
         return None
 
-    became = rewrite(roots, rule)
-    return [became[r] if isinstance(r, Value) else r for r in roots]
+    return rebuilt(roots, rule)
 
 
 def is_small(v) -> bool:
@@ -84,9 +82,8 @@ def at_line_of(v, made):
 
 class _Sinking:
     def __init__(self, program, value: Value, inputs: tuple):
-        self.program, self.value, self.loop = program, value, value.op
-        loop = self.loop
-        place(loop, sink(loop.body, loop.outputs))
+        self.program, self.value = program, value
+        loop = self.loop = value.op.with_outputs(sink(value.op.body, value.op.outputs))
         self.outside = dict(zip(loop.inputs, inputs))
         needed = set(order_of(loop.carry_outs))
         self.free = [v for v in order_of([*loop.sums, *loop.ys]) if v not in needed]  # no carry depends on these
@@ -106,11 +103,11 @@ class _Sinking:
             plans = [self.sum_of(v) for v in loop.sums] + [self.stack_of(v) for v in loop.ys]
         else:  # there are no numbers in the slices of stacks for steps that are not taken
             plans = [self.given_sum(v) for v in loop.sums] + [self.given_stack(v) for v in loop.ys]
-        loop.sums, loop.ys = self.sums, self.ys
+        loop = loop.replace(sums=self.sums, ys=self.ys)
         needed = set(order_of(loop.outputs))
-        loop.consts = [v for v in loop.consts if v in needed]
-        loop.streams = [v for v in loop.streams if v in needed]
-        new = self.value.of([self.outside[v] for v in loop.inputs], program, shape=loop.specs())
+        consts, streams = [[v for v in part if v in needed] for part in (loop.consts, loop.streams)]
+        loop = loop.replace(consts=consts, streams=streams)
+        new = self.value.of([self.outside[v] for v in loop.inputs], program, loop, loop.specs())
         picks = [program.pick(new, k) for k in range(len(loop.results))]
         n, m = len(loop.carries), len(loop.sums)
         for k, pick in enumerate(picks[:n]):
