@@ -1,6 +1,7 @@
 """Running a program on arrays: one call after another, each loop as one kernel."""
 
 import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -24,10 +25,12 @@ class Sequence:
     The memory of a value is let go after its last use.
     """
 
-    def __init__(self, inputs, outputs, order=None):
+    def __init__(self, inputs, outputs, order=None, kernels: "Mapping[Value, Kernel | Steps] | None" = None):
+        """kernels: what runs the loops; by default they are compiled now."""
         self.inputs, self.outputs = list(inputs), list(outputs)
         given = set(self.inputs)
         self.order = [v for v in order_of(self.outputs) if v not in given] if order is None else order
+        self.kernels = compile_loops(self.order) if kernels is None else kernels
         names = {v: f"v{k}" for k, v in enumerate([*self.inputs, *self.order])}
         last = {x: v for v in self.order for x in v.inputs if isinstance(x, Value)}
         kept = set(self.outputs)
@@ -55,7 +58,7 @@ class Sequence:
         if v.op is Pick:
             line = f"    {name} = {arguments[0]}[{v.params}]"
         else:
-            self.globals[f"of_{name}"] = call_of(v)
+            self.globals[f"of_{name}"] = call_of(v, self.kernels.get(v))
             line = f"    {name} = of_{name}({', '.join(arguments)})"
         if v.dtype is None or (v.op is Pick and isinstance(v.inputs[0].op, Loop)):
             return [line]  # of several results each is checked when it is picked
@@ -82,13 +85,14 @@ def check(array: np.ndarray, value: Value) -> None:
         )
 
 
-def call_of(value: Value):
-    """The function of arrays that computes a value."""
+def call_of(value: Value, kernel: "Kernel | Steps | None" = None):
+    """The function of arrays that computes a value. kernel: what runs it, if it is a loop; by default compiled now."""
     op, params = value.op, value.params
     if op is Draw:
         return lambda: drawn(params["item"])
     if isinstance(op, Loop):
-        return loop_call(value)
+        kernel = kernel or compiled(value)
+        return lambda *arrays: kernel.run(arrays)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
     if is_product(value) and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
@@ -113,40 +117,49 @@ def product(a, b):
     return matmul.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
 
 
-def loop_call(value: Value):
+class Steps:
+    """A loop that is run step by step, as there is no kernel for it. why_not: what the kernel lacks."""
+
+    def __init__(self, loop: Loop, why_not: str):
+        self.loop, self.why_not = loop, why_not
+        self.body = Sequence(loop.inputs, loop.outputs)
+
+    def run(self, arrays) -> list:
+        loop = self.loop
+        nc, n = len(loop.consts), len(loop.carries)
+        consts, carries, streams = arrays[:nc], arrays[nc : nc + n], arrays[nc + n :]
+        sums: list = [np.zeros(s.shape) for s in loop.sums]  # in float64: float32 would lose what is added to many
+        ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
+        steps = loop.length if loop.count is None else int(arrays[loop.inputs.index(loop.count)])
+        for t in reversed(range(steps)) if loop.reverse else range(steps):
+            results = self.body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
+            carries, rest = results[:n], results[n:]
+            for k, part in enumerate(rest[: len(sums)]):
+                np.add(sums[k], part, out=sums[k])
+            for y, part in zip(ys, rest[len(sums) :]):
+                y[t] = part
+            if loop.go is not None and not results[-1]:
+                break
+        return [*carries, *[total.astype(s.dtype) for total, s in zip(sums, loop.sums)], *ys]
+
+
+def compiled(value: Value) -> Kernel | Steps:
     """The kernel of a loop; its steps one by one, where there can be none."""
     loop = value.op
     of_body = [str(spec) for spec in loop.specs()]
     if [str(Spec(tuple(s.shape), s.dtype)) for s in value.shape] != of_body:
         raise RuntimeError(f"jit: {value}, gives {', '.join(of_body)}. This is a fault of minigrad's compiler")
-    if not loops.INTERPRETED and loop.length:
-        try:
-            kernel = Kernel(loop, call_of)
-            loop.kernel = kernel
-            return lambda *arrays: kernel.run(arrays)
-        except Unsupported as reason:
-            loop.kernel = reason
-    body = Sequence(loop.inputs, loop.outputs)
-    return lambda *arrays: run_steps(loop, body, arrays)
+    if loops.INTERPRETED or not loop.length:
+        return Steps(loop, "None")
+    try:
+        return Kernel(loop, call_of)
+    except Unsupported as reason:
+        return Steps(loop, str(reason))
 
 
-def run_steps(loop: Loop, body: Sequence, arrays) -> list:
-    """A loop, step by step."""
-    nc, n = len(loop.consts), len(loop.carries)
-    consts, carries, streams = arrays[:nc], arrays[nc : nc + n], arrays[nc + n :]
-    sums: list = [np.zeros(s.shape) for s in loop.sums]  # in float64: float32 would lose what is added to many
-    ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
-    steps = loop.length if loop.count is None else int(arrays[loop.inputs.index(loop.count)])
-    for t in reversed(range(steps)) if loop.reverse else range(steps):
-        results = body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
-        carries, rest = results[:n], results[n:]
-        for k, part in enumerate(rest[: len(sums)]):
-            np.add(sums[k], part, out=sums[k])
-        for y, part in zip(ys, rest[len(sums) :]):
-            y[t] = part
-        if loop.go is not None and not results[-1]:
-            break
-    return [*carries, *[total.astype(s.dtype) for total, s in zip(sums, loop.sums)], *ys]
+def compile_loops(order: Iterable[Value]) -> dict[Value, Kernel | Steps]:
+    """What runs each loop among some values."""
+    return {value: compiled(value) for value in order if isinstance(value.op, Loop)}
 
 
 def apart(results, given) -> list:

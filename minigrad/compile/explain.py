@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.compile.execute import Steps
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction
 from minigrad.ir.loop import Loop
@@ -149,21 +150,20 @@ def count(roots) -> tuple[int, int]:
     return inside, outside
 
 
-def memory_of(value: Value):
+def memory_of(value: Value, kernels):
     """What stands for the memory that a value lies in: two results of a loop may be parts of one buffer."""
     while value.op is not None and is_view(value):
         value = value.inputs[0]
-    if value.op is Pick and isinstance(getattr(value.inputs[0].op, "kernel", None), Kernel):
-        return value.inputs[0], value.inputs[0].op.kernel.schedule.results[value.params][0]
+    kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
+    if isinstance(kernel, Kernel):
+        return value.inputs[0], kernel.schedule.results[value.params][0]
     return value
 
 
-def report(value: Value, saved: int) -> LoopReport:
-    loop = value.op
-    kernel = getattr(loop, "kernel", None)
+def report(loop: Loop, kernel: Kernel | Steps, saved: int) -> LoopReport:
     direction = "backward in time" if loop.reverse else "forward in time"
     if not isinstance(kernel, Kernel):
-        return LoopReport(direction, loop.length, None, str(kernel), [], 0.0, 0.0, saved, False)
+        return LoopReport(direction, loop.length, None, kernel.why_not, [], 0.0, 0.0, saved, False)
     tasks = [f"{describe(task)}  # {places(values_of(task))}" for task in kernel.schedule.tasks]
     traffic = sum(touched(task) for task in kernel.schedule.tasks)
     return LoopReport(
@@ -242,13 +242,13 @@ def describe(task) -> str:
     return type(task).__name__
 
 
-def flops_of(order) -> float:
-    """Of a program."""
+def flops_of(order, kernels) -> float:
+    """Of a program. kernels: what runs its loops."""
     total = 0.0
     for v in order:
         if isinstance(v.op, Loop):
-            kernel = getattr(v.op, "kernel", None)
-            each = kernel.flops if isinstance(kernel, Kernel) else flops_of(order_of(v.op.outputs))
+            kernel = kernels.get(v)
+            each = kernel.flops if isinstance(kernel, Kernel) else flops_of(order_of(v.op.outputs), {})
             total += v.op.length * each
         elif v.op not in (None, Pick) and v.dtype is not None:
             total += rule_of(v.op).flops([x.shape for x in v.inputs if x is not None], [v.shape])
@@ -260,7 +260,8 @@ def explain(name: str, compiled, stages) -> Explanation:
     forward, backward = compiled.forward, compiled.backward
     residuals = compiled.forward.outputs[compiled.count :]
     given = set(forward.inputs)
-    owners = {memory_of(r): r for r in residuals}
+    kernels = forward.kernels | backward.kernels
+    owners = {memory_of(r, kernels): r for r in residuals}
     kept = [r for owner, r in owners.items() if owner not in given]
     loops = []
     for v in [*forward.order, *backward.order]:
@@ -268,7 +269,8 @@ def explain(name: str, compiled, stages) -> Explanation:
             own = [
                 r for r in kept if r.op is Pick and r.inputs[0] is v and len(r.shape) > 0 and r.shape[0] == v.op.length
             ]
-            loops.append(report(v, sum(r.size * r.dtype.itemsize for r in own) // max(1, v.op.length)))
-    flops = flops_of([*forward.order, *backward.order])
+            saved = sum(r.size * r.dtype.itemsize for r in own) // max(1, v.op.length)
+            loops.append(report(v.op, kernels[v], saved))
+    flops = flops_of([*forward.order, *backward.order], kernels)
     saved = sum(r.size * r.dtype.itemsize for r in kept)
     return Explanation(name, stages, loops, flops, saved, flops / peak())

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.call import Call
-from minigrad.compile.execute import Sequence, apart
+from minigrad.compile.execute import Sequence, apart, compile_loops
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.keys import key_of_structure, key_of_value
@@ -251,7 +251,8 @@ class Compiled:
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :
         ]
-        self.arrange(inputs, roots[:count], roots[count:], cotangents)
+        parts = self.divide(inputs, roots[:count], roots[count:], cotangents)
+        self.forward, self.backward = [Sequence(a, b, order, compile_loops(order)) for a, b, order in parts]
 
     def record(self, program: Program, leaves) -> tuple[list, list, list, Any]:
         """Trace f: values of the arguments, their places on the tape, the results, flat, and their structure."""
@@ -306,16 +307,14 @@ class Compiled:
             self.served[present] = present <= self.present and self.reach.exact(*sets)
         return self.served[present]
 
-    def arrange(self, inputs, outputs, gradients, cotangents) -> None:
-        """Divide the program into what runs forward, and what waits for the cotangents."""
+    def divide(self, inputs, outputs, gradients, cotangents) -> list[tuple]:
+        """Divide the program into what runs forward, and what waits for the cotangents: of each its inputs, its outputs
+        and the values in order."""
         program = self.program
         given = [*inputs, *[v for v, *_ in self.captured], *[v for v, _ in self.constants]]
         early = set(order_of([*outputs, *program.effects])) | set(given)
         late = [v for v in order_of(gradients) if v not in early and v not in cotangents]
-        moved = [
-            v for v in late if v.op is Pick and v.inputs[0] in early
-        ]  # results of a loop that backward alone needs
-        early.update(moved)
+        early.update([v for v in late if v.op is Pick and v.inputs[0] in early])  # of a loop, for the backward alone
         late = [v for v in late if v not in early]
         needed = dict.fromkeys(
             x for v in late for x in v.inputs if isinstance(x, Value) and x in early
@@ -324,8 +323,7 @@ class Compiled:
         order = sorted([v for v in early if v.op is not None], key=lambda v: v.seq)
         self.count = len(outputs)
         self.borrowed = [t for _, t, _ in self.captured if id(t) in program.borrowed]  # memory of somebody's arrays
-        self.forward = Sequence(given, [*outputs, *residuals], order)
-        self.backward = Sequence([*residuals, *cotangents], gradients, late)
+        return [(given, [*outputs, *residuals], order), ([*residuals, *cotangents], gradients, late)]
 
     def holds(self) -> dict[int, Tensor] | None:
         """None if what the function read besides its arguments is not as it was when it was traced; else, by the id of

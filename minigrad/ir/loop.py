@@ -127,7 +127,6 @@ class Loop:
         self.count: Value | None = None
         self.go: Value | None = None
         self.chunked = False
-        self.kernel: Any = None  # when it has been compiled; or why there is none
 
     def replace(self, **parts) -> "Loop":
         """Another one with other parts."""

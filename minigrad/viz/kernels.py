@@ -58,7 +58,7 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
     ):
         for value in program.order:
             if isinstance(value.op, Loop):
-                add_loop(found, sites, value.op, way)
+                add_loop(found, sites, program.kernels[value], way)
                 scans.add(value.site)
             elif value.op is not None and value.op is not Pick and value.site is not None:
                 text = f"{way}, outside of the loop: {value.op.name} {described(value)}"
@@ -78,10 +78,10 @@ def described(value: Value) -> str:
     return f"of {of} to {value.dtype}{list(value.shape)}"
 
 
-def add_loop(found: Kernels, sites: dict, loop: Loop, way: str) -> None:
-    kernel = loop.kernel
+def add_loop(found: Kernels, sites: dict, kernel: Kernel | execute.Steps, way: str) -> None:
+    loop = kernel.loop
     if not isinstance(kernel, Kernel):
-        found.why_not = found.why_not or f"the loop's steps run one by one: no kernel for {kernel}"
+        found.why_not = found.why_not or f"the loop's steps run one by one: no kernel for {kernel.why_not}"
         return
     found.loops.append((f"{way}, {loop.length} step{'s' * (loop.length != 1)}", kernel.emitter.text))
     for task in kernel.schedule.tasks:
