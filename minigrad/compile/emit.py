@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from minigrad.compile import along
+from minigrad.compile import along, nested
 from minigrad.compile.nest import Nest, element, flat_rows, spread
 from minigrad.compile.schedule import Schedule
 from minigrad.compile.tasks import (
@@ -22,6 +22,7 @@ from minigrad.compile.tasks import (
     Gather,
     Product,
     Reduction,
+    Repeat,
     View,
 )
 from minigrad.ir.rules import rule_of
@@ -94,12 +95,14 @@ class Emitter:
         view.require_inside()
         b = view.buffer
         name = b.name
-        if b.kind in ("history", "pair"):
+        if b.kind in ("history", "pair", "turn"):
             name += "_out" if view.out else "_in"
         elif b.per_step:
             name += "_t"
         count, stride = view.rows
         name += f" + {self.number(count)} * {self.number(stride)}" if count else ""
+        for step, stride, _ in view.slices:
+            name += f" + {step} * {self.bytes(stride, view.dtype)}"
         return f"{name} + {self.bytes(view.offset, view.dtype)}" if view.offset else name
 
     # The whole
@@ -121,13 +124,13 @@ class Emitter:
                 size = self.number(f"{b.name}_step")
                 before += [f"{b.name}_in = {b.name}", f"{b.name}_out = {b.name} + {size}"]
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
-        flushes = [self.flush(b, b.name, total.name) for b, total in self.schedule.totals.items()]
+        flushes = [self.flush(b, b.name, self.schedule.totals[b].name) for b in self.schedule.parts]
         lines = ["def loop(p, n, _):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
         lines.append("    matmul, conv, pack = number(n, 3), number(n, 4), number(n, 5)")
         lines += [f"    {name} = number(n, {k + FIXED})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
         lines += [f"    {line}" for line in before]
-        if flushes:
+        if self.schedule.totals:
             lines.append(f"    every = max(1, {TERMS} // max(1, last - first))")
         lines.append("    for step in range(steps):")
         lines.append(f"        t = {'steps - 1 - step' if reverse else 'step'}")
@@ -135,9 +138,9 @@ class Emitter:
             after += ["if step % every == every - 1:", *[f"    {line}" for line in flushes]]
         lines += [f"        {line}" for line in [*step, *body, *after]]
         lines += [f"    {line}" for line in flushes]
-        self.functions[:0] = [
-            FLUSH.format(dtype=d) for d in dict.fromkeys([b.dtype.name for b in self.schedule.totals])
-        ]
+        dtypes = dict.fromkeys([b.dtype.name for b in self.schedule.totals])
+        settled = dict.fromkeys([b.dtype.name for plan in self.schedule.nested for b in plan.parts])
+        self.functions[:0] = [FLUSH.format(dtype=d) for d in dtypes] + [nested.SETTLE.format(dtype=d) for d in settled]
         number = (
             '@njit(error_model="numpy", forceinline=True)\ndef number(at, k):\n    return load_any(at, k, np.int64)\n'
         )
@@ -155,6 +158,10 @@ class Emitter:
     # Tasks
 
     def task(self, task) -> list[str]:
+        return self.part(task)
+
+    def part(self, task) -> list[str]:
+        """The lines of a task, which may be one of a loop in the step."""
         try:
             return self.lines_of(task)
         except Unsupported as reason:
@@ -162,6 +169,8 @@ class Emitter:
             raise Unsupported(str(reason), about) from None
 
     def lines_of(self, task) -> list[str]:
+        if isinstance(task, Repeat):
+            return nested.lines(self, task)
         if isinstance(task, Call):
             return [self.call(task)]
         if isinstance(task, Along):
@@ -234,7 +243,7 @@ class Emitter:
             total = self.schedule.totals[view.buffer]
             totals[stores[-1][1]] = view.buffer, address(View(total, 0, total.shape, natural(total.shape), total.dtype))
         views = [view for *_, view in reads] + [view for _, _, view, _ in stores]
-        nest = Nest(task.shape, views, task.rows, self)
+        nest = Nest(task.shape, views, task.rows, self, axis=task.axis)
         lines = nest.opening(
             [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
         )
@@ -306,6 +315,7 @@ class Emitter:
         a, to = task.a, task.to
         if isinstance(task.b, Buffer):
             K, N = task.b.shape
+            head: list[str] = []
             a, to = flat_rows(a), flat_rows(to)
             row, column = a.strides if len(a.shape) == 2 else (0, a.strides[0])
             ldc = to.strides[0] if len(to.shape) == 2 else 0
@@ -314,16 +324,23 @@ class Emitter:
             if not task.rows:
                 count = self.number(a.shape[0]) if len(a.shape) == 2 else "1"
             else:
-                group = math.prod(task.value.shape[1:-1])
+                shape = task.value.shape
+                group = math.prod(shape[task.axis + 1 : -1])
                 if group != 1:
                     first, count = f"first * {self.number(group)}", f"(last - first) * {self.number(group)}"
                 else:
                     first, count = "first", "last - first"
+                leading = math.prod(shape[: task.axis])
+                if leading != 1:  # rows of each of several matrices
+                    rows = self.number(math.prod(shape[task.axis : -1]))
+                    head, first = [f"for lead in range({self.number(leading)}):"], f"(lead * {rows} + {first})"
                 start_a = f"{start_a} + {first} * {self.bytes(row, a.dtype)}"
                 start_c = f"{start_c} + {first} * {self.bytes(ldc, to.dtype)}"
+            indent = "    " * len(head)
             return [
-                f"call(matmul, {start_a}, {stride(row)}, {stride(column)}, {count}, {task.b.name}, "
-                f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)"
+                *head,
+                f"{indent}call(matmul, {start_a}, {stride(row)}, {stride(column)}, {count}, {task.b.name}, "
+                f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)",
             ]
         if task.room is not None:
             return self.summed_product(task)
@@ -381,11 +398,11 @@ class Emitter:
         of_c = (*to.strides[:-1], 0, to.strides[-1])
         lines, indent = [], ""
         if not task.adds:
-            clear = Nest(to.shape, [to], task.rows, self)
+            clear = Nest(to.shape, [to], task.rows, self, axis=task.axis)
             lines += clear.opening([], [("c", to)])
             place, index = clear.place("c", to)
             lines.append(f"{clear.indent}store_any({place}, {index}, Float(0))")
-        divided = len(batch) + 1 if task.adds and self.schedule.rows else 0 if task.rows else None
+        divided = len(batch) + 1 if task.adds and self.schedule.rows else task.axis if task.rows else None
         for k, n in enumerate(shape):
             lines.append(f"{indent}for i{k} in range({'first, last' if k == divided else self.number(n)}):")
             indent += "    "
@@ -411,7 +428,7 @@ class Emitter:
             [task.to.strides[k] for k in kept] if keeps else task.to.strides[-len(kept) :] if kept else [],
         )
         outer = x.like(x.offset, shape, [x.strides[k] for k in kept])
-        nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True)
+        nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True, axis=task.axis)
         lines = nest.opening([], [("x", outer), ("y", to)])
         at, index = nest.place("x", outer)
         indent = nest.indent

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from minigrad.compile.counted import CountedKernel
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
@@ -152,7 +153,7 @@ def compiled(value: Value) -> Kernel | Steps:
     if loops.INTERPRETED or not loop.length:
         return Steps(loop, "None")
     try:
-        return Kernel(loop, call_of)
+        return Kernel(loop, call_of) if loop.count is None else CountedKernel(loop, call_of)
     except Unsupported as reason:
         return Steps(loop, str(reason))
 

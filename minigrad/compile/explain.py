@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.compile.execute import Steps
 from minigrad.compile.native import Kernel, touched
-from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction
+from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction, Repeat
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_view, order_of
 from minigrad.ir.rules import rule_of
@@ -221,6 +221,8 @@ def annotated(emitter) -> str:
 
 
 def describe(task) -> str:
+    if isinstance(task, Repeat):
+        return f"loop of {task.value.op.length} steps: {len(task.tasks)} tasks"
     if isinstance(task, Fused):
         names = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
         return f"fused over {list(task.shape)}: {len(task.values)} ops ({names}), {len(task.writes)} written"

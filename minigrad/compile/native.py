@@ -9,11 +9,13 @@ from typing import NoReturn
 
 import numpy as np
 
+from minigrad.compile import nested
 from minigrad.compile.along import Complaint
 from minigrad.compile.emit import FIXED, Emitter
+from minigrad.compile.partition import leading
 from minigrad.compile.schedule import schedule
-from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, View
-from minigrad.ir.loop import Loop
+from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, Repeat, View
+from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.number import Number
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
@@ -56,8 +58,8 @@ class Workspace:
             elif b.kind == "filters":
                 O, I, kh, kw = b.shape
                 self.arrays[b] = conv.packed_buffer(O, I, kh, kw, b.dtype)
-            elif b.kind in ("scratch", "sum", "total", "pair"):
-                slots = (2,) if b.kind == "pair" else ()
+            elif b.kind in ("scratch", "sum", "total", "pair", "turn"):
+                slots = (2,) if b.kind in ("pair", "turn") else ()
                 self.arrays[b] = aligned((len(parts) if b.private else 1, *slots, *b.shape), b.dtype)
             else:
                 continue
@@ -91,8 +93,7 @@ class Kernel:
     emitter_class = Emitter
 
     def __init__(self, loop: Loop, call_of: Callable):
-        if loop.count is not None:
-            raise Unsupported("a loop whose steps are counted")
+        loop = nested.apart(loop)
         self.loop, self.call_of = loop, call_of
         self.emitter = emitted(loop, self.emitter_class)
         self.schedule = self.emitter.schedule
@@ -117,16 +118,12 @@ class Kernel:
         if any(b.kind == "filters" for b in self.buffers):
             of_conv = conv.addresses(self.schedule.dtype)
             self.conv, self.pack_filters = of_conv.conv, PACK_FILTERS(of_conv.pack)
-        first = [c.shape[0] for c in (loop.carries or loop.ys) if c.ndim > 0]
+        first = [c.shape[0] for c in leading(loop) if c.ndim > 0]
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
         self.touched = sum(touched(task) for task in self.schedule.tasks) / self.batch  # bytes a row and step
         self.free: list = []  # (number of threads, workspace that nobody uses)
-        steps = {
-            f"{b.name}_step": math.prod(b.shape) * b.dtype.itemsize
-            for b in self.buffers
-            if b.kind in ("y", "history", "pair")
-        }
+        steps = {f"{b.name}_step": nested.size_of(b) for b in self.buffers if b.kind in ("y", "history", "pair")}
         steps |= {f"python{k}": ctypes.cast(call, ctypes.c_void_p).value for k, call in enumerate(self.calls)}
         names = list(self.emitter.numbers)
         self.numbers = [steps.get(n, n) if isinstance(n, str) else n for n in self.emitter.numbers.values()]
@@ -135,7 +132,7 @@ class Kernel:
              FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
             for k, b in enumerate(self.buffers) if b.kind == "input"
         ]  # fmt: skip
-        self.filled = [(k, b) for k, b in enumerate(self.buffers) if b.kind not in ("input", "scratch")]
+        self.filled = [(k, b) for k, b in enumerate(self.buffers) if b.kind not in ("input", "scratch", "turn")]
         self.carries = [loop.inputs.index(c) for c in loop.carries]
         streams = set(loop.streams)
         self.specs = [((loop.length, *v.shape) if v in streams else tuple(v.shape), v.dtype) for v in loop.inputs]
@@ -333,6 +330,8 @@ def array_at(view: View, given: Iterator) -> np.ndarray:
 
 def touched(task) -> float:
     """Bytes that a task reads and writes in a step, each array once."""
+    if isinstance(task, Repeat):
+        return sum([touched(one) for one in task.tasks])
     if isinstance(task, Fused):
         inside = set(task.values)
         read = {x for v in task.values for x in v.inputs if isinstance(x, Value) and x not in inside}
@@ -381,6 +380,9 @@ def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
 
 def flops_of(task) -> float:
     """Of one step, counting an elementwise op as one."""
+    if isinstance(task, Repeat):
+        length = task.value.op.length
+        return (1 if length == UNBOUNDED else length) * sum([flops_of(one) for one in task.tasks])
     if isinstance(task, Product):
         n = math.prod(task.value.shape)
         return 2.0 * n * task.a.shape[-1]

@@ -35,27 +35,25 @@ def flat_rows(view: View) -> View:
 class Nest:
     """Loops over a shape, axes joined where all views allow it, and the addresses of views within them.
 
-    split: keep the last axis as an ordinary loop.
+    rows: whether a thread has rows of its own; axis: which one is that of the rows. split: keep the last axis as an
+    ordinary loop.
     """
 
-    def __init__(self, shape, views, rows: bool, emitter: Any, split=False):
+    def __init__(self, shape, views, rows: bool, emitter: Any, split=False, axis=0):
         self.emitter = emitter
         for view in views:
             view.require_inside()
-        axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == 0)]
-        self.shape, self.rows = shape, rows
+        axes = [[k] for k in range(len(shape)) if shape[k] != 1 or (rows and k == axis)]
+        self.shape, self.rows = shape, [axis] if rows else None
         joined: list[list[int]] = []
-        for axis in axes:
-            if (
-                joined
-                and not (rows and joined[-1] == [0])
-                and all(self.joins(v, joined[-1][-1], axis[0]) for v in views)
-            ):
-                joined[-1].append(axis[0])
+        for group in axes:
+            alone = self.rows in (group, joined[-1] if joined else None)
+            if joined and not alone and all(self.joins(v, joined[-1][-1], group[0]) for v in views):
+                joined[-1].append(group[0])
             else:
-                joined.append(list(axis))
+                joined.append(list(group))
         self.loops = joined
-        self.inner = joined[-1] if joined and not (rows and joined[-1] == [0]) else None
+        self.inner = joined[-1] if joined and joined[-1] != self.rows else None
         self.outer = joined[:-1] if self.inner else joined
         self.indent = "    " * len(joined)
 
@@ -73,7 +71,7 @@ class Nest:
         """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
         e, lines = self.emitter, []
         for k, group in enumerate(self.outer):
-            bounds = "first, last" if self.rows and group == [0] else e.number(self.length(group))
+            bounds = "first, last" if group == self.rows else e.number(self.length(group))
             lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
         deep = "    " * len(self.outer)
         self.addresses: dict = {}

@@ -22,6 +22,7 @@ from minigrad.compile.tasks import (
     Gather,
     Product,
     Reduction,
+    Repeat,
     View,
 )
 from minigrad.ir.loop import Loop
@@ -29,10 +30,12 @@ from minigrad.ir.rewrite import is_a, is_join, is_product, is_sum, is_view, orde
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import natural
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
+
+LARGE = 1e7  # flops
 
 
 def schedule(loop: Loop, called: set | None = None) -> "Schedule":
@@ -59,26 +62,76 @@ def scheduled(loop: Loop, called: set) -> "Schedule":
         return Schedule(loop, False, called)
 
 
+def is_large(loop: Loop, called) -> bool:
+    """Whether a loop is worth a kernel of its own within one that is not divided: threads divide its rows, and a call
+    of it costs little beside what they save."""
+    order = order_of(loop.outputs)
+    if loop.length * sum([flops_of(v, called) for v in order]) < LARGE:
+        return False
+    try:
+        partition(loop, order, called)
+    except Unsupported:
+        return False
+    return True
+
+
+def flops_of(v: Value, called) -> float:
+    """Roughly, of a step."""
+    if isinstance(v.op, Loop):
+        return v.op.length * sum([flops_of(u, called) for u in order_of(v.op.outputs)])
+    if v.dtype is None:
+        return 0.0
+    return v.size * (2.0 * v.inputs[0].shape[-1] if is_product(v) else 1.0)
+
+
+def nest(loop: Loop, order: list[Value], called) -> list[Loop]:
+    """A loop and those in its step that are not called, to any depth."""
+    inner = [v.op for v in order if isinstance(v.op, Loop) and v not in called]
+    return [loop, *[one for op in inner for one in nest(op, order_of(op.outputs), called)]]
+
+
+def all_values(order: list[Value], called) -> list[Value]:
+    """These values, and those of the loops among them."""
+    found = list(order)
+    for v in order:
+        if isinstance(v.op, Loop) and v not in called:
+            found += [*all_values(order_of(v.op.outputs), called), *v.op.carries]
+    return found
+
+
 class Schedule:
     """Of a loop: tasks, buffers, what lies where. rows: whether threads may divide the batch, the leading axis."""
 
     def __init__(self, loop: Loop, divided: bool, called: set):
-        self.loop, self.called = loop, called
-        self.order = [v for v in order_of(loop.outputs) if v.dtype is not None or v.op is not None]
-        self.dtype = main_dtype(self.order, loop.consts)
+        self.loop, self.called, self.rows = loop, called, divided
+        self.order = order_of(loop.outputs)
         for v in self.order:
-            if v not in called:
-                require_kernel(v, loop.consts, self.dtype)
+            apart = loop.chunked or not divided
+            if apart and isinstance(v.op, Loop) and v not in called and (loop.chunked or is_large(v.op, called)):
+                raise Unsupported("a loop whose rows threads divide by themselves", v)
+        everything = all_values(self.order, called)
+        self.dtype = main_dtype(everything, {c for one in nest(loop, self.order, called) for c in one.consts})
+        self.fixed = {v: k for k, v in enumerate(loop.consts)}  # what may be packed once a call, and which input it is
+        for v in self.order:
+            self.require(v)
         if any(0 in v.shape for v in loop.carries or loop.ys):
             raise Unsupported("an empty batch")
-        self.rows = divided
-        self.kinds = partition(loop, self.order) if divided else dict.fromkeys([*self.order, *loop.carries], REPLICATE)
+        self.kinds = dict.fromkeys([*everything, *loop.carries], REPLICATE)
+        if divided:
+            self.kinds |= partition(loop, self.order, called)
         self.buffers: list[Buffer] = []
         self.homes: dict[Value, View] = {}
+        self.totals: dict[Buffer, Buffer] = {}
+        self.nested: list = []  # the loops in the step
         self.tasks: list = []
         self.results: list = []  # for each output of the loop: (buffer, how to read it)
         self.place()
         self.arrange()
+
+    def require(self, v: Value) -> None:
+        """Raise Unsupported for what no kernel can do."""
+        if v not in self.called and not isinstance(v.op, Loop):
+            require_kernel(v, self.fixed, self.dtype)
 
     def is_view(self, v: Value) -> bool:
         return is_view(v) and v not in self.called
@@ -131,15 +184,26 @@ class Schedule:
             b = self.buffer("y", j, y.shape, y.dtype, True, private)
             self.targets.append((y, View(b, 0, y.shape, natural(y.shape), y.dtype)))
             self.results[n + m + j] = (b, "all")
-        self.totals: dict[Buffer, Buffer] = {}
-        for j, s in enumerate(loop.sums):
+        self.place_sums()
+        for j, b in enumerate(self.parts):
+            self.results[n + j] = (self.totals[b], "all")
+        self.place_targets()
+
+    def place_sums(self) -> None:
+        """parts: of each sum over the steps, where few terms are added up."""
+        self.parts = []
+        for j, s in enumerate(self.loop.sums):
             b = self.buffer("sum", j, s.shape, s.dtype, False, self.rows)
             self.totals[b] = self.buffer("total", j, s.shape, np.dtype("float64"), False, self.rows)
-            self.results[n + j] = (self.totals[b], "all")
-        self.copies = []
+            self.parts.append(b)
+
+    def place_targets(self) -> None:
+        """Let what must lie somewhere be computed there, or be copied."""
+        self.copies: list[tuple] = []
         for v, view in self.targets:
             of_all = self.rows and self.kinds[v] == REPLICATE and not view.buffer.private
-            if v.op is None or v in self.homes or self.is_view(v) or self.kinds[v] == TRANSPOSED or of_all:
+            elsewhere = self.is_view(v) or self.is_carried(v) or self.kinds[v] == TRANSPOSED
+            if v.op is None or v in self.homes or elsewhere or of_all:
                 self.copies.append((v, view))
             else:
                 self.homes[v] = view
@@ -156,13 +220,21 @@ class Schedule:
                     else:
                         self.copies.append((x, part))
 
+    def is_carried(self, v: Value) -> bool:
+        """Whether it is the last carry of a loop in the step, which lies where the loop has it."""
+        loop = v.inputs[0] if v.op is Pick else None
+        return loop is not None and loop not in self.called and isinstance(loop.op, Loop) and (
+            v.params < len(loop.op.carries)
+        )  # fmt: skip
+
     def home(self, v: Value) -> View:
         """Where a value lies; made now if it is not a view and has no place yet."""
         if v not in self.homes:
             if self.is_view(v):
                 self.homes[v] = rule_of(v.op).layout(self.home(v.inputs[0]), v)
             else:
-                b = self.buffer("scratch", v, v.shape, v.dtype, False, self.rows and self.kinds[v] == REPLICATE)
+                private = self.rows and self.kinds[v] in (REPLICATE, PARTIAL)
+                b = self.buffer("scratch", v, v.shape, v.dtype, False, private)
                 self.homes[v] = View(b, 0, v.shape, natural(v.shape), v.dtype)
         return self.homes[v]
 
@@ -177,8 +249,10 @@ class Schedule:
                 skipped.add(s)
             if is_product(s) and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
                 skipped.add(s)
-        if any(kind == PARTIAL and v not in skipped for v, kind in self.kinds.items()):
-            raise Unsupported("a sum over the batch inside a step")
+        for v in self.order:
+            is_given = v.op is Pick and not any(v in u.inputs for u in self.order)  # by a loop in the step, to a sum
+            if self.kinds[v] == PARTIAL and v not in skipped and not is_given:
+                raise Unsupported("a sum over the batch inside a step")
 
         def base(x):
             while self.is_view(x):
@@ -215,7 +289,8 @@ class Schedule:
             level = depth[v]
             if self.is_fused(v):
                 key = (level, v.shape, self.kinds[v])
-                fused.setdefault(key, Fused(v.shape, self.kinds[v] == SHARD)).values.append(v)
+                axis = axis_of(self.kinds[v])
+                fused.setdefault(key, Fused(v.shape, axis is not None, axis=axis or 0)).values.append(v)
             else:
                 barriers.setdefault(level, []).append(v)
         group_of = {v: task for task in fused.values() for v in task.values}
@@ -235,9 +310,10 @@ class Schedule:
                 continue
             level = depth[u] + 1 if u.op is not None else 0
             rows = self.rows and not view.buffer.private
-            extra.setdefault(level, []).append(Fused(v.shape, rows, [], [(v, view)], []))
+            axis = axis_of(self.kinds[v]) or 0
+            extra.setdefault(level, []).append(Fused(v.shape, rows, [], [(v, view)], axis=axis))
         for j, s in sums:
-            b = next(b for b in self.buffers if b.kind == "sum" and b.index == j)
+            b = self.parts[j]
             to = View(b, 0, s.shape, natural(s.shape), s.dtype)
             if s in skipped and is_product(s):
                 a, g = s.inputs
@@ -261,12 +337,15 @@ class Schedule:
                 if not any(v is source for v, _ in task.writes):
                     task.writes.append((source, self.home(source)))
                 task = None
-            rows = self.kinds[source] == SHARD
-            if self.rows and not rows:  # each thread adds up the whole: only the first one's counts
+            axis = axis_of(self.kinds[source])
+            rows = axis is not None
+            if (
+                self.rows and self.kinds[source] == REPLICATE
+            ):  # each thread adds up the whole: only the first one's counts
                 self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
             if task is None:
                 level = depth[base(source)] + (1 if base(source).op is not None else 0)
-                task = Fused(source.shape, rows)
+                task = Fused(source.shape, rows, axis=axis or 0)
                 extra.setdefault(level, []).append(task)
             task.adds.append((source, view))
         last = max([0, *barriers, *extra, *[level for level, _, _ in fused]])
@@ -301,8 +380,13 @@ class Schedule:
         rows = self.kinds[v] == SHARD
         if v.dtype is not None and v.size == 0:
             return []
+        axis = axis_of(self.kinds[v]) or 0
         if v in self.called:
+            if axis or any(axis_of(self.kinds[x]) for x in v.inputs if isinstance(x, Value)):
+                raise Unsupported(f"{v.op.name} of a stack of a loop in the step")
             return self.copied(v) or [self.call(v)]
+        if isinstance(v.op, Loop):
+            return [self.repeat(v)]
         kernel = rule_of(v.op).kernel
         if v.op is Pick or isinstance(kernel, kernels.Join):
             return []
@@ -315,17 +399,20 @@ class Schedule:
             return [Along(v, [self.home(x) for x in v.inputs], self.home(v), v.params["axis"], rows)]
         if isinstance(kernel, kernels.Gather):
             return [Gather(v, x, self.home(v.inputs[1]), self.home(v), v.params.get("axis", 0), rows)]
-        return [Reduction(v, x, self.home(v), v.params["axis"], rows)]
+        axes = v.params["axis"]
+        axis = axis_of(self.kinds[v.inputs[0]]) or 0
+        return [Reduction(v, x, self.home(v), axes, self.kinds[v] != REPLICATE, axis - sum([a < axis for a in axes]))]
 
     def product(self, v: Value, to: View | None) -> Product:
         """to: a sum that it is added to."""
         a, b = v.inputs
         left, room = self.home(a), None
-        right: Any = self.packed(b) if b in self.loop.consts and b.ndim == 2 and to is None else self.home(b)
+        right: Any = self.packed(b) if b in self.fixed and b.ndim == 2 and to is None else self.home(b)
         if to is not None and self.rows:
             size = matmul.packed_size(b.shape[0], b.shape[1], v.dtype)
             room = self.buffer("scratch", v, (size,), v.dtype, False, True)
-        return Product(v, left, right, to or self.home(v), self.kinds[v] == SHARD, to is not None, room)
+        axis = axis_of(self.kinds[v])
+        return Product(v, left, right, to or self.home(v), axis is not None, to is not None, axis or 0, room)
 
     def convolution(self, v: Value, kernel) -> Convolution:
         x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)
@@ -336,7 +423,7 @@ class Schedule:
         size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
         room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
         weight = v.inputs[1]
-        filters = self.buffer("filters", (self.loop.inputs.index(weight), kernel.transposed), weight.shape, v.dtype)
+        filters = self.buffer("filters", (self.fixed[weight], kernel.transposed), weight.shape, v.dtype)
         return Convolution(v, x, filters, to, room, geometry, self.kinds[v] == SHARD)
 
     def copied(self, v: Value) -> list:
@@ -351,8 +438,81 @@ class Schedule:
         return Call(v, reads, picks if v.dtype is None else [(None, self.home(v))], self.kinds[v] == SHARD)
 
     def packed(self, b: Value) -> Buffer:
-        k = self.loop.inputs.index(b)
+        k = self.fixed[b]
         for buffer in self.buffers:
             if buffer.kind == "packed" and buffer.index == k:
                 return buffer
         return self.buffer("packed", k, b.shape, b.dtype)
+
+    def repeat(self, v: Value) -> Repeat:
+        """The task of a loop in the step."""
+        try:
+            return Repeat(v, Nested(self, v), self.rows)
+        except Unsupported as reason:
+            if reason.value is None and not self.rows:
+                raise Unsupported(str(reason), v) from None
+            raise
+
+
+class Nested(Schedule):
+    """The schedule of a loop in the step of another one, whose buffers it shares. entry: the tasks before its steps."""
+
+    def __init__(self, around: Schedule, value: Value):
+        self.around, self.value, self.loop = around, value, value.op
+        self.called, self.rows, self.dtype, self.kinds = around.called, around.rows, around.dtype, around.kinds
+        self.buffers, self.homes, self.totals, self.nested = around.buffers, around.homes, around.totals, around.nested
+        self.number = len(self.nested)
+        self.nested.append(self)
+        self.order = order_of(self.loop.outputs)
+        outside = dict(zip(self.loop.inputs, value.inputs))
+        self.fixed = {c: around.fixed[x] for c, x in outside.items() if c in self.loop.consts and x in around.fixed}
+        for v in self.order:
+            self.require(v)
+        self.entry: list = []
+        self.tasks: list = []
+        self.results = [None] * len(self.loop.outputs)
+        self.picks = {u.params: u for u in around.order if u.op is Pick and u.inputs[0] is value}
+        self.place()
+        self.arrange()
+
+    @property
+    def step(self) -> str:
+        """What the number of its step is called."""
+        return f"t{self.number}"
+
+    def place(self) -> None:
+        loop, n, m = self.loop, len(self.loop.carries), len(self.loop.sums)
+        for v, x in zip(loop.inputs, self.value.inputs):
+            if v in loop.consts:
+                self.homes[v] = self.around.home(x)
+            elif v in loop.streams:
+                self.homes[v] = self.around.home(x).slice(self.step)
+        self.targets, self.carried = [], []
+        for k, (carry, out) in enumerate(zip(loop.carries, loop.carry_outs)):
+            private = self.rows and self.kinds[carry] == REPLICATE
+            b = self.buffer("turn", k, carry.shape, carry.dtype, False, private)
+            self.carried.append(b)
+            here = View(b, 0, carry.shape, natural(carry.shape), carry.dtype)
+            self.homes[carry] = here
+            self.targets.append((out, View(b, 0, carry.shape, natural(carry.shape), carry.dtype, True)))
+            if k in self.picks:
+                self.homes[self.picks[k]] = here
+            x = self.value.inputs[len(loop.consts) + k]
+            rows, axis = self.rows and not private, axis_of(self.kinds[carry]) or 0
+            self.entry.append(Fused(carry.shape, rows, [], [(x, here)], axis=axis))
+        for j, y in enumerate(loop.ys):
+            if n + m + j in self.picks:
+                self.targets.append((y, self.around.home(self.picks[n + m + j]).slice(self.step)))
+        self.goes_on = None
+        if loop.go is not None:
+            b = self.buffer("scratch", loop.go, (), loop.go.dtype, False, self.rows)
+            self.goes_on = View(b, 0, (), (), loop.go.dtype)
+            self.targets.append((loop.go, self.goes_on))
+        self.place_sums()
+        self.settled = []  # sums that something reads: (part, where it is to be)
+        for j, b in enumerate(self.parts):
+            if n + j in self.picks:
+                self.settled.append((b, self.around.home(self.picks[n + j])))
+                if self.settled[-1][1].strides != natural(b.shape):
+                    raise Unsupported("a sum in strided memory", self.value)
+        self.place_targets()

@@ -29,7 +29,8 @@ class Buffer:
 class View:
     """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives, in bytes.
 
-    offset: of the first element, in elements; rows: and how many of the named strides before it.
+    offset: of the first element, in elements; rows: and how many of the named strides before it. slices: of stacks, of
+    which a loop in the step takes one after another: (the name of its step, the stride, how many there are).
     """
 
     buffer: Buffer
@@ -39,6 +40,7 @@ class View:
     dtype: Any
     out: bool = False  # of a carry: where the next one lies
     rows: tuple = (0, "")
+    slices: tuple = ()
 
     def part(self, axis: int, start: int, size: int) -> "View":
         shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
@@ -55,6 +57,7 @@ class View:
         whole = self.buffer.shape
         row = math.prod(whole[1:])
         reach = [(row if isinstance(s, str) else s) * (n - 1) for s, n in zip(self.strides, self.shape, strict=True)]
+        reach += [(row if isinstance(s, str) else s) * (n - 1) for _, s, n in self.slices]
         first = self.offset + self.rows[0] * row
         low, high = first + sum([r for r in reach if r < 0]), first + sum([r for r in reach if r > 0])
         if math.prod(self.shape) * math.prod(whole) and not 0 <= low <= high < math.prod(whole):
@@ -62,6 +65,11 @@ class View:
                 f"jit: a kernel would read elements {low} to {high} of {self.buffer.name}, of shape {whole}. This is a "
                 "fault of minigrad's compiler; mg.disable_jit() runs the function without it"
             )
+
+    def slice(self, step: str) -> "View":
+        """The slice that a loop takes at a step."""
+        taken = (step, self.strides[0], self.shape[0])
+        return replace(self, shape=self.shape[1:], strides=self.strides[1:], slices=(*self.slices, taken))
 
     def like(self, offset=None, shape=None, strides=None) -> "View":
         return replace(
@@ -81,6 +89,7 @@ class Fused:
     values: list = field(default_factory=list)
     writes: list = field(default_factory=list)
     adds: list = field(default_factory=list)
+    axis: int = 0  # of the rows
 
 
 @dataclass(eq=False)
@@ -93,6 +102,7 @@ class Product:
     to: View
     rows: bool
     adds: bool = False  # to what is there, over the rows of this thread
+    axis: int = 0  # of the rows
     room: Any = None  # to pack the right operand of such a sum
 
 
@@ -118,6 +128,7 @@ class Reduction:
     to: View
     axes: tuple
     rows: bool
+    axis: int = 0  # of the rows, among those that are left
 
 
 @dataclass(eq=False)
@@ -150,6 +161,19 @@ class Clear:
     value: Value
     to: View
     rows: bool
+
+
+@dataclass(eq=False)
+class Repeat:
+    """A loop in the step, with tasks of its own. schedule: of its step."""
+
+    value: Value
+    schedule: Any
+    rows: bool
+
+    @property
+    def tasks(self) -> list:
+        return [*self.schedule.entry, *self.schedule.tasks]
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from minigrad.compile.partition import kind_of
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import batched, rule_of
 from minigrad.ir.rules.batch import ON_TENSORS, ops_of
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, axis_of, stacked
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Program
 from minigrad.ops.pointwise import Elementwise
@@ -93,18 +93,20 @@ def test_a_batching_rule_gives_the_calls_of_the_samples_one_by_one(name, data):
 @given(data=st.data())
 def test_a_partition_rule_says_what_each_row_depends_on(name, data):
     """Of a sharded result a row stays what it is when all rows of the sharded operands become like it; a partial one
-    is the sum of what the rows give that some threads have, and of what the others give."""
+    is the sum of what the rows give that some threads have, and of what the others give. The rows may be the second
+    axis, as in the stacks of a loop in the step."""
     draw = Draw(data)
     inputs, params = sample(name, draw)
     arrays = [np.asarray(x) for x in inputs if x is not None]
-    batch = draw.choice([x.shape[0] for x in arrays if x.ndim] or [0])
-    sharded = [x.ndim > 0 and x.shape[0] == batch and draw.boolean() for x in arrays]
+    at = draw.choice([0, 0, 1])
+    batch = draw.choice([x.shape[at] for x in arrays if x.ndim > at] or [0])
+    sharded = [x.ndim > at and x.shape[at] == batch and draw.boolean() for x in arrays]
     program = Program()
     program.inputs = [program.input(x) for x in arrays]
     values = iter(program.inputs)
     made = program.apply(name, *[None if x is None else next(values) for x in inputs], **params)
     roots = made if isinstance(made, list) else [made]
-    kinds = {v: SHARD if flag else REPLICATE for v, flag in zip(program.inputs, sharded)}
+    kinds = {v: stacked(SHARD, at) if flag else REPLICATE for v, flag in zip(program.inputs, sharded)}
     try:
         for v in order_of(roots):
             kinds.setdefault(v, REPLICATE if v.op is None else kind_of(v, kinds))
@@ -118,12 +120,15 @@ def test_a_partition_rule_says_what_each_row_depends_on(name, data):
     row = draw.integer(0, max(0, batch - 1))
     has = np.arange(batch) <= row
     for k, root in enumerate(roots):
-        if kinds.get(root, REPLICATE) == SHARD and root.shape[0] == batch and batch:
-            alike = changed(lambda x: np.repeat(x[row : row + 1], batch, 0))[k]
-            np.testing.assert_allclose(alike[row], whole[k][row], rtol=1e-9, atol=1e-12)
+        axis = axis_of(kinds.get(root, REPLICATE))
+        if axis is not None and root.shape[axis] == batch and batch:
+            alike = changed(lambda x: np.repeat(np.take(x, [row], at), batch, at))[k]
+            np.testing.assert_allclose(np.take(alike, row, axis), np.take(whole[k], row, axis), rtol=1e-9, atol=1e-12)
         if kinds.get(root) == PARTIAL:
             parts = [
-                changed(lambda x, mask=mask: np.where(mask.reshape(-1, *[1] * (x.ndim - 1)), x, np.zeros_like(x)))[k]
+                changed(lambda x, mask=mask: np.where(mask.reshape(-1, *[1] * (x.ndim - 1 - at)), x, np.zeros_like(x)))[
+                    k
+                ]
                 for mask in (has, ~has)
             ]
             np.testing.assert_allclose(parts[0] + parts[1], whole[k], rtol=1e-9, atol=1e-12)

@@ -19,6 +19,25 @@ SHARD = "shard"  # its leading axis is that of the rows: each thread has some
 REPLICATE = "replicate"  # the same for every row (weights, and what comes of them alone): each thread has all of it
 PARTIAL = "partial"  # a sum over the rows: each thread has that over its own
 TRANSPOSED = "transposed"  # a matrix whose last axis is that of the rows, fit for such a sum
+STACKED = (
+    "shard at "  # followed by the axis of the rows, if that is not the leading one: what a loop in the step stacks
+)
+
+
+def stacked(kind: str, by: int = 1) -> str | None:
+    """How a stack of such values is divided, over steps of a loop in the step; by=-1: how a slice of such a stack is.
+    None where that cannot be divided."""
+    if kind == REPLICATE:
+        return kind
+    axis = axis_of(kind)
+    if axis is None or axis + by < 0:
+        return None
+    return f"{STACKED}{axis + by}" if axis + by else SHARD
+
+
+def axis_of(kind: str) -> int | None:
+    """The axis of the rows, of what has one."""
+    return 0 if kind == SHARD else int(kind.removeprefix(STACKED)) if kind.startswith(STACKED) else None
 
 
 def of_rows(rule: Callable) -> Callable:

@@ -1,0 +1,128 @@
+"""Loops in the step of a loop become a part of its kernel, forward and backward, to any depth."""
+
+import numpy as np
+import pytest
+from interpreter import divided_batches
+from programs import draw, same
+
+import minigrad as mg
+from minigrad.compile import schedule
+
+pytestmark = pytest.mark.usefixtures("quick_kernels")
+T, B, H, L = 5, 4, 3, 3
+W, U = draw(0, H, H), draw(1, H, H)
+OUTSIDE = draw(2, L, B, H)
+
+
+def repeated(h, x):
+    """A step that repeats a part of itself."""
+    return mg.scan(lambda s, _: (mg.tanh(s @ W + x), None), h, None, length=L)[0], h * 1.0
+
+
+def over_its_own(h, x):
+    """An inner loop over what the step has made, which gives something at each of its steps."""
+    h, ys = mg.scan(lambda s, z: (mg.tanh(s @ W + z * x), s * 2), h, mg.stack([x, h, x * h]))
+    return h, ys.sum(0) + ys[1] * ys[-1]
+
+
+def over_what_is_outside(h, x):
+    """An inner loop over a stack from outside, backwards, with a third loop in its step."""
+
+    def inner(s, z):
+        k, ks = mg.scan(lambda k, _: (mg.sin(k @ U + s), k), s * z, None, length=2)
+        return mg.tanh(k @ W + x), ks * 0.5
+
+    h, ks = mg.scan(inner, h, OUTSIDE, reverse=True)
+    return h, mg.tanh(ks).sum(axis=(0, 1))
+
+
+def with_products_of_its_stack(h, x):
+    """Products with the stack that an inner loop gives: rows of several matrices."""
+    h, ys = mg.scan(lambda s, z: (mg.tanh(s @ W + z), s), h, OUTSIDE)
+    return h + x, mg.tanh(ys @ U).sum(0)
+
+
+def with_a_sum_over_rows(h, x):
+    """A bias whose gradient is a sum over rows and inner steps."""
+    return mg.scan(lambda s, z: (mg.tanh(s + z * W[0]) + U[1] * x, None), h, OUTSIDE)[0], h
+
+
+def stopping(h, x):
+    """An inner loop that ends when its condition says so, before its bound."""
+    h, n = mg.while_loop(
+        lambda c: (c[0] * c[0]).sum() < 9, lambda c: (c[0] * 1.3 + x * U[0], c[1] + 1), (h, 0), bound=9
+    )
+    return mg.tanh(h), n
+
+
+def branching(h, x):
+    """Branches with loops in them, and loops with branches in them."""
+    p = (h * x).sum() > 0
+
+    def f(h):
+        return mg.scan(lambda s, z: (mg.cond((s * z).sum() > 0, lambda s: s @ W, mg.sin, s), None), h, OUTSIDE)[0]
+
+    return mg.cond(p, f, lambda h: mg.tanh(h @ U), h), p.astype("int64")
+
+
+CELLS = {
+    repeated: [W], over_its_own: [W], over_what_is_outside: [W, U, OUTSIDE], stopping: [U], branching: [W, U, OUTSIDE],
+    with_products_of_its_stack: [W, U, OUTSIDE], with_a_sum_over_rows: [W, U, OUTSIDE],
+}  # fmt: skip
+
+
+def layer(step):
+    return lambda h, xs: mg.scan(step, h, xs)
+
+
+@pytest.mark.parametrize("step", CELLS)
+def test_a_loop_in_a_loop(step):
+    h, xs = draw(4, B, H), draw(5, T, B, H)
+    loops = same(layer(step), [h, xs, *CELLS[step]], h, xs).explain(h, xs).loops
+    assert len(loops) == 2
+    for loop in loops:
+        assert loop.source is not None, loop.why_not
+        assert "call(python" not in loop.source, "Python is called for something"
+        assert loop.divided == (step not in (stopping, branching))  # where all rows decide together
+
+
+@pytest.mark.parametrize("step", [repeated, over_what_is_outside, stopping])
+def test_a_loop_in_a_loop_as_machine_code(step, compiled):
+    h, xs = draw(4, B, H), draw(5, T, B, H)
+    with divided_batches():
+        same(layer(step), [h, xs, *CELLS[step]], h, xs)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_with_checkpoints(every):
+    h, xs = draw(4, B, H), draw(5, T, B, H)
+    for step in (repeated, over_its_own):
+        same(mg.jit(layer(step), checkpoint=every), [W, h, xs], h, xs)
+        same(layer(mg.checkpoint(step)), [W, h, xs], h, xs)
+
+
+def test_a_large_loop_in_one_that_is_not_divided_keeps_its_threads(monkeypatch):
+    """A loop over epochs whose carry has no rows: the loop in it has a kernel of its own, divided between threads."""
+    xs = draw(5, T, B, H)
+
+    def epoch(w, _):
+        h = mg.scan(lambda h, x: (mg.tanh(h @ w + x), None), 0 * xs[0], xs)[0]
+        return w - 0.1 * (h.T @ h), None
+
+    def f(w):
+        return mg.scan(epoch, w, None, length=2)[0]
+
+    assert all("call(python" not in loop.source for loop in same(f, [W], W).explain(W).loops)
+    monkeypatch.setattr(schedule, "LARGE", 1)
+    assert all("call(python" in loop.source for loop in same(f, [W], W).explain(W).loops)
+
+
+def test_a_while_loop_outside_of_loops_is_a_kernel():
+    h, x = draw(4, B, H), draw(5, B, H)
+
+    def f(h):
+        return mg.while_loop(lambda c: c[1] < 3, lambda c: (mg.tanh(c[0] @ W + x), c[1] + 1), (h, 0), bound=5)[0]
+
+    loops = same(f, [h, x, W], h).explain(h).loops
+    assert len(loops) == 2 and all(loop.source is not None and loop.divided for loop in loops)
+    np.testing.assert_allclose(mg.jit(f)(h).numpy(), f(h).numpy(), rtol=1e-12)
