@@ -111,17 +111,50 @@ def merge(program, roots: list, constants) -> list:
     """One product in place of several with the same left operand, and in place of a sum of several."""
     roots = within_loops(roots, lambda loop: merge(loop.body, loop.outputs, loop.consts))
     fixed = weights_of(roots, constants)
+    shared = with_one_left_operand(roots, fixed)
+    sums = sums_of_products(roots, fixed, shared)
+    o = ops_of(program)
+    made: dict = {}
+
+    def rule(value, inputs):
+        if value in shared:
+            group = shared[value]
+            key = group[0]
+            if key not in made:
+                weights = [became[v.inputs[1]] for v in group]
+                product = o.matmul(inputs[0], o.concatenate(*weights, axis=1))
+                made[key] = o.split(product, sections=[w.shape[1] for w in weights], axis=-1)
+            return made[key][group.index(value)]
+        if value in sums:
+            group = sums[value]
+            left = [became[v.inputs[0]] for v in group]
+            joined = o.concatenate(*left, axis=left[0].ndim - 1)
+            return o.matmul(joined, o.concatenate(*[became[v.inputs[1]] for v in group], axis=0))
+        return None
+
+    def weights_first(roots):
+        order = by_level(roots)
+        return [v for v in order if v in fixed] + [v for v in order if v not in fixed]
+
+    became: dict = {}
+    rewrite(roots, rule, weights_first, became)
+    return [became[r] if isinstance(r, Value) else r for r in roots]
+
+
+def with_one_left_operand(roots: list, fixed: set) -> dict[Value, list[Value]]:
+    """For each product with a weight that is not the only one of its left operand, all of these."""
     groups: dict = {}
     for v in by_level(roots):
         if is_weighted(v, fixed) and v.inputs[0] not in fixed:
             groups.setdefault(v.inputs[0], []).append(v)
-    shared = {v: group for group in groups.values() if len(group) > 1 for v in group}
+    return {v: group for group in groups.values() if len(group) > 1 for v in group}
+
+
+def sums_of_products(roots: list, fixed: set, shared: dict) -> dict[Value, list[Value]]:
+    """For each sum of nothing but products with weights, which nothing else needs, its terms."""
     uses: dict = {}
-    for v in order_of(roots):
-        for x in v.inputs:
-            uses[x] = uses.get(x, 0) + 1
-    for r in roots:
-        uses[r] = uses.get(r, 0) + 1
+    for x in [*[x for v in order_of(roots) for x in v.inputs], *roots]:
+        uses[x] = uses.get(x, 0) + 1
 
     def is_term(v) -> bool:
         return is_weighted(v, fixed) and is_elementwise(v.inputs[0]) and v not in shared
@@ -143,30 +176,4 @@ def merge(program, roots: list, constants) -> list:
                     unseen += reversed(x.inputs)
                 else:
                     sums[v].append(x)
-    made: dict = {}
-
-    def rule(value, inputs):
-        if value in shared:
-            group = shared[value]
-            key = group[0]
-            if key not in made:
-                weights = [became[v.inputs[1]] for v in group]
-                together = ops_of(program).concatenate(*weights, axis=1)
-                product = ops_of(program).matmul(inputs[0], together)
-                made[key] = ops_of(program).split(product, sections=[w.shape[1] for w in weights], axis=-1)
-            return made[key][group.index(value)]
-        if value in sums:
-            group = sums[value]
-            weights = [became[v.inputs[1]] for v in group]
-            left = [became[v.inputs[0]] for v in group]
-            joined = ops_of(program).concatenate(*left, axis=left[0].ndim - 1)
-            return ops_of(program).matmul(joined, ops_of(program).concatenate(*weights, axis=0))
-        return None
-
-    def weights_first(roots):
-        order = by_level(roots)
-        return [v for v in order if v in fixed] + [v for v in order if v not in fixed]
-
-    became: dict = {}
-    rewrite(roots, rule, weights_first, became)
-    return [became[r] if isinstance(r, Value) else r for r in roots]
+    return sums

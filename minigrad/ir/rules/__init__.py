@@ -28,12 +28,18 @@ RULES = {
 }
 
 
+known: dict = {}  # rules by op
+
+
 def rule_of(op) -> Rule:
     """The rule of an op; NOTHING of what is no op of the table, such as a loop."""
-    name = getattr(op, "name", "")
-    if table.get(name) is not op or op is None:
-        return NOTHING
-    return RULES.get(name, elementwise.ELEMENTWISE if isinstance(op, Elementwise) else NOTHING)
+    rule = known.get(op)
+    if rule is None:
+        name = getattr(op, "name", "")
+        if table.get(name) is not op or op is None:
+            return NOTHING
+        rule = known[op] = RULES.get(name, elementwise.ELEMENTWISE if isinstance(op, Elementwise) else NOTHING)
+    return rule
 
 
 def canonical_form(program, op, inputs, params):
