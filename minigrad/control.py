@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from minigrad import tree
 from minigrad.arguments import Count, checked
 from minigrad.ir import control as traced
-from minigrad.ir.step import as_scalar, line_of, unchanged
-from minigrad.modes import thread, tracing
-from minigrad.ops.elementwise import clip, sub
+from minigrad.ir.step import as_scalar, line_of, same_results, unchanged
+from minigrad.modes import clock, thread, tracing
+from minigrad.ops.elementwise import clip, logical_and, logical_not, sub, where
+from minigrad.sites import call_site
+from minigrad.tape import Node
 from minigrad.tensor import Tensor, as_tensor
+from minigrad.transforms import recorded_since
 from minigrad.views import as_arguments, as_results, without_changes
 
 
@@ -35,6 +38,8 @@ def cond(p, f: Callable, g: Callable, *operands):
     """
     decided, operands = as_scalar("cond", "p", p), tree.map(as_tensor, operands)
     if isinstance(decided, Tensor):
+        if thread.program.eager:
+            return of_each_sample("cond", [decided, logical_not(decided)], [f, g], operands)
         taken = decided.astype("int64")
         return traced.of_branches("cond", [taken, sub(1, taken)], [f, g], operands)
     return tree.map(as_tensor, without_changes(f if decided else g, operands, {}))
@@ -61,6 +66,8 @@ def switch(index, branches, *operands):
     last = len(branches) - 1
     if isinstance(decided, Tensor):
         decided = clip(decided.astype("int64"), 0, last)
+        if thread.program.eager:
+            return of_each_sample("switch", [decided == k for k in range(len(branches))], branches, operands)
         chosen = [(decided == k).astype("int64") for k in range(len(branches))]
         return traced.of_branches("switch", chosen, branches, operands)
     return tree.map(as_tensor, without_changes(branches[min(max(decided, 0), last)], operands, {}))
@@ -95,8 +102,65 @@ def while_loop(cond: Callable, body: Callable, init, bound: Count | None = None)
         return traced.while_loop(cond, body, init, bound)
     carries = [as_tensor(leaf) for leaf in leaves]
     what, t = f"what {line_of(cond)} returned", 0
-    while t != bound and as_scalar("while_loop", what, cond(tree.unflatten(structure, as_arguments(carries)))):
+    while t != bound:
+        go = as_scalar("while_loop", what, cond(tree.unflatten(structure, as_arguments(carries))))
+        if not isinstance(go, Tensor) and not go:
+            break
+        if isinstance(go, Tensor):  # for some samples of vmap it may go on, for others not
+            return while_any_sample(cond, body, carries, structure, go, t, bound)
         carry = body(tree.unflatten(structure, as_arguments(carries)))
         carries = unchanged(body, t, "the carry", structure, carries, carry, "while_loop")
         t += 1
     return tree.unflatten(structure, as_results(as_arguments(carries)))
+
+
+# Eager, in a function that vmap maps, where the samples decide each for itself: what runs, runs for all of them, and of
+# those that have not chosen it neither the values nor the gradients are used.
+
+
+def of_each_sample(name: str, chosen: Sequence[Tensor], branches: Sequence[Callable], operands):
+    """Of each sample the result of the branch that it has chosen: of each branch a bool."""
+    results = [tree.flatten(without_others(there, f, operands)) for there, f in zip(chosen, branches)]
+    (made, structure), *others = [([as_tensor(x) for x in leaves], structure) for leaves, structure in results]
+    for there, f, (leaves, other) in zip(chosen[1:], branches[1:], others):
+        same_results(name, branches[0], f, structure, made, tree.unflatten(other, leaves))
+        made = [where(there, x, rest) for x, rest in zip(leaves, made)]
+    return tree.unflatten(structure, made)
+
+
+def while_any_sample(cond: Callable, body: Callable, carries: list, structure, go: Tensor, t: int, bound: int | None):
+    """The rest of a while_loop, from step t on."""
+    what, active = f"what {line_of(cond)} returned", go
+    while t != bound and thread.program.of_any_sample(active):
+        carry = without_others(active, body, (tree.unflatten(structure, as_arguments(carries)),))
+        after = unchanged(body, t, "the carry", structure, carries, carry, "while_loop")
+        carries = [where(active, new, old) for new, old in zip(after, carries)]
+        go = as_scalar("while_loop", what, cond(tree.unflatten(structure, as_arguments(carries))))
+        active, t = logical_and(active, go), t + 1
+    return tree.unflatten(structure, as_results(as_arguments(carries)))
+
+
+def without_others(there: Tensor, f: Callable, operands):
+    """f(*operands), through which gradients flow for some samples alone."""
+    start = next(clock)
+    result = without_changes(f, operands, {})
+    nodes = [x._node for x in tree.flatten(result)[0] if isinstance(x, Tensor) and x._node is not None]
+    inside, older = recorded_since(start, nodes)
+    gates = {n: Node(_Gate(there), (n,), {}, (), n.shape, n.dtype, call_site()) for n in older}
+    for gate in gates.values():
+        gate.seq = start
+    for node in inside:
+        node.inputs = tuple([gates.get(n, n) for n in node.inputs])
+    return result
+
+
+class _Gate:
+    """The op of a node that lets gradients through for some samples alone; zeros for the others, whatever they are."""
+
+    name = "gate"
+
+    def __init__(self, there: Tensor):
+        self.there = there
+
+    def pull(self, node: Node, g, useful=None) -> list:
+        return [where(self.there, g, 0.0)]

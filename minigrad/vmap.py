@@ -229,9 +229,13 @@ class VmapCall:
             )  # fmt: skip
             places = [k for k, (leaf, _) in enumerate(entries) if leaf in pulled]
             outs = [Tensor(*samples.enter(pulled[entries[k][0]])) for k in places]
-        made = recorded(samples, outs, [True] * len(outs), f"backward of {self.name}")
         result: list[Any] = [None] * len(entries)
-        for k, x in zip(places, made):
-            x = x._data if raw else x
-            result[k] = x if entries[k][1].on else sum(x, axis=0)
+        if differentiable:
+            for k, x in zip(places, recorded(samples, outs, [True] * len(outs), f"backward of {self.name}")):
+                result[k] = x if entries[k][1].on else sum(x, axis=0)
+        else:
+            with samples.running():
+                for k, x in zip(places, outs):
+                    found = samples.whole(x._data) if entries[k][1].on else samples.total(x._data)
+                    result[k] = found if raw else Tensor(found)
         return result

@@ -9,6 +9,8 @@ from torch import func
 
 import minigrad as mg
 from minigrad import models, nn, tree
+from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of
 
 
 def draw(seed, *shape, dtype="float64", grad=False):
@@ -84,6 +86,19 @@ pairs = {
     "grad of scan": lambda x, y: mg.grad(
         lambda w: (mg.scan(lambda h, s: (mg.tanh(w @ h + s), h), x, mg.stack([y, x]))[0] * y).sum()
     )(W),
+    "cond": lambda x, y: mg.cond(x.sum() > 0, lambda x: mg.sqrt(x * x * V * V) * y, lambda x: (x @ W) * V, x),
+    "cond of infinite slope": lambda x, y: mg.cond(y.min() > 0.2, lambda x: mg.sqrt(x * 0 + (y - 0.2)), mg.sin, x),
+    "cond of what is shared": lambda x, y: mg.cond(V.sum() > 0, lambda x: x * V, lambda x: y @ W, x),
+    "switch": lambda x, y: mg.switch(mg.argmax(x), [mg.sin, lambda x: x * y, lambda x: mg.tanh(W @ x)], x),
+    "while": lambda x, y: mg.while_loop(
+        lambda c: (c[0] * c[0]).sum() < 3, lambda c: (c[0] * (1.5 + V * V) + 0.1 * y, c[1] + 1), (x, 0), bound=6
+    ),
+    "cond in scan": lambda x, y: mg.scan(
+        lambda h, s: (mg.cond(h.sum() > s, lambda h: h * V, lambda h: mg.sin(h) + x, h), h * s), x, y
+    ),
+    "grad of while": lambda x, y: mg.grad(
+        lambda w: mg.while_loop(lambda h: (h * h).sum() < 3, lambda h: h * (1.2 + w * w), x, bound=6).sum()
+    )(V),
     "nested": lambda x, y: mg.vmap(lambda row, e: mg.tanh(row * x) * e + y, in_axes=(0, 0))(W, x),
     "nested, grad between": lambda x, y: mg.vmap(mg.grad(lambda e, row: mg.sin(row @ x * e)))(y, W),
     "vmap in scan": lambda x, y: mg.scan(lambda h, s: (mg.vmap(lambda e: mg.sin(e) * s)(h), h), x, y),
@@ -217,6 +232,27 @@ def test_gradients_of_each_sample_of_a_recurrent_layer(name):
             way(parameters, x, y).sum().backward()
             for name, p in parameters.items():
                 np.testing.assert_allclose(p.grad.numpy(), sum(w[name] for w in wanted), rtol=1e-9, atol=1e-12)
+
+
+def test_a_shared_weight_has_no_gradient_for_each_sample_on_the_way():
+    """Under jit its gradient is one product over the samples, in loops and outside."""
+    w, u, size = draw(0, 5, 6, grad=True), draw(1, 6, 6, grad=True), 7
+
+    def f(x):
+        h, _ = mg.scan(lambda h, s: (mg.tanh(s @ w + u @ h), None), mg.zeros(6, dtype="float64"), x)
+        return (mg.sin(h @ u) * 2).sum()
+
+    jitted, x = mg.jit(mg.vmap(f)), draw(2, size, 4, 5)
+    jitted(x).sum().backward()
+    got = w.grad.numpy(), u.grad.numpy()
+    w.grad = u.grad = None
+    mg.stack([f(row) for row in x]).sum().backward()
+    for a, b in zip(got, (w, u)):
+        np.testing.assert_allclose(a, b.grad.numpy(), rtol=1e-9)
+    ((compiled,),) = jitted.known.values()
+    values = order_of(compiled.backward.outputs)
+    steps = [v for loop in values if isinstance(loop.op, Loop) for v in order_of(loop.op.outputs)]
+    assert steps and not [v for v in [*values, *steps] if tuple(v.shape) in ((size, 5, 6), (size, 6, 6))]
 
 
 def test_a_module_is_mapped_like_any_function():

@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ir.loop import Body, Loop
-from minigrad.ir.rewrite import order_of
-from minigrad.ir.rules import rule_of
+from minigrad.ir.batched_loop import BatchedLoop
+from minigrad.ir.loop import Loop
+from minigrad.ir.number import Number
+from minigrad.ir.rules import NOTHING, rule_of
 from minigrad.ir.rules.batch import Batch, Ops, ops_of
-from minigrad.ir.trace import Number, Pick, Program, Value, stand_in
+from minigrad.ir.trace import Pick, Program, Value, stand_in
 from minigrad.kernels import threads
 from minigrad.modes import RAW, TRACED, TRACED_OFF, recording, thread, tracing
 from minigrad.mutations import mutations
 from minigrad.ops.pointwise import Elementwise
-from minigrad.ops.table import Spec, table
+from minigrad.ops.table import table
 from minigrad.tape import Leaf, Node
 from minigrad.tensor import Tensor
 
@@ -136,12 +137,19 @@ class Samples(Program):
     def place(self, x: Tensor, on: bool) -> tuple[Batched, Leaf | None]:
         """A tensor of the program around, with an axis of samples or the same for each."""
         data, node = self.data_of(x)
-        spec = Spec(data.shape[1:] if on else data.shape, data.dtype)
-        value = Batched(self, None, (), {}, spec.shape, spec.dtype, data, on)
-        leaf = stand_in(node, spec)
+        value = self.given(data, on)
+        leaf = stand_in(node, value)
         if leaf is not None and node is not None:
             self.entries.append((leaf, value, node))
         return value, leaf
+
+    def given(self, data, on: bool) -> Batched:
+        """A value that is there: with an axis of samples, or the same for each."""
+        return Batched(self, None, (), {}, data.shape[1:] if on else data.shape, data.dtype, data, on)
+
+    def again(self, around: Program) -> "Samples":
+        """Another one for as many samples."""
+        return Samples(self.size, around)
 
     def data_of(self, x) -> tuple[Any, Any]:
         """What is outside, in the program around, and its place on the tape there."""
@@ -163,13 +171,18 @@ class Samples(Program):
 
     def constant(self, array: np.ndarray) -> Batched:
         if self.outside is None:
-            return Batched(self, None, (), {}, array.shape, array.dtype, array, False)
+            return self.given(array, False)
         return self.capture(Tensor(self.outside.constant(array)))[0]
 
     def known(self, value) -> bool:
         if isinstance(value, Batched) and value.program.first is self.first:
             return not value.on and (self.outside is None or self.outside.known(value.data))
         return self.outside is None or self.outside.known(value)
+
+    def of_any_sample(self, x: Tensor) -> bool:
+        """Whether a condition holds for any of them."""
+        data = self.enter(x)[0].data
+        return bool(data.any()) if self.outside is None else self.outside.of_any_sample(Tensor(data))
 
     def look(self, array: np.ndarray) -> None:
         if self.outside is not None:
@@ -189,15 +202,12 @@ class Samples(Program):
         data = [self.data_of(x.data)[0] if isinstance(x, Batched) else x for x in inputs]
         on = [isinstance(x, Batched) and x.on for x in inputs]
         with self.running():
-            if isinstance(op, Loop) and self.outside is None:
-                raise TypeError(
-                    "vmap: a predicate of cond or while_loop, or an index of switch, differs from sample to sample; "
-                    "choose with mg.where instead"
-                )
             if isinstance(op, Loop):
                 results = BatchedLoop(self, op, data, on)
             elif any(on):
                 results = rule_of(op).batch(Batch(self.ops, op.name, self.size, data, on), *data, **params)
+            elif rule_of(op) is NOTHING:
+                results = self.outside.record(op, data, params, specs)
             else:
                 results = self.ops.make(op.name, *data, **params)
         if self.outside is None and not getattr(op, "view", False):
@@ -228,7 +238,7 @@ class Samples(Program):
     def whole(self, value: Batched):
         """What is outside, with the axis of samples."""
         data = self.data_of(value.data)[0]
-        return data if value.on else self.ops.make("broadcast_to", data, shape=(self.size, *value.shape))
+        return data if value.on else self.ops.broadcast_to(data, shape=(self.size, *value.shape))
 
     @contextmanager
     def recording(self):
@@ -250,119 +260,47 @@ class Samples(Program):
         finally:
             thread.mode, thread.program = outer
 
+    def total(self, value: Batched):
+        """The sum over the samples, outside. What is linear is applied to the sum, and of a product of each sample's
+        matrices the sum is one product: the gradient of a weight that all samples share is never one for each."""
+        found, unseen = {value}, [value]
+        while unseen:
+            new = set(self.summands(unseen.pop())) - found
+            found |= new
+            unseen += new
+        totals: dict = {}
+        for v in sorted(found, key=lambda v: v.seq):
+            totals[v] = self.total_of(v, totals)
+        return totals[value]
+
+    def summands(self, value: Batched) -> list:
+        """The values of which the total is made, if it is made of totals."""
+        inputs = value.inputs
+        if not value.on or self.outside is None or not inputs:
+            return []
+        rule, on = rule_of(value.op), [isinstance(x, Batched) and x.on for x in inputs]
+        if sum(on) == 1 and ((len(on) == 1 and rule.additive) or on.index(True) in rule.linear_in(value)):
+            return [inputs[on.index(True)]]
+        return list(inputs) if rule.additive and all(isinstance(x, Batched) for x in inputs) else []
+
+    def total_of(self, value: Batched, totals: dict):
+        o, data, inputs = self.ops, self.data_of(value.data)[0], value.inputs
+        if not value.on:
+            return o.mul(data, Number(self.size, data.dtype))
+        made = inputs[0].data if value.op is Pick else None
+        if isinstance(made, BatchedLoop) and value.params in made.totals:
+            return self.data_of(made.total(value.params))[0]
+        if parts := self.summands(value):
+            given = [
+                totals[x] if x in parts else self.data_of(x.data)[0] if isinstance(x, Batched) else x for x in inputs
+            ]
+            return o.make(value.op.name, *given, **value.params)
+        over_samples = rule_of(value.op).over_steps(value) if inputs else None  # no other than over steps
+        if over_samples is not None and all(x.on for x in over_samples[0]):
+            return over_samples[1](o, *[self.data_of(x.data)[0] for x in over_samples[0]])
+        return o.sum(data, axis=0)
+
     def taken_out(self, values: Sequence[Batched], inside: Sequence[bool]) -> list:
         """What values are outside: with the axis of samples where they are to have it (inside)."""
         with self.running():
             return [self.whole(v) if flag else self.data_of(v.data)[0] for v, flag in zip(values, inside)]
-
-
-class BatchedLoop:
-    """A loop of one sample as a loop of all samples, in the program around.
-
-    A carry has the axis of samples if it starts with it or becomes what has it. value: the loop, outside. on: for each
-    of its results, whether it has the axis. constants: how many of those that the rules brought with them have entered
-    the loop.
-    """
-
-    def __init__(self, samples: Samples, loop: Loop, data: Sequence, on: Sequence[bool]):
-        self.samples, self.loop = samples, loop
-        self.around = samples.outside
-        self.body = Body(self.around)
-        self.inner = Samples(samples.size, self.body)
-        self.became: dict[Value, Any] = {}
-        nc, n = len(loop.consts), len(loop.carries)
-        carried = self.carried(on)
-        flags = [*on[:nc], *carried, *on[nc + n :]]
-        inputs = [self.entered(v, flag) for v, flag in zip(loop.inputs, flags)]
-        outs = [self.of(v) for v in loop.results]
-        self.on = [*carried, *[out.on for out in outs[n:]]]
-        results = [self.inner.whole(v) if flag else v.data for v, flag in zip(outs, self.on)]
-        consts, outside = inputs[:nc] + [v for v, _, _ in self.body.consts], list(data[:nc])
-        outside += [self.around.enter(tensor)[0] for _, _, tensor in self.body.consts]
-        for x, flag, wanted in zip(data[nc : nc + n], on[nc : nc + n], carried):
-            size = () if flag == wanted else (samples.size,)
-            outside.append(samples.ops.broadcast_to(x, shape=(*size, *x.shape)))
-        outside += [time_and_samples(samples.ops, x) if flag else x for x, flag in zip(data[nc + n :], on[nc + n :])]
-        self.constants = len(self.body.consts)
-        m = n + len(loop.sums)
-        self.new = Loop(
-            self.body, loop.length, loop.reverse, consts, inputs[nc : nc + n], inputs[nc + n :],
-            results[:n], results[n:m], results[m:],
-        )  # fmt: skip
-        self.new.count, self.new.go = [None if v is None else self.decided(v) for v in (loop.count, loop.go)]
-        self.new.chunked = loop.chunked
-        self.value = self.around.record(self.new, outside, {}, self.new.specs())[0].inputs[0]
-
-    def decided(self, value: Value) -> Value:
-        """What decides how many steps there are."""
-        found = self.of(value)
-        if found.on:
-            raise TypeError(
-                "vmap: a predicate of cond or while_loop, or an index of switch, differs from sample to sample; choose "
-                "with mg.where instead"
-            )
-        return found.data
-
-    def carried(self, on: Sequence[bool]) -> list[bool]:
-        """For each carry, whether it has the axis at some step."""
-        loop = self.loop
-        nc, n = len(loop.consts), len(loop.carries)
-        carried, order = list(on[nc : nc + n]), order_of(loop.outputs)
-        while True:
-            flags = [*on[:nc], *carried, *on[nc + n :]]
-            moving = {v for v, flag in zip(loop.inputs, flags) if flag}
-            for v in order:
-                if any(x in moving for x in v.inputs):
-                    moving.add(v)
-            after = [flag or out in moving for flag, out in zip(carried, loop.carry_outs)]
-            if after == carried:
-                return carried
-            carried = after
-
-    def entered(self, value: Value, on: bool) -> Value:
-        """An input of the new step, for one of the old."""
-        made = self.body.input(Spec((self.samples.size, *value.shape) if on else value.shape, value.dtype))
-        self.became[value] = Batched(self.inner, None, (), {}, value.shape, value.dtype, made, on)
-        return made
-
-    def of(self, root: Value) -> Batched:
-        """What a value of the step is for all samples. The ops that lead to it are recorded, if they have not been."""
-        became, outer = self.became, thread.pulled
-        try:
-            for v in order_of([root]):
-                if v in became:
-                    continue
-                thread.pulled, self.body.recomputing = v.site, v.recompute
-                inputs = tuple([became[x] if isinstance(x, Value) else x for x in v.inputs])
-                if v.op is Pick:
-                    became[v] = self.inner.pick(inputs[0][0].inputs[0], v.params)
-                else:
-                    specs = v.shape if v.dtype is None else Spec(v.shape, v.dtype)
-                    became[v] = self.inner.record(v.op, inputs, v.params, specs)
-        finally:
-            thread.pulled, self.body.recomputing = outer, False
-        return became[root]
-
-    def result(self, k: int) -> tuple[Any, bool]:
-        """(result k, whether it has the axis of samples). A backward may ask for what is kept for it alone."""
-        while k >= len(self.on):
-            self.keep(self.of(self.loop.results[len(self.on)]))
-        data, stacked = self.around.pick(self.value, k), k >= len(self.loop.carries) + len(self.loop.sums)
-        return time_and_samples(self.samples.ops, data) if stacked and self.on[k] else data, self.on[k]
-
-    def keep(self, value: Batched) -> None:
-        """Let the loop give a stack of these, too."""
-        self.on.append(value.on)
-        self.new.ys.append(value.data)
-        self.value.shape.append(Spec((self.new.length, *value.data.shape), value.dtype))
-        for v, _, tensor in self.body.consts[self.constants :]:
-            place = len(self.new.consts)
-            self.new.consts.append(v)
-            outside = self.around.enter(tensor)[0]
-            self.value.inputs = (*self.value.inputs[:place], outside, *self.value.inputs[place:])
-        self.constants = len(self.body.consts)
-
-
-def time_and_samples(ops: Ops, x):
-    """The axes of the steps and of the samples, one for the other."""
-    return ops.transpose(x, axes=(1, 0, *range(2, x.ndim)))

@@ -40,6 +40,8 @@ def _rows(x):
 def _matmul_a(g, b, a_shape):
     if len(a_shape) == 1 and b.ndim == 1:
         return g * b
+    if len(a_shape) == 1 and b.ndim == 2:
+        return matmul(b, g)
     if len(a_shape) == 1:
         return sum_to(reshape(matmul(b, reshape(g, (*g.shape, 1))), (*b.shape[:-2], b.shape[-2])), shape=a_shape)
     if b.ndim == 1:
@@ -51,6 +53,8 @@ def _matmul_a(g, b, a_shape):
 def _matmul_b(g, a, b_shape):
     if len(b_shape) == 1 and a.ndim == 1:
         return g * a
+    if len(b_shape) == 1 and a.ndim == 2:
+        return matmul(g, a)
     if len(b_shape) == 1:
         return sum_to(reshape(g, (*g.shape, 1)) * a, shape=b_shape)
     if a.ndim == 1:

@@ -411,6 +411,61 @@ def test_parameter_gradients_sink_below_the_loop():
     check(lambda p, r: cleaned(sink.sink)(p, cleaned(hoist.hoist)(p, r)), before, after)
 
 
+def test_products_of_each_sample_sink_below_the_loop():
+    """Outer products, too, which are multiplications; not those of which the operands are larger than the result."""
+    before = """
+        x = input float32[7, 5, 6]
+        h = input float32[7, 5, 4]
+        g = cotangent float32[5, 4]
+        dh, dW, dU, dS = loop 7 steps backwards
+            carry d = g
+            each x_t = x
+            each h_t = h
+            dz = mul(d, h_t)
+            a = reshape(dz, shape=(5, 4, 1))
+            b = reshape(x_t, shape=(5, 1, 6))
+            dw = mul(b, a)
+            c = reshape(h_t, shape=(5, 1, 4))
+            du = matmul(a, c)
+            s = reshape(x_t, shape=(5, 2, 3))
+            t = reshape(x_t, shape=(5, 3, 2))
+            ds = matmul(s, t)
+            next dz
+            sum dw, du, ds
+        return dW, dU, dS
+    """
+    after = """
+        x = input float32[7, 5, 6]
+        h = input float32[7, 5, 4]
+        g = cotangent float32[5, 4]
+        dh, dS, dZ = loop 7 steps backwards
+            carry d = g
+            each x_t = x
+            each h_t = h
+            dz = mul(d, h_t)
+            s = reshape(x_t, shape=(5, 2, 3))
+            t = reshape(x_t, shape=(5, 3, 2))
+            ds = matmul(s, t)
+            next dz
+            sum ds
+            give dz
+        l = reshape(dZ, shape=(7, 5, 4, 1))
+        lt = transpose(l, axes=(1, 0, 3, 2))
+        rows = reshape(lt, shape=(5, 7, 4))
+        left = transpose(rows, axes=(0, 2, 1))
+        r = reshape(x, shape=(7, 5, 1, 6))
+        rt = transpose(r, axes=(1, 0, 2, 3))
+        right = reshape(rt, shape=(5, 7, 6))
+        dW = matmul(left, right)
+        q = reshape(h, shape=(7, 5, 1, 4))
+        qt = transpose(q, axes=(1, 0, 2, 3))
+        other = reshape(qt, shape=(5, 7, 4))
+        dU = matmul(left, other)
+        return dW, dU, dS
+    """
+    check(cleaned(sink.sink), before, after)
+
+
 def test_the_chain_rule_of_parameters_alone_is_applied_to_the_sum_over_the_steps():
     before = """
         h = input float32[7, 5, 4]

@@ -7,6 +7,13 @@ loop back over x_t, h_t, carry dh:       loop back over h_t, carry dh:
     dW += x_t.T @ dz                     dX = dZ @ W.T
     dh = dz @ U.T                        dW = X.T @ dZ              (X, dZ: all steps, one after another)
 
+So with products of matrices of each sample, and outer products:
+
+before                                   after
+loop back over x_t, carry dh:            loop back, carry dh:
+    dw += dz[:, :, None] * x[:, None]        give dz
+                                         dW = transpose(dZ, (1, 2, 0)) @ transpose(X, (1, 0, 2))
+
 And of an expression of parameters alone, the chain rule is applied once, to the sum over the steps:
 
 before                                   after
@@ -145,7 +152,7 @@ class _Sinking:
                 )
 
             return of_sum
-        over_steps = rule.over_steps(v) if v in self.heavy else None
+        over_steps = rule.over_steps(v) if v in (self.heavy if rule.sinks else self.free) else None
         if over_steps is not None:
             operands, make = over_steps
             plans = [self.stack_of(x) for x in operands]

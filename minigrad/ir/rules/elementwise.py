@@ -7,6 +7,7 @@ from dataclasses import replace
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.kernel import BOOL, FLOAT64, INT64, Scalar, dtypes_of
+from minigrad.ir.rules.product import outer_over_steps
 from minigrad.ir.rules.rule import Rule
 
 
@@ -59,7 +60,14 @@ RULES = {
     # the sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral
     "add": replace(ELEMENTWISE, identity=neutral(-0.0, -0.0), cheap=of_one_value, kernel=NONZERO, additive=True),
     "sub": replace(ELEMENTWISE, identity=neutral(None, 0.0), cheap=of_one_value),
-    "mul": replace(ELEMENTWISE, identity=neutral(1, 1), cheap=of_one_value, kernel=NONZERO, linear=(0, 1)),
+    "mul": replace(
+        ELEMENTWISE,
+        identity=neutral(1, 1),
+        cheap=of_one_value,
+        kernel=NONZERO,
+        linear=(0, 1),
+        over_steps=outer_over_steps,
+    ),
     "div": replace(ELEMENTWISE, identity=neutral(None, 1), linear=(0,)),
     "neg": replace(ELEMENTWISE, cheap=True, additive=True, linear=(0,)),
     "equal": of_booleans("{y}"),

@@ -177,8 +177,11 @@ def matmul_hoist(v, of_a, of_b) -> bool:
 
 
 def matmul_over_steps(v):
-    """Of a.T @ b, a weight's gradient: one product over the rows of all steps."""
+    """Of a.T @ b, a weight's gradient: one product over the rows of all steps. Of a matrix for each sample, one product
+    for each."""
     a, b = v.inputs
+    if a.ndim > 2 and a.shape[:-2] == b.shape[:-2]:
+        return matrices_over_steps(v, a, b, a.shape[-1])
     if not (a.ndim == 2 == b.ndim and a.op is not None and a.op.name == "transpose"):
         return None
 
@@ -186,6 +189,33 @@ def matmul_over_steps(v):
         return o.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
     return (a.inputs[0], b), lambda o, x, y: o.matmul(o.transpose(lined(o, x), axes=(1, 0)), lined(o, y))
+
+
+def outer_over_steps(v):
+    """Of an outer product, or one for each sample, which is a multiplication that broadcasts: a product of matrices."""
+    for a, b in (v.inputs, v.inputs[::-1]) if v.ndim > 1 else ():
+        shapes = [(*[1] * (v.ndim - x.ndim), *x.shape) for x in (a, b)]
+        if shapes == [(*v.shape[:-1], 1), (*v.shape[:-2], 1, v.shape[-1])]:
+            return matrices_over_steps(v, a, b, 1)
+    return None
+
+
+def matrices_over_steps(v, a, b, k: int):
+    """Of products (*samples, n, k) @ (*samples, k, m), where the result is larger than the operands: one of matrices
+    that are longer by the number of steps."""
+    if v.size <= a.size + b.size:
+        return None
+    (*samples, n, m), s = v.shape, v.ndim - 2
+
+    def make(o, x, y):
+        steps = x.shape[0]
+        x, y = o.reshape(x, shape=(steps, *samples, n, k)), o.reshape(y, shape=(steps, *samples, k, m))
+        x = o.transpose(x, axes=(*range(1, s + 1), 0, s + 2, s + 1))  # the rows of all steps, as of a.T @ b
+        y = o.transpose(y, axes=(*range(1, s + 1), 0, s + 1, s + 2))
+        x, y = o.reshape(x, shape=(*samples, steps * k, n)), o.reshape(y, shape=(*samples, steps * k, m))
+        return o.matmul(o.transpose(x, axes=(*range(s), s + 1, s)), y)
+
+    return (a, b), make
 
 
 RULES = {

@@ -174,5 +174,5 @@ RULES["sum"] = Rule(
     canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition,
     kernel=Fold(folding("np.int64(0)", "total + value", "total + np.int64(value)"), sums=True), linear=(0,),
 )  # fmt: skip
-RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched)
+RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched, linear=(0,))
 RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes, lower=logsumexp_lowered)

@@ -257,15 +257,15 @@ RULES = {
         canonical=transpose, batch=transpose_batched, partition=transpose_partition, view=True, layout=transpose_layout,
         additive=True,
     ),
-    "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, view=True),
-    "flip": Rule(canonical=flip, batch=flip_batched, view=True),
+    "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, additive=True, view=True),
+    "flip": Rule(canonical=flip, batch=flip_batched, additive=True, view=True),
     "roll": Rule(canonical=roll, batch=roll_batched),
     "concatenate": Rule(
         canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True, kernel=Join(),
         additive=True,
     ),
     "split": Rule(canonical=split, batch=split_batched, view=True),
-    "stack": Rule(canonical=stack, batch=stack_batched),
+    "stack": Rule(canonical=stack, batch=stack_batched, additive=True),
     "unstack": Rule(canonical=unstack, batch=unstack_batched, view=True),
     "astype": Rule(
         canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered,
