@@ -4,6 +4,8 @@ A pass that stops doing its work leaves the text as it was and fails its test.
 """
 
 import re
+import runpy
+from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import models
 from minigrad.compile.execute import Sequence
-from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink
+from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import read, show
@@ -33,8 +35,8 @@ def check(apply, before: str, after: str) -> None:
     assert show(apply(program, roots)) == text_of(after)
 
 
-def cleaned(apply):
-    return lambda program, roots: clean.clean(program, apply(program, roots))
+def reduced(apply):
+    return lambda program, roots: cse_dce.cse_dce(program, apply(program, roots))
 
 
 def merged(program, roots):
@@ -114,7 +116,7 @@ def test_the_pieces_of_a_split_are_slices():
 # Dead code and common subexpressions
 
 
-def test_clean_merges_equal_values_and_drops_what_nobody_needs():
+def test_cse_dce_merges_equal_values_and_drops_what_nobody_needs():
     before = """
         x = input float32[2, 3]
         W = captured float32[3, 4]
@@ -134,33 +136,33 @@ def test_clean_merges_equal_values_and_drops_what_nobody_needs():
         y = add(t, a)
         return y
     """
-    check(clean.clean, before, after)
+    check(cse_dce.cse_dce, before, after)
 
 
 @pytest.mark.parametrize("line", ["add(x, -0.0)", "mul(x, 1)", "mul(1, x)", "sub(x, 0)", "div(x, 1)", "copy(x)",
                                   "stop_gradient(x)", "astype(x, dtype=dtype('float32'))"])  # fmt: skip
-def test_clean_drops_what_changes_nothing(line):
-    check(clean.clean, f"x = input float32[3]\ny = {line}\nreturn y", "x = input float32[3]\nreturn x")
+def test_cse_dce_drops_what_changes_nothing(line):
+    check(cse_dce.cse_dce, f"x = input float32[3]\ny = {line}\nreturn y", "x = input float32[3]\nreturn x")
 
 
 @pytest.mark.parametrize("line", ["sub(0, x)", "add(x, 0.0)", "sub(x, -0.0)", "div(1, x)", "mul(x, 0)", "add(x, 1)",
                                   "broadcast_to(x, shape=(2, 3))", "astype(x, dtype=dtype('float64'))"])  # fmt: skip
-def test_clean_keeps_what_changes_something(line):
+def test_cse_dce_keeps_what_changes_something(line):
     text = f"x = input float32[3]\ny = {line}\nreturn y"
-    check(clean.clean, text, text)
+    check(cse_dce.cse_dce, text, text)
 
 
-def test_clean_tells_minus_zero_from_zero():
+def test_cse_dce_tells_minus_zero_from_zero():
     text = "x = input float32[3]\na = maximum(x, 0.0)\nb = maximum(x, -0.0)\nreturn a, b"
-    check(clean.clean, text, text)
+    check(cse_dce.cse_dce, text, text)
 
 
-def test_clean_keeps_apart_what_is_computed_again():
+def test_cse_dce_keeps_apart_what_is_computed_again():
     text = "x = input float32[3]\na = exp(x)\nrecompute b = exp(x)\nreturn a, b"
-    check(clean.clean, text, text)
+    check(cse_dce.cse_dce, text, text)
 
 
-def test_clean_takes_out_of_a_loop_what_nobody_needs():
+def test_cse_dce_takes_out_of_a_loop_what_nobody_needs():
     before = """
         x = input float32[7, 2]
         w = input float32[2]
@@ -195,7 +197,7 @@ def test_clean_takes_out_of_a_loop_what_nobody_needs():
             give k
         return hs
     """
-    check(clean.clean, before, after)
+    check(cse_dce.cse_dce, before, after)
 
 
 # Products
@@ -344,13 +346,13 @@ def test_what_does_not_depend_on_the_carry_leaves_the_loop():
             give n
         return hs
     """
-    check(cleaned(hoist.hoist), before, after)
+    check(reduced(hoist.hoist), before, after)
 
 
 def test_an_elementwise_op_of_the_step_alone_stays_in_the_loop():
     text = loop_over_x("e = exp(x_t)\nm = max(e, axis=(1,), keepdims=True)\nn = mul(h, m)")
     check(
-        cleaned(hoist.hoist),
+        reduced(hoist.hoist),
         text,
         text.replace("    w = captured float32[7, 4]\n", "").replace("        const W = w\n", ""),
     )
@@ -408,7 +410,7 @@ def test_parameter_gradients_sink_below_the_loop():
         dX = matmul(dZ, Wt)
         return dW, dX
     """
-    check(lambda p, r: cleaned(sink.sink)(p, cleaned(hoist.hoist)(p, r)), before, after)
+    check(lambda p, r: reduced(sink.sink)(p, reduced(hoist.hoist)(p, r)), before, after)
 
 
 def test_products_of_each_sample_sink_below_the_loop():
@@ -463,7 +465,7 @@ def test_products_of_each_sample_sink_below_the_loop():
         dU = matmul(left, other)
         return dW, dU, dS
     """
-    check(cleaned(sink.sink), before, after)
+    check(reduced(sink.sink), before, after)
 
 
 def test_the_chain_rule_of_parameters_alone_is_applied_to_the_sum_over_the_steps():
@@ -503,7 +505,7 @@ def test_the_chain_rule_of_parameters_alone_is_applied_to_the_sum_over_the_steps
         n = neg(m)
         return n
     """
-    check(cleaned(sink.sink), before, after)
+    check(reduced(sink.sink), before, after)
 
 
 def test_the_chain_rule_of_a_solved_matrix_of_parameters_is_applied_to_the_sum_over_the_steps():
@@ -546,7 +548,7 @@ def test_the_chain_rule_of_a_solved_matrix_of_parameters_is_applied_to_the_sum_o
         z = where(m, y, 0.0)
         return z
     """
-    check(cleaned(sink.sink), before, after)
+    check(reduced(sink.sink), before, after)
 
 
 def test_masks_of_steps_go_to_what_is_summed():
@@ -582,7 +584,7 @@ def test_masks_of_steps_go_to_what_is_summed():
             m = transpose(w, axes=(1, 0))
             n = sum(e, axis=(0,), keepdims=False)
     """)
-    check(cleaned(mask.mask), before, after)
+    check(reduced(mask.mask), before, after)
 
 
 # What kernels are made of
@@ -597,7 +599,7 @@ def test_softmax_in_a_loop_is_lowered_to_sweeps():
         s = sum(e, axis=(1,), keepdims=True)
         n = div(e, s)
     """)
-    check(cleaned(lower.lower), before, cleaned_text(after))
+    check(reduced(lower.lower), before, reduced_text(after))
 
 
 def test_outside_of_loops_softmax_stays_whole():
@@ -694,8 +696,8 @@ def test_what_a_checkpoint_marks_is_computed_again_behind_the_cotangent():
     check(recompute.recompute, before, after)
 
 
-def cleaned_text(text: str) -> str:
-    return show(clean.clean(*read(dedent(text))))
+def reduced_text(text: str) -> str:
+    return show(cse_dce.cse_dce(*read(dedent(text))))
 
 
 # The text itself
@@ -768,8 +770,14 @@ def test_no_pass_changes_the_program_that_it_is_given(checkpoint, monkeypatch):
         return step
 
     monkeypatch.setattr(pipeline, "STEPS", [(name, watched(transform)) for name, transform in pipeline.STEPS])
-    monkeypatch.setattr(clean, "clean", watched(clean.clean))
+    monkeypatch.setattr(cse_dce, "cse_dce", watched(cse_dce.cse_dce))
     x = mg.tensor(np.ones((5, 4)), requires_grad=True)
     w = mg.tensor(np.ones((8, 8)), requires_grad=True)
     stages = mg.jit(nested, checkpoint=checkpoint).explain(x, w).stages
     assert len(stages) == len(pipeline.STEPS) + 1
+
+
+def test_the_mutants_of_the_compiler_change_texts_that_are_there():
+    mutation = runpy.run_path(str(Path(__file__).parent / "mutation.py"))
+    files = [(mutation["PACKAGE"] / file, text) for file, text, _ in mutation["MUTANTS"]]
+    assert not [(file.name, text) for file, text in files if text not in file.read_text()]

@@ -8,7 +8,7 @@
 The vjps have been recorded before: they are those of the ops that were called.
 """
 
-from minigrad.compile.passes.clean import canonical_form
+from minigrad.compile.passes.cse_dce import canonical_form
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import rebuilt
 from minigrad.ir.trace import Pick, Value

@@ -9,7 +9,7 @@ Each gate is then one run of elementwise ops over one shape: one fused loop. It 
 needed of the result.
 """
 
-from minigrad.compile.passes.clean import clean
+from minigrad.compile.passes.cse_dce import cse_dce
 from minigrad.ir.loop import within_loops
 from minigrad.ir.rewrite import is_elementwise, is_part, order_of, rebuilt
 from minigrad.ir.rules.batch import ops_of
@@ -66,4 +66,4 @@ def lift_within(program, roots: list) -> list:
         made.recompute = value.recompute
         return made
 
-    return clean(program, rebuilt(roots, rule))
+    return cse_dce(program, rebuilt(roots, rule))

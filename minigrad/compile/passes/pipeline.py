@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from minigrad.compile.passes import clean, fuse, hoist, lift, lower, mask, merge, recompute, sink
+from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, recompute, sink
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import show
@@ -20,7 +20,7 @@ def optimise(program, roots: list, log=None) -> list:
         logs.append(printer())
     for name, transform in [("traced", None), *STEPS]:
         if transform:
-            roots = clean.clean(program, transform(program, roots))
+            roots = cse_dce.cse_dce(program, transform(program, roots))
         for each in logs:
             each(name, roots)
     return roots
@@ -39,15 +39,15 @@ def printer() -> Callable:
 
 
 STEPS = [
-    ("canonical forms", canonicalize),
-    ("products of concatenations taken apart", merge.take_apart),
-    ("hoisted out of the loop", hoist.hoist),
-    ("masks of steps moved to what is summed", mask.mask),
-    ("sunk below the loop", sink.sink),
-    ("products merged", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
-    ("their weights joined outside of the loop", hoist.hoist),
-    ("lowered to what kernels are made of", lower.lower),
-    ("slices lifted", lift.lift),
-    ("computed again in the backward", recompute.recompute),
-    ("elementwise ops outside of loops fused", fuse.fuse),
+    ("canonicalize", canonicalize),
+    ("split products", merge.take_apart),
+    ("hoist", hoist.hoist),
+    ("mask terms of sums", mask.mask),
+    ("sink", sink.sink),
+    ("merge products", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
+    ("hoist merged weights", hoist.hoist),
+    ("lower", lower.lower),
+    ("lift slices", lift.lift),
+    ("recompute", recompute.recompute),
+    ("fuse outside of loops", fuse.fuse),
 ]

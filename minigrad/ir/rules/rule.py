@@ -35,39 +35,39 @@ def no_flops(shapes, results) -> float:
 
 @dataclass(frozen=True)
 class Rule:
-    """canonical: (p, *inputs, **params) -> the value, or the values, in whose form the op enters a program; None where
-    the call is in its canonical form already. batch: the op under one more leading axis (rules/batch.py). partition:
-    what becomes of the rows where threads divide them (rules/partition.py).
+    """Parts that an op has nothing to say of are left out."""
 
-    view: whether a value lies in the memory of its first operand: a bool, or asked of the value. layout: (memory,
-    value) -> where it lies in its operand's memory, a View (compile/tasks.py); of views in their canonical form.
-    identity: (value, inputs) -> the operand that the value equals, None if it equals none. cheap: of a value, whether
-    the backward of a loop computes it again rather than keeping it for every step. lower: (o, value, *inputs, **params)
-    -> what stands for it in a loop, made of ops that have kernels; None where it stays. kernel: what computes it in
-    loops (rules/kernel.py). flops: (shapes of the inputs, shapes of the results) -> their number.
-
-    What moves values out of loops asks: hoist: (value, *on) -> whether the op on all steps at once, with an axis of
-    steps on these operands, is one large product rather than many; None of what is not worth moving alone. sinks:
-    whether it is worth moving below the loop. additive: whether the sum of its results over the steps is its result on
-    the sums of its operands. linear: the operands in each of which it is linear, the others being constant; or asked
-    of the value. over_steps: (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of
-    the value over the steps; or None.
-    """
-
+    # (p, *inputs, **params) -> the value, or the values, in whose form the op enters a program; None where the call is
+    # in its canonical form already. An op that is always something else needs this and `batch` alone.
     canonical: Callable[..., Any] | None = None
+    # (b, *inputs, **params) -> the op under one more leading axis (rules/batch.py)
     batch: Callable[..., Any] | None = None
+    # (v, *given) -> what becomes of the rows where threads divide them (rules/partition.py)
     partition: Callable[..., Any] | None = None
+    # (value) -> whether it lies in the memory of its first operand; or a bool
     view: bool | Callable[..., bool] = False
+    # (memory, value) -> where a view in its canonical form lies in its operand's memory, a View (compile/tasks.py)
     layout: Callable[..., Any] = without_layout
+    # (value, inputs) -> the operand that the value equals; None if it equals none
     identity: Callable[..., Any] | None = None
+    # (value) -> whether the backward of a loop computes it again rather than keeping it for every step; or a bool
     cheap: bool | Callable[..., bool] = False
+    # (o, value, *inputs, **params) -> what stands for it in a loop, made of ops that have kernels; None where it stays
     lower: Callable[..., Any] | None = None
+    # the Kernel that computes it in a loop (rules/kernel.py)
     kernel: Any = None
+    # (shapes of the inputs, shapes of the results) -> their number
     flops: Callable[..., float] = each
+    # (value, *on) -> whether the op on all steps at once, with an axis of steps on these operands, is one large product
+    # rather than many; None: it is not worth moving out of a loop for its own sake
     hoist: Callable[..., bool] | None = None
+    # whether it is worth moving below the loop
     sinks: bool = False
+    # whether the sum of its results over the steps is its result on the sums of its operands
     additive: bool = False
+    # the operands in each of which it is linear, the others being constant; or (value) -> them
     linear: tuple[int, ...] | Callable[..., tuple[int, ...]] = ()
+    # (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of the value over the steps
     over_steps: Callable[..., Any] = nothing
 
     def is_view(self, value) -> bool:

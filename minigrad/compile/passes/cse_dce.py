@@ -17,7 +17,7 @@ from minigrad.ir.rewrite import order_of, picks_of, rebuilt, same
 from minigrad.ir.trace import Pick
 
 
-def clean(program, roots: list) -> list:
+def cse_dce(program, roots: list) -> list:
     """The roots, rebuilt."""
     picks = picks_of(roots)
     places: dict = {}  # of each loop: where its results have gone
@@ -89,7 +89,7 @@ def pruned(loop: Loop, outside: tuple, picks) -> tuple[Loop, tuple, dict]:
         sums=[loop.sums[k] for k in sums], ys=[loop.ys[k] for k in ys],
     )  # fmt: skip
     sources = dict(zip(loop.inputs, outside))
-    made = made.with_outputs(clean(loop.body, made.outputs))
+    made = made.with_outputs(cse_dce(loop.body, made.outputs))
     return made, tuple([sources[v] for v in made.inputs]), {old: new for new, old in enumerate(order)}
 
 
@@ -103,7 +103,7 @@ def unified(loop: Loop, outside: tuple) -> tuple[Loop, tuple]:
             became[v] = first.setdefault((sources[v], part is loop.consts), v)
     if all(v is w for v, w in became.items()):
         return loop, outside
-    outputs = clean(loop.body, rebuilt(loop.outputs, lambda value, inputs: became.get(value)))
+    outputs = cse_dce(loop.body, rebuilt(loop.outputs, lambda value, inputs: became.get(value)))
     consts, streams = [[v for v in part if became[v] is v] for part in (loop.consts, loop.streams)]
     loop = loop.with_outputs(outputs).replace(consts=consts, streams=streams)
     return loop, tuple([sources[v] for v in loop.inputs])
