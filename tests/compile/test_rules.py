@@ -17,7 +17,7 @@ from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import batched, rule_of
 from minigrad.ir.rules.batch import ON_TENSORS, ops_of
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, axis_of, stacked
-from minigrad.ir.rules.rule import Unsupported
+from minigrad.ir.rules.rule import Unsupported, nothing
 from minigrad.ir.trace import Program
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
@@ -132,6 +132,61 @@ def test_a_partition_rule_says_what_each_row_depends_on(name, data):
                 for mask in (has, ~has)
             ]
             np.testing.assert_allclose(parts[0] + parts[1], whole[k], rtol=1e-9, atol=1e-12)
+
+
+def floats(inputs) -> list:
+    return [np.asarray(x).astype("float64") if np.asarray(x).dtype.kind == "f" else np.asarray(x) for x in inputs]
+
+
+@pytest.mark.parametrize("name", [name for name, op in sorted(table.items()) if rule_of(op).additive])
+@given(data=st.data())
+def test_the_sum_of_an_additive_op_is_that_of_its_operands(name, data):
+    inputs, params = sample(name, Draw(data))
+    stacks = [samples_of(x, name) for x in floats(inputs)]
+    wanted = sum([one_by_one(table[name], [x[k] for x in stacks], params)[0] for k in range(N)])
+    (got,) = one_by_one(table[name], [x.sum(0) for x in stacks], params)
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
+
+
+LINEAR = [
+    (name, k) for name, op in sorted(table.items()) if type(rule_of(op).linear) is tuple for k in rule_of(op).linear
+]
+
+
+@pytest.mark.parametrize("name, k", LINEAR)
+@given(data=st.data())
+def test_an_op_is_linear_in_the_operands_that_its_rule_names(name, k, data):
+    inputs, params = sample(name, Draw(data))
+    inputs = floats(inputs)
+    stack = samples_of(inputs[k], name)
+
+    def result(x):
+        return one_by_one(table[name], [*inputs[:k], x, *inputs[k + 1 :]], params)[0]
+
+    np.testing.assert_allclose(result(stack.sum(0)), sum([result(x) for x in stack]), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name, op in sorted(table.items()) if rule_of(op).over_steps is not nothing])
+@given(data=st.data())
+def test_the_sum_over_the_steps_is_one_op_on_what_all_steps_have(name, data):
+    draw = Draw(data)
+    inputs, params = sample(name, draw)
+    if name == "matmul":
+        rows, n, m = [draw.integer(1, 4) for _ in range(3)]
+        inputs = [draw.array((rows, n)), draw.array((rows, m))]
+    program, inputs = Program(), floats(inputs)
+    program.inputs = [program.input(x) for x in inputs]
+    a, b = program.inputs
+    operands = (program.apply("transpose", a, axes=(1, 0)), b) if name == "matmul" else (a, b)
+    value = program.apply(name, *operands, **params)
+    found = rule_of(value.op).over_steps(value)
+    if found is None:
+        return
+    assert list(found[0]) == program.inputs
+    stacks = [samples_of(x, name) for x in inputs]
+    wanted = sum([run(program, [value], [x[k] for x in stacks])[0] for k in range(N)])
+    got = found[1](ON_TENSORS, *[Tensor(x) for x in stacks])
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-9, atol=1e-12)
 
 
 @EACH_OP
