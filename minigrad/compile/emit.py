@@ -7,9 +7,8 @@ import ast
 import math
 import re
 
-import numpy as np
-
-from minigrad.compile import along, nested
+from minigrad.compile import along, fused, nested
+from minigrad.compile.fused import BLOCK, FUSED, SUMMED, TERMS, sums
 from minigrad.compile.nest import Nest, element, flat_rows, spread
 from minigrad.compile.schedule import Schedule
 from minigrad.compile.tasks import (
@@ -26,14 +25,10 @@ from minigrad.compile.tasks import (
     View,
 )
 from minigrad.ir.rules import rule_of
-from minigrad.ir.rules.elementwise import of_operators
-from minigrad.ir.rules.kernel import natural
 from minigrad.ir.rules.rule import Unsupported
-from minigrad.ir.trace import Value
 from minigrad.kernels import loops
 
 FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels
-FUSED = '@njit(error_model="numpy", fastmath={"contract"})\n'
 FLUSH = """
 @njit(error_model="numpy")
 def flush_{dtype}(part, total, n):
@@ -41,9 +36,6 @@ def flush_{dtype}(part, total, n):
         store_any(total, i, load_any(total, i, np.float64) + load_any(part, i, np.{dtype}))
         store_any(part, i, np.{dtype}(0))
 """
-TERMS = 64  # that a sum in float32 gets before it is added to its total
-BLOCK = 1024  # terms of a sum along an axis that are vectorised; blocks are added in float64
-SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
 
 
 class Emitter:
@@ -180,7 +172,7 @@ class Emitter:
         if isinstance(task, Clear):
             return [along.clear(self, task)]
         if isinstance(task, Fused):
-            return [self.fused(task)]
+            return [fused.fused(self, task)]
         if isinstance(task, Product):
             return self.product(task)
         if isinstance(task, Convolution):
@@ -200,104 +192,6 @@ class Emitter:
         bounds = ["first", "last"] if rows else []
         name = self.function(lines, [*bounds, *addresses, *numbers], kind, doc)
         return f"{name}({', '.join([*bounds, *addresses.values(), *numbers])})"
-
-    def fused(self, task: Fused) -> str:
-        local: dict[Value, str] = {}
-        addresses: dict[str, str] = {}
-        inside = set(task.values)
-        reads: list = []
-        totals: dict[str, tuple] = {}
-
-        def address(view: View) -> str:
-            text = self.base(view)
-            for name, known in addresses.items():
-                if known == text:
-                    return name
-            addresses[f"a{len(addresses)}"] = text
-            return f"a{len(addresses) - 1}"
-
-        def read(v: Value) -> str:
-            if v not in local:
-                view = spread(self.schedule.home(v), task.shape)
-                local[v] = f"x{len(reads)}"
-                reads.append((local[v], address(view), view))
-            return local[v]
-
-        statements = []
-        for k, v in enumerate(task.values):
-            names = {}
-            for name, x in zip(v.op.inputs, v.inputs):
-                if isinstance(x, Value):
-                    names[name] = local[x] if x in inside else read(x)
-                else:
-                    names[name] = repr(x).replace("inf", "1e999").replace("nan", "(1e999 - 1e999)")
-            local[v] = f"v{k}"
-            statements.append(f"v{k} = {expression(v, names, self.schedule.dtype)}")
-        stores = []
-        for v, view in task.writes:
-            source = local[v] if v in inside else read(v)
-            stores.append((source, address(view), spread(view, task.shape), "store"))
-        for v, view in task.adds:
-            source = local[v] if v in inside else read(v)
-            stores.append((source, address(view), spread(view, task.shape), "add_to"))
-            total = self.schedule.totals[view.buffer]
-            totals[stores[-1][1]] = view.buffer, address(View(total, 0, total.shape, natural(total.shape), total.dtype))
-        views = [view for *_, view in reads] + [view for _, _, view, _ in stores]
-        nest = Nest(task.shape, views, task.rows, self, axis=task.axis)
-        lines = nest.opening(
-            [(name, at, view, None) for name, at, view in reads], [(at, view) for _, at, view, _ in stores]
-        )
-        alone = not task.values and nest.inner and all(v.strides[nest.inner[-1]] == 0 for _, _, v, _ in stores)
-        if alone and nest.inner and task.adds:  # a sum along the innermost axis, in registers
-            at_head = next(k for k, line in enumerate(lines) if line.strip().startswith("for j in"))
-            head = "    " * len(nest.outer)
-            kinds = [element(view, self.schedule.dtype) for _, _, view, _ in stores]
-            terms = [(f"s{k}", source, kind) for k, ((source, *_), kind) in enumerate(zip(stores, kinds))]
-            reading = [line.strip() for line in lines[at_head + 1 :]]
-            lines[at_head:] = [head + line for line in self.sums(terms, "j", nest.length(nest.inner), reading)]
-            for k, (_, at, view, verb) in enumerate(stores):
-                place, index = nest.place(at, view)
-                lines.append(f"{head}{verb}({place}, {index}, {kinds[k]}(s{k}))")
-            lines += self.flushes(nest, stores, totals)
-            return self.call_of(lines, addresses, SUMMED, "sums", task.rows)
-        for line in statements:
-            lines.append(nest.indent + line)
-        for source, at, view, verb in stores:
-            place, index = nest.place(at, view)
-            # what is stored has the width of the memory, whatever the expression
-            cast = f"{element(view, self.schedule.dtype)}({source})"
-            lines.append(f"{nest.indent}{verb}({place}, {index}, {cast})")
-        lines += self.flushes(nest, stores, totals)
-        doc = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
-        return self.call_of(lines, addresses, FUSED, doc, task.rows)
-
-    def flushes(self, nest: "Nest", stores, totals) -> list[str]:
-        """What empties the sums of which every turn of the outermost loop adds terms."""
-        if not nest.outer:
-            return []
-        axis = nest.outer[0][-1]
-        summed = [at for _, at, view, verb in stores if verb == "add_to" and view.strides[axis] == 0]
-        lines = [f"        {self.flush(totals[at][0], at, totals[at][1])}" for at in summed]
-        return [f"    if i0 % {TERMS} == {TERMS - 1}:", *lines] if lines else []
-
-    def sums(self, terms: list[tuple[str, str, str]], index: str, n: int, reading: list[str]) -> list[str]:
-        """Sums along an axis of length n: (name, what is added, its type), and the lines that read it. Of a long one,
-        the blocks are added up in float64."""
-        if n <= BLOCK:
-            return [
-                *[f"{name} = {kind}(0)" for name, _, kind in terms],
-                f"for {index} in range({self.number(n)}):",
-                *[f"    {line}" for line in [*reading, *[f"{name} += {term}" for name, term, _ in terms]]],
-            ]
-        size = self.number(n)
-        return [
-            *[f"{name} = np.float64(0)" for name, *_ in terms],
-            f"for block in range(0, {size}, {BLOCK}):",
-            *[f"    {name}_part = {kind}(0)" for name, _, kind in terms],
-            f"    for {index} in range(block, min(block + {BLOCK}, {size})):",
-            *[f"        {line}" for line in [*reading, *[f"{name}_part += {term}" for name, term, _ in terms]]],
-            *[f"    {name} += {name}_part" for name, *_ in terms],
-        ]
 
     def called(self, what) -> str:
         """The name of a function of Python that the text calls."""
@@ -449,7 +343,7 @@ class Emitter:
             body = [f"for k{last} in range({n}):", f"    {reading}", f"    total = {step}"]
         else:
             start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else f"{kind}(0)"
-            body = [*self.sums([("part", "value", kind)], f"k{last}", x.shape[last], [reading]), "total += part"]
+            body = [*sums(self, [("part", "value", kind)], f"k{last}", x.shape[last], [reading]), "total += part"]
         lines.append(f"{indent}total = {start}")
         for k in outer_axes:
             lines.append(f"{indent}for k{k} in range({self.number(x.shape[k])}):")
@@ -466,31 +360,3 @@ def names_of(line: str):
     text = line.strip()
     tree = ast.parse(text + " pass" if text.endswith(":") else text)
     return [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-
-
-def expression(v: Value, names: dict[str, str], main: np.dtype) -> str:
-    """The scalar expression of an elementwise op on these names. main: the float type that the kernel computes with.
-
-    There are functions (exp, say) of this type alone: of float32, in a kernel of float64, they are taken in float64.
-    """
-
-    class Rename(ast.NodeTransformer):
-        def visit_Name(self, node):
-            if node.id in names:
-                return ast.parse(names[node.id], mode="eval").body
-            return node
-
-    kernel = rule_of(v.op).kernel
-    if kernel.text is not None:
-        return kernel.text(v, names)
-    tree = ast.parse(v.op.expression, mode="eval")
-    other = next((x.dtype for x in v.inputs if x.dtype.kind in "fi" and x.dtype != main), None)
-    narrow = other is not None and not of_operators(v.op)
-    if narrow:
-        names = {n: f"Float({names[n]})" if x.dtype == other else names[n] for n, x in zip(v.op.inputs, v.inputs)}
-    literal = "Float" if other is None or narrow else f"np.{other.name}"
-    text = loops.kernel_expression(ast.unparse(Rename().visit(tree)), literal)
-    if narrow and v.dtype == other:
-        text = f"np.{other.name}({text})"
-    booleans = all(x.dtype.kind == "b" for x in v.inputs)
-    return kernel.booleans.format(y=text, **names) if booleans else text
