@@ -26,7 +26,8 @@ def cond(p, f: Callable, g: Callable, *operands):
     p: a bool, or a scalar tensor (bool, or a number: true where it is not 0). operands: tensors, or what becomes one.
     They and the result may be nested tuples, lists and dicts; f and g may close over other tensors. The branch that is
     not chosen is not computed, draws nothing and sends no gradient. The result is tensors. In a jitted function p may
-    be traced; then both branches are recorded and must return the same structure, shapes and dtypes.
+    be traced; then both branches are recorded and must return the same structure, shapes and dtypes. Under `vmap` each
+    sample decides for itself, and both branches are computed.
 
     Raises ValueError for a p of several numbers (where each row decides for itself, `mg.where` chooses), and when
     traced for results that differ; TypeError for a p that is no number.

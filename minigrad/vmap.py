@@ -34,9 +34,14 @@ def vmap(f: Callable, in_axes=0, out_axes=0) -> Callable:
     given to f as they are; the others are tensors (arrays are taken as such).
 
     f sees the shapes of one sample. It may close over tensors and parameters, which all samples share and gradients
-    flow to, call modules, scans, other transforms and `vmap` again. `if` on numbers that differ from sample to sample
-    is refused, as are random draws, dropout's too: draw outside and map over what was drawn. f is recorded at every
-    call (under `jit` when it is traced). No sample at all is allowed where the ops take no rows.
+    flow to, call modules, scans, other transforms and `vmap` again. `cond`, `switch` and `while_loop` decide for each
+    sample; what any sample chooses is computed for all. `if` on numbers that differ from sample to sample is refused,
+    as are random draws, dropout's too: draw outside and map over what was drawn. There may be no sample at all, where
+    the ops take no rows.
+
+    Eager, f is run with every call, op by op: each costs some ten times the Python of an eager op, for all samples
+    together, and a `jit` or `checkpoint` in f has no effect on speed and memory. Put `jit` around: then it costs
+    nothing, loops of f are one loop each, and a weight that the samples share gets its gradient as one product.
 
     Raises ValueError for arguments that disagree in the number of samples, have no such axis, or if nothing is mapped;
     TypeError for in_axes that do not fit, for a mapped argument or a result that is no tensor.
