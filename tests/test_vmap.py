@@ -68,6 +68,7 @@ pairs = {
     "indices": lambda x, y: x[[2, 0]] * y[1:] + mg.take(V, mg.argsort(x))[:2],
     "an index of each sample": lambda x, y: y[mg.argmax(x)] * mg.one_hot(mg.argmax(y), 3).astype("float64") * W,
     "in place": lambda x, y: written(x * y, y),
+    "made inside": lambda x, y: made_inside(x, y),
     "stopped": lambda x, y: x * mg.stop_gradient(x) * y.detach(),
     "custom": lambda x, y: twice(x * V, y) * x,
     "grad": lambda x, y: mg.grad(lambda q: (mg.sin(q * V) * y * q).sum())(x),
@@ -104,6 +105,16 @@ pairs = {
     "vmap in scan": lambda x, y: mg.scan(lambda h, s: (mg.vmap(lambda e: mg.sin(e) * s)(h), h), x, y),
     "grad of vmap": lambda x, y: mg.grad(lambda q: (mg.vmap(lambda r: mg.tanh(r @ q) * q)(W)).sum())(x),
 }  # fmt: skip
+
+
+def made_inside(x, y):
+    """Tensors that the function makes, and writes into."""
+    buffer, copy = mg.zeros(3, dtype="float64"), mg.tensor(x)
+    buffer[0] = x[0] * 2
+    buffer[1:] = mg.ones(2, dtype="float64") * y[1:]
+    copy[1] = y[0]
+    buffer += x
+    return buffer * V, copy, mg.full_like(x, 2.0) * y, mg.eye(3, dtype="float64") @ x
 
 
 def written(made, y):

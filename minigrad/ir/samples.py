@@ -163,7 +163,9 @@ class Samples(Program):
             )
         return data, node
 
-    def borrow(self, array: np.ndarray) -> Tensor:
+    def borrow(self, array) -> Tensor:
+        if isinstance(array, Value):
+            return Tensor(array)
         made = Tensor(np.array(array)) if self.outside is None else self.outside.borrow(array)
         self.alive.append(made)
         self.lent.add(id(made))
