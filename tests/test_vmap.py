@@ -245,12 +245,16 @@ def test_gradients_of_each_sample_of_a_recurrent_layer(name):
                 np.testing.assert_allclose(p.grad.numpy(), sum(w[name] for w in wanted), rtol=1e-9, atol=1e-12)
 
 
-def test_a_shared_weight_has_no_gradient_for_each_sample_on_the_way():
-    """Under jit its gradient is one product over the samples, in loops and outside."""
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_shared_weight_has_no_gradient_for_each_sample_on_the_way(rows):
+    """Under jit its gradient is one product over the samples, in loops and outside. rows: of samples of one row."""
     w, u, size = draw(0, 5, 6, grad=True), draw(1, 6, 6, grad=True), 7
 
     def f(x):
-        h, _ = mg.scan(lambda h, s: (mg.tanh(s @ w + u @ h), None), mg.zeros(6, dtype="float64"), x)
+        def cell(h, s):
+            return mg.tanh(s @ w + (h @ u if rows else u @ h)), None
+
+        h, _ = mg.scan(cell, mg.zeros((1, 6) if rows else 6, dtype="float64"), x.reshape(4, 1, 5) if rows else x)
         return (mg.sin(h @ u) * 2).sum()
 
     jitted, x = mg.jit(mg.vmap(f)), draw(2, size, 4, 5)

@@ -182,13 +182,19 @@ def matmul_over_steps(v):
     a, b = v.inputs
     if a.ndim > 2 and a.shape[:-2] == b.shape[:-2]:
         return matrices_over_steps(v, a, b, a.shape[-1])
-    if not (a.ndim == 2 == b.ndim and a.op is not None and a.op.name == "transpose"):
+    if not (a.ndim == 2 == b.ndim and is_transposed(a)):
         return None
 
     def lined(o, x):
         return o.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
     return (a.inputs[0], b), lambda o, x, y: o.matmul(o.transpose(lined(o, x), axes=(1, 0)), lined(o, y))
+
+
+def is_transposed(x) -> bool:
+    """Of a matrix: by the canonical form, or by what is called while a program is traced."""
+    name = getattr(x.op, "name", "")
+    return name == "transpose" or (name == "swapaxes" and (x.params["axis1"] - x.params["axis2"]) % 2 == 1)
 
 
 def outer_over_steps(v):
