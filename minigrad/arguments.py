@@ -33,6 +33,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import numpy as np
 
 from minigrad import sites
+from minigrad.symbolic import hinted
 
 F = TypeVar("F", bound=Callable)
 
@@ -97,9 +98,9 @@ def is_number(value) -> bool:
 
 LARGEST = sys.float_info.max
 KINDS = {
-    int: Kind("an integer", is_integer, lambda value: -(2**63) <= value < 2**63),
+    int: Kind("an integer", is_integer, lambda value: -(2**63) <= hinted(value) < 2**63),
     float: Kind(
-        "a number", is_number, lambda value: value == value and (not is_integer(value) or abs(value) <= LARGEST)
+        "a number", is_number, lambda value: value == value and (not is_integer(value) or abs(hinted(value)) <= LARGEST)
     ),
     bool: Kind("True or False", lambda value: isinstance(value, (bool, np.bool_))),
     str: Kind("a string", lambda value: isinstance(value, str)),

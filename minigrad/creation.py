@@ -13,6 +13,7 @@ from minigrad.modes import tracing
 from minigrad.ops.elementwise import add, equal, mul
 from minigrad.ops.reduce import cumsum
 from minigrad.ops.shape import astype, broadcast_to, copy, reshape
+from minigrad.symbolic import index
 from minigrad.tensor import Tensor, as_array, as_tensor, tensor
 
 Shape = Count | tuple[Count, ...]
@@ -93,7 +94,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype=None,
         raise ValueError("arange: got step=0")
     start, stop = (0, start) if stop is None else (start, stop)
     whole = all(map(is_integer, (start, stop, step)))
-    n = max(0, int(-((start - stop) // step)) if whole else math.ceil((stop - start) / step))
+    n = max(0, index(-((start - stop) // step)) if whole else math.ceil((stop - start) / step))
     kind = (np.dtype(np.int64) if whole else default_dtype) if dtype is None else as_array(0, dtype).dtype
     if not tracing():
         places: np.ndarray = np.arange(n) if whole else np.arange(n, dtype=np.float64)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import update_wrapper, wraps
 from typing import Any, TypeVar, overload
 
-import numpy as np
-
 from minigrad import tree
 from minigrad.arguments import checked
 from minigrad.modes import ON, RAW, clock, enable_grad, no_grad, recording, thread, tracing
 from minigrad.mutations import mutations
-from minigrad.ops.table import Spec
+from minigrad.ops.table import Spec, filled
 from minigrad.sharing import Sharable, shared
 from minigrad.sites import call_site, line_of_site
 from minigrad.tape import Leaf, Node, Pick, pull_back
@@ -135,7 +133,7 @@ class _CustomCall:
             _, residuals = self.function.run_fwd(tree.unflatten(self.structure, args))
         cotangents: list = [None] * self.out_count
         for k, spec, one in zip(self.kept, node.shape, g):
-            one = as_tensor(np.zeros(spec.shape, spec.dtype) if one is None else one)
+            one = as_tensor(filled(spec.shape, spec.dtype) if one is None else one)
             cotangents[k] = Argument(one._data, one._node)
         with no_grad() if raw else enable_grad():
             pulled = self.function.bwd(residuals, tree.unflatten(self.out_structure, cotangents))

@@ -58,15 +58,16 @@ def _length(streams, places, length: int | None) -> int:
     for stream, place in zip(streams, places):
         if stream.ndim == 0:
             raise ValueError(f"scan: {place} is a scalar, wanted a leading axis to loop over; close over it instead")
-    lengths = {place: len(stream) for stream, place in zip(streams, places)}
+    lengths = {place: stream.shape[0] for stream, place in zip(streams, places)}
     if length is not None:
         lengths["length"] = length
     if not lengths:
         raise ValueError("scan: xs holds no tensor, so how many steps to take must be said: length=...")
-    if len(set(lengths.values())) > 1:
+    first = next(iter(lengths.values()))
+    if any(n != first for n in lengths.values()):
         got = ", ".join(f"{place} has {n}" if place != "length" else f"length={n}" for place, n in lengths.items())
         raise ValueError(f"scan: xs must agree in the length of their leading axis: {got}")
-    return next(iter(lengths.values()))
+    return first
 
 
 def _no_steps(f, carry_structure, carries, xs_structure, streams):

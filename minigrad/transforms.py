@@ -20,11 +20,17 @@ from minigrad.arguments import checked, described, is_integer
 from minigrad.modes import clock, enable_grad, recording, thread, tracing
 from minigrad.ops.join import stack
 from minigrad.ops.shape import reshape
-from minigrad.ops.table import Spec
+from minigrad.ops.table import Spec, filled
 from minigrad.sites import call_site
 from minigrad.tape import Leaf, Node, pull_back
 from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.views import Argument, as_results
+
+
+def zeros_of(node: Node) -> Tensor:
+    """The gradient of what has none."""
+    zeros = filled(node.shape, node.dtype)
+    return zeros if isinstance(zeros, Tensor) else tensor(zeros)
 
 
 class _Variable:
@@ -120,7 +126,7 @@ def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
         )
         gradients = [pulled.get(node) for node in inputs]
         return tree.unflatten(structure, [
-            tensor(np.zeros(node.shape, node.dtype)) if g is None else as_tensor(g)
+            zeros_of(node) if g is None else as_tensor(g)
             for node, g in zip(inputs, gradients)
         ])  # fmt: skip
 
@@ -175,7 +181,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence):
     given = tree.flatten_like(structure, tangents, "jvp: tangents")
     given = fitting("jvp", given, [as_tensor(x) for x in leaves], tree.names(structure, "tangents"))
     floats = [x.dtype.kind == "f" for x in outs]
-    zeros = [Tensor(np.zeros(x.shape, x.dtype)) for x, is_float in zip(outs, floats) if is_float]
+    zeros = [as_tensor(filled(x.shape, x.dtype)) for x, is_float in zip(outs, floats) if is_float]
 
     def linear(*u):
         u = iter(u)
@@ -230,7 +236,7 @@ def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
                 f"grad: the function must return a float scalar, got {Spec(value.shape, value.dtype)}; "
                 "reduce it with sum() or mean(), or use jacobian or vjp"
             )
-        gradient = pull([Tensor(np.ones(value.shape, value.dtype))], keep=False)
+        gradient = pull([as_tensor(filled(value.shape, value.dtype, 1))], keep=False)
         gradient = gradient if isinstance(argnums, (tuple, list)) else gradient[0]
         return ((value, aux) if has_aux else value), gradient
 

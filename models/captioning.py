@@ -66,7 +66,7 @@ class ShowAttendTell(Decoder):
         self.cell = cell(embedding + features, hidden, generator=generator)
         self.attention = BahdanauAttention(hidden, features, hidden, generator=generator)
         self.beta = nn.Linear(hidden, 1, generator=generator)
-        zero = initial_state(self.cell, mg.tensor(np.zeros((1, 1, embedding + features), np.float32)))
+        zero = initial_state(self.cell, mg.zeros((1, 1, embedding + features), np.float32))
         self.first = tree.map(lambda s: nn.Linear(features, s.shape[-1], generator=generator), zero)
         self.L_h, self.L_z = [nn.Linear(n, embedding, bias=False, generator=generator) for n in (hidden, features)]
         self.output = nn.Linear(embedding, vocabulary, generator=generator)
@@ -101,7 +101,7 @@ class Captioner(Seq2Seq):
     ):  # fmt: skip
         self.encoder, self.image, self.targets, self.start, self.end = encoder, image, vocabulary, start, end
         with mg.no_grad():
-            regions, _, features = self.see(mg.tensor(np.zeros((1, *image), np.float32))).shape
+            regions, _, features = self.see(mg.zeros((1, *image), np.float32)).shape
         self.decoder = decoder(vocabulary, embedding, hidden, regions, features, cell, generator=generator)
 
     @checked
@@ -115,7 +115,7 @@ class Captioner(Seq2Seq):
         return mg.moveaxis(maps.reshape(*maps.shape[:2], -1), 2, 0)
 
     def encode(self, source, lengths=None):
-        return self.decoder.start(source), source, mg.tensor(np.ones(source.shape[:2], bool))
+        return self.decoder.start(source), source, mg.ones(source.shape[:2], bool)
 
     def forward(self, images, captions):
         return super().forward(self.see(images), captions)

@@ -53,4 +53,4 @@ class ClockworkCell(Cell):
 
     def initial_state(self, x):
         batch = x.shape[:-1]
-        return mg.tensor(np.zeros((*batch, self.hidden_size), x.dtype)), mg.tensor(np.zeros(batch, x.dtype))
+        return mg.zeros((*batch, self.hidden_size), x.dtype), mg.zeros(batch, x.dtype)

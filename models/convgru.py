@@ -1,7 +1,5 @@
 """The convolutional GRU (Ballas et al. 2015, arXiv:1511.06432)."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.recurrent_dropout import dropped
@@ -42,7 +40,7 @@ class ConvGRUCell(Cell):
         return (1 - z) * old + z * dropped("candidate", n)
 
     def initial_state(self, x):
-        return mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))
+        return mg.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype)
 
 
 class ConvGRU(Recurrent):

@@ -2,8 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
@@ -66,7 +64,7 @@ class ConvLSTMCell(Cell):
         return mg.clip(a / 5 + 0.5, 0, 1) if self.hard_sigmoid else mg.sigmoid(a)
 
     def initial_state(self, x):
-        zero = mg.tensor(np.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype))
+        zero = mg.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype)
         return zero, zero
 
 
@@ -120,7 +118,7 @@ class EncoderForecaster(nn.Module):
         for layer in self.encoder:
             x, state = layer(x)
             states.append(state)
-        y = mg.tensor(np.zeros((steps, x.shape[1], 1, *x.shape[-2:]), x.dtype))
+        y = mg.zeros((steps, x.shape[1], 1, *x.shape[-2:]), x.dtype)
         outputs = []
         for layer, state in zip(self.forecaster, states):
             y, _ = layer(y, state)

@@ -1,7 +1,5 @@
 """The depth-gated LSTM (Yao et al. 2015, arXiv:1508.03790)."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
@@ -38,7 +36,7 @@ class DepthGatedLSTMCell(Cell):
         return state[-1][0]
 
     def initial_state(self, x):
-        zero = mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
+        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
         return ((zero, zero),) * len(self.layers)
 
 

@@ -46,7 +46,7 @@ class DRAW(nn.Module):
         self.read_attention, self.write_attention = [
             nn.Linear(H, 5, generator=generator) if size else None for size in (read_size, write_size)
         ]
-        like = mg.tensor(np.zeros((1, 1, 1), np.float32))
+        like = mg.zeros((1, 1, 1), np.float32)
         states = [initial_state(cell, like) for cell in (self.encoder, self.decoder)]
         self.first = mg.tree.map(lambda s: nn.Parameter(s[0]), (*states, np.zeros((1, rows, columns), np.float32)))
 

@@ -1,7 +1,5 @@
 """Grid LSTM (Kalchbrenner, Danihelka & Graves 2015, arXiv:1507.01526): memory along every dimension, depth too."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
@@ -100,7 +98,7 @@ class GridLSTMCell(Cell):
         return h, tuple(new)
 
     def initial_state(self, x):
-        zero = mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
+        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
         return zero, ((zero, zero),) * len(self.blocks)
 
 

@@ -1,7 +1,5 @@
 """The layer-normalised LSTM (Ba, Kiros & Hinton 2016, arXiv:1607.06450)."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
@@ -43,5 +41,5 @@ class LayerNormLSTMCell(Cell):
         return o * mg.tanh(normed), normed if self.normalize_memory else c
 
     def initial_state(self, x):
-        zero = mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
+        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
         return zero, zero

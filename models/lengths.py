@@ -1,7 +1,5 @@
 """Lengths of padded sequences: what is a step, and what is padding."""
 
-import numpy as np
-
 import minigrad as mg
 
 
@@ -12,7 +10,7 @@ def valid_steps(owner: str, lengths, steps: int, batch: int, least: int = 0, nam
     ValueError for another number of them than batch, or one that is not from `least` to `steps`.
     """
     if lengths is None:
-        return mg.tensor(np.ones((steps, batch), bool))
+        return mg.ones((steps, batch), bool)
     lengths = lengths if isinstance(lengths, mg.Tensor) else mg.tensor(lengths)
     if lengths.dtype.kind not in "iu":
         raise TypeError(f"{owner}: got {name} of {lengths.dtype}, wanted integers")
@@ -22,4 +20,4 @@ def valid_steps(owner: str, lengths, steps: int, batch: int, least: int = 0, nam
         given = lengths.numpy()
         if ((given < least) | (given > steps)).any():
             raise ValueError(f"{owner}: got {name} {given.tolist()}, wanted each from {least} to {steps}")
-    return mg.tensor(np.arange(steps)[:, None]) < lengths
+    return mg.arange(steps)[:, None] < lengths

@@ -1,7 +1,5 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997, Neural Computation 9(8))."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Probability, Size, checked
@@ -51,7 +49,7 @@ class LSTMCell(Cell):
         return h, c
 
     def initial_state(self, x):
-        zero = mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
+        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
         return zero, zero
 
 

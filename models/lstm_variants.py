@@ -5,8 +5,6 @@ Recurrent(LSTMVariantCell, 10, 20, **VARIANTS["cifg"], num_layers=2)
 
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.recurrent_dropout import dropped
@@ -96,4 +94,4 @@ class LSTMVariantCell(Cell):
 
     def initial_state(self, x):
         widths = [1, 1, len(self.gates)] if self.full_gate_recurrence else [1, 1]
-        return tuple(mg.tensor(np.zeros((*x.shape[:-1], n * self.hidden_size), x.dtype)) for n in widths)
+        return tuple(mg.zeros((*x.shape[:-1], n * self.hidden_size), x.dtype) for n in widths)

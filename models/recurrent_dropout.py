@@ -9,8 +9,6 @@ step's products or sums, and the cell names it there: h' = (1 - z) ⊙ n + z ⊙
 import threading
 from collections.abc import Callable
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Generator, Probability, checked
@@ -97,7 +95,7 @@ class VariationalDropout(Wrapper):
         """The masks (m_x, m_h) of a batch, from a step's input; None where nothing is dropped."""
         h = output_of(self.cell, initial_state(self.cell, x[None]))
         return tuple(
-            drop(mg.tensor(np.ones(like.shape, like.dtype))) if self.training and drop.p else None
+            drop(mg.ones(like.shape, like.dtype)) if self.training and drop.p else None
             for drop, like in ((self.drop_x, x), (self.drop_h, h))
         )
 

@@ -79,7 +79,7 @@ class LuongDecoder(Decoder):
 
     def start(self, state):
         s = output_of(self.cell, state)
-        return state, mg.tensor(np.zeros(s.shape, s.dtype))
+        return state, mg.zeros(s.shape, s.dtype)
 
     def forward(self, y, state, memory, mask):
         state, fed = state
@@ -154,7 +154,7 @@ class Seq2Seq(nn.Module):
             y = mg.where(ended, self.end, logits.argmax(axis=-1))
             return (state, y, ended | (y == self.end)), (y, ~ended, weights)
 
-        begin = state, mg.tensor(np.full(B, self.start)), mg.tensor(np.zeros(B, bool))
+        begin = state, mg.tensor(np.full(B, self.start)), mg.zeros(B, bool)
         _, (symbols, counted, weights) = mg.scan(step, begin, None, length=max_length)
         return symbols, counted.sum(axis=0), weights
 
@@ -194,7 +194,7 @@ class Seq2Seq(nn.Module):
         alone = np.where(np.arange(width) == 0, 0, -np.inf).astype(memory.dtype)  # at first there is one beam
         begin = (
             state, mg.tensor(np.full((B, width), self.start)), mg.tensor(np.tile(alone, (B, 1))),
-            mg.tensor(np.zeros((B, width), bool)), mg.tensor(np.zeros((B, width), np.int64)),
+            mg.zeros((B, width), bool), mg.zeros((B, width), np.int64),
         )  # fmt: skip
         (_, _, score, _, count), chosen = mg.scan(step, begin, None, length=max_length)
         order = mg.argsort(-score / count.astype(score.dtype) ** length_penalty)

@@ -64,5 +64,5 @@ class STORN(nn.Module):
             x = likelihood.draw(noise_x)
             return (state, x), (x, likelihood)
 
-        begin = initial_state(cell, noise), mg.tensor(np.zeros(noise_x.shape[1:], noise_x.dtype))
+        begin = initial_state(cell, noise), mg.zeros(noise_x.shape[1:], noise_x.dtype)
         return mg.scan(step, begin, (noise, noise_x))[1]

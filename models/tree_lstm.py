@@ -126,7 +126,7 @@ class TreeLSTM(nn.Module):
             state = mg.where(present[:, None], h, 0), mg.where(present[:, None], c, 0)
             return state, state
 
-        zero = mg.tensor(np.zeros((W, H), x.dtype))
+        zero = mg.zeros((W, H), x.dtype)
         _, states = mg.scan(level, (zero, zero), (rows, trees.present, trees.parent, trees.position))
         return tuple([mg.take(state.reshape(-1, H), trees.place, 0) for state in states])
 
@@ -188,6 +188,6 @@ class NaryTreeLSTM(TreeLSTM):
 
 def added(rows, where, count: int):
     """(count, H): the sums of the rows that are sent to each place. It is the transpose of taking rows by `where`."""
-    zeros = mg.tensor(np.zeros((count, rows.shape[1]), rows.dtype))
+    zeros = mg.zeros((count, rows.shape[1]), rows.dtype)
     _, pull = mg.vjp(lambda places: places[where], zeros)
     return pull(rows)[0]

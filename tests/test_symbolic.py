@@ -127,8 +127,14 @@ def test_what_a_guard_tells_is_known_from_then_on():
     count = len(sizes.guards)
     assert n * 3 == m * 3 and n - m == 0 and not n * 2 < m
     assert len(sizes.guards) == count
-    int(m)
-    assert sizes.fixed == {"n", "m"} and type(n + 1) is int
+    assert m == 5 and not sizes.fixed and type(n + 1) is int
+
+
+def test_a_symbol_is_fixed_where_its_number_was_wanted():
+    sizes, n, m = sizes_of(n=5, m=7)
+    assert m == 7 and not sizes.fixed
+    range(n)
+    assert sizes.fixed == {"n"}
 
 
 def test_sizes_are_ints_to_python():

@@ -25,8 +25,8 @@ class CountedKernel(Kernel):
         self.count = len(loop.consts)
         n, m = len(loop.carries), len(loop.sums)
         super().__init__(around(loop), inner_call)
-        results = self.schedule.results  # those of the step around: sums, carries, stacks
-        self.schedule.results = [*results[m : m + n], *results[:m], *results[m + n :]]
+        results = self.results  # those of the step around: sums, carries, stacks
+        self.results = [*results[m : m + n], *results[:m], *results[m + n :]]
         self.whole = range(n, n + m)
 
     def run(self, given: Sequence) -> list:

@@ -27,6 +27,7 @@ from minigrad.compile.tasks import (
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.kernels import loops
+from minigrad.symbolic import key_of
 
 FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels
 FLUSH = """
@@ -73,10 +74,11 @@ class Emitter:
             return n
         if -2 < n < 2:
             return str(n)
-        if (n, role) not in self.names:
-            self.names[n, role] = f"{role}{len(self.names)}"
-            self.numbers[self.names[n, role]] = n
-        return self.names[n, role]
+        key = key_of(n), role
+        if key not in self.names:
+            self.names[key] = f"{role}{len(self.names)}"
+            self.numbers[self.names[key]] = n
+        return self.names[key]
 
     def bytes(self, stride, dtype) -> str:
         """A stride in bytes; those that the caller gives are in bytes already."""

@@ -1,10 +1,13 @@
 """Running a program on arrays: one call after another, each loop as one kernel."""
 
+import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
 
 import numpy as np
 
+from minigrad.compile.bind import value_at
 from minigrad.compile.counted import CountedKernel
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
@@ -17,6 +20,7 @@ from minigrad.modes import RAW, thread
 from minigrad.mutations import memory_of
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec
+from minigrad.symbolic import has_sizes
 
 
 class Sequence:
@@ -32,7 +36,7 @@ class Sequence:
         given = set(self.inputs)
         self.order = [v for v in order_of(self.outputs) if v not in given] if order is None else order
         self.kernels = compile_loops(self.order) if kernels is None else kernels
-        names = {v: f"v{k}" for k, v in enumerate([*self.inputs, *self.order])}
+        self.names = names = {v: f"v{k}" for k, v in enumerate([*self.inputs, *self.order])}
         last = {x: v for v in self.order for x in v.inputs if isinstance(x, Value)}
         kept = set(self.outputs)
         ends: dict = {}
@@ -67,6 +71,21 @@ class Sequence:
         wrong = f"{name}.dtype is not dtype_{name} or {name}.shape != shape_{name}"
         return [line, f"    if {wrong}: check({name}, value_{name})"]
 
+    def bound(self, at: Callable) -> "Sequence":
+        """The same for sizes that were not fixed. at: what each of them is (symbolic.evaluator)."""
+        made, of = copy.copy(self), dict(self.globals)
+        made.kernels = {v: kernel.bound(at) for v, kernel in self.kernels.items()}
+        for v in self.order:
+            name = self.names[v]
+            if v in made.kernels:
+                of[f"of_{name}"] = made.kernels[v]
+            elif v.op is not Pick and has_sizes((v.shape, v.params)):
+                of[f"of_{name}"] = call_of(value_at(v, at))
+            if f"shape_{name}" in of and has_sizes(v.shape):
+                of |= {f"shape_{name}": at(v.shape), f"value_{name}": value_at(v, at)}
+        made.globals, made.run = of, FunctionType(self.run.__code__, of)
+        return made
+
     def __call__(self, arrays: list) -> list:
         caller, thread.mode = thread.mode, RAW
         try:
@@ -92,8 +111,7 @@ def call_of(value: Value, kernel: "Kernel | Steps | None" = None):
     if op is Draw:
         return lambda: drawn(params["item"])
     if isinstance(op, Loop):
-        kernel = kernel or compiled(value)
-        return lambda *arrays: kernel.run(arrays)
+        return kernel or compiled(value)
     if isinstance(op, Elementwise):
         return lambda *arrays: np.asarray(op.forward_any(*arrays))
     if is_product(value) and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
@@ -122,16 +140,25 @@ class Steps:
     """A loop that is run step by step, as there is no kernel for it. why_not: what the kernel lacks."""
 
     def __init__(self, loop: Loop, why_not: str):
-        self.loop, self.why_not = loop, why_not
+        self.loop, self.why_not, self.length = loop, why_not, loop.length
         self.body = Sequence(loop.inputs, loop.outputs)
+        self.sums, self.ys = [s.shape for s in loop.sums], [(loop.length, *y.shape) for y in loop.ys]
+
+    def bound(self, at: Callable) -> "Steps":
+        made = copy.copy(self)
+        made.length, made.sums, made.ys, made.body = at(self.length), at(self.sums), at(self.ys), self.body.bound(at)
+        return made
+
+    def __call__(self, *arrays) -> list:
+        return self.run(arrays)
 
     def run(self, arrays) -> list:
         loop = self.loop
         nc, n = len(loop.consts), len(loop.carries)
         consts, carries, streams = arrays[:nc], arrays[nc : nc + n], arrays[nc + n :]
-        sums: list = [np.zeros(s.shape) for s in loop.sums]  # in float64: float32 would lose what is added to many
-        ys: list = [np.empty((loop.length, *y.shape), y.dtype) for y in loop.ys]
-        steps = loop.length if loop.count is None else int(arrays[loop.inputs.index(loop.count)])
+        sums: list = [np.zeros(shape) for shape in self.sums]  # in float64: float32 would lose what is added to many
+        ys: list = [np.empty(shape, y.dtype) for shape, y in zip(self.ys, loop.ys)]
+        steps = self.length if loop.count is None else int(arrays[loop.inputs.index(loop.count)])
         for t in reversed(range(steps)) if loop.reverse else range(steps):
             results = self.body.run(*[*consts, *carries, *[stream[t, ...] for stream in streams]])
             carries, rest = results[:n], results[n:]
@@ -147,9 +174,10 @@ class Steps:
 def compiled(value: Value) -> Kernel | Steps:
     """The kernel of a loop; its steps one by one, where there can be none."""
     loop = value.op
-    of_body = [str(spec) for spec in loop.specs()]
-    if [str(Spec(tuple(s.shape), s.dtype)) for s in value.shape] != of_body:
-        raise RuntimeError(f"jit: {value}, gives {', '.join(of_body)}. This is a fault of minigrad's compiler")
+    specs = loop.specs()
+    if [(tuple(s.shape), s.dtype) for s in value.shape] != [(s.shape, s.dtype) for s in specs]:
+        gives = ", ".join(map(str, specs))
+        raise RuntimeError(f"jit: {value}, gives {gives}. This is a fault of minigrad's compiler")
     if loops.INTERPRETED or not loop.length:
         return Steps(loop, "None")
     try:

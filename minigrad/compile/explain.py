@@ -156,7 +156,7 @@ def memory_of(value: Value, kernels):
         value = value.inputs[0]
     kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
     if isinstance(kernel, Kernel):
-        return value.inputs[0], kernel.schedule.results[value.params][0]
+        return value.inputs[0], kernel.results[value.params][0]
     return value
 
 

@@ -15,7 +15,15 @@ import numpy as np
 VALUES = frozenset({bool, int, str, bytes, type(None), type(...), type(NotImplemented)})
 
 
-def key_of_structure(node, known: OrderedDict):
+class Known(OrderedDict):
+    """Programs by the keys of arguments. families: by the key without sizes, what is known of them all."""
+
+    def __init__(self):
+        super().__init__()
+        self.families: OrderedDict = OrderedDict()
+
+
+def key_of_structure(node, known: Known):
     """A structure (tree.flatten) as part of a key."""
     if node is ... or node is None:
         return node
@@ -29,7 +37,7 @@ def key_of_structure(node, known: OrderedDict):
     return (kind, *[key_of_structure(inner, known) for inner in node])
 
 
-def key_of_value(x, known: OrderedDict) -> tuple:
+def key_of_value(x, known: Known) -> tuple:
     """A Python value as part of a key: (type, what counts). An object is not kept alive by it: when the object goes,
     what is known of it goes too.
 
@@ -67,7 +75,7 @@ def key_of_value(x, known: OrderedDict) -> tuple:
     return kind, identity(x, known)
 
 
-def identity_or_value(x, known: OrderedDict):
+def identity_or_value(x, known: Known):
     """Of what a frozen dataclass holds, which may be anything."""
     try:
         return key_of_value(x, known)
@@ -118,7 +126,7 @@ class Same:
         return isinstance(other, Same) and self.x is other.x
 
 
-def identity(x, known: OrderedDict) -> Identity | Same:
+def identity(x, known: Known) -> Identity | Same:
     try:
         return Identity(x, functools.partial(forget, weakref.ref(known)))
     except TypeError:
@@ -127,9 +135,10 @@ def identity(x, known: OrderedDict) -> Identity | Same:
 
 def forget(known, gone: Identity) -> None:
     programs = known()
-    for kind in list(programs or ()):
-        if holds(kind, gone):
-            programs.pop(kind, None)
+    for part in () if programs is None else (programs, programs.families):
+        for kind in list(part):
+            if holds(kind, gone):
+                part.pop(kind, None)
 
 
 def holds(key, gone: Identity) -> bool:

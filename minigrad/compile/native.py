@@ -1,9 +1,11 @@
 """A loop as one compiled kernel, run by as many threads as its batch is worth."""
 
+import copy
 import ctypes
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NoReturn
 
@@ -11,17 +13,17 @@ import numpy as np
 
 from minigrad.compile import nested
 from minigrad.compile.along import Complaint
+from minigrad.compile.bind import call_at, task_at
+from minigrad.compile.callbacks import complaint, python_call
 from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.partition import leading
 from minigrad.compile.schedule import schedule
-from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, Repeat, View
+from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, Repeat
 from minigrad.ir.loop import UNBOUNDED, Loop
-from minigrad.ir.number import Number
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import build, conv, matmul, threads
 from minigrad.kernels.entry import address_of
-from minigrad.modes import RAW, thread
 from minigrad.ops.table import Spec
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
@@ -49,7 +51,7 @@ class Workspace:
         blocks = [(k, *block) for k, part in enumerate(parts) for block in kernel.blocks(*part)]
         self.numbers = np.zeros((len(blocks), FIXED + len(kernel.numbers)), np.int64)
         for row, (_, first, last) in zip(self.numbers, blocks):
-            row[:FIXED] = kernel.loop.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
+            row[:FIXED] = kernel.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
         for k, n in enumerate(kernel.numbers):
             self.numbers[:, FIXED + k] = n if isinstance(n, int) else 0
         for b in kernel.buffers:
@@ -106,11 +108,8 @@ class Kernel:
                     f"which takes some microseconds each time ({value.line})",
                     stacklevel=2,
                 )
-        self.failed: dict[int, BaseException] = {}  # `p` of the run -> what a call of Python raised
-        self.calls = [
-            complaint(task, self.failed) if isinstance(task, Complaint) else python_call(task, call_of, self.failed)
-            for task in self.emitter.calls
-        ]
+        self.computes = [call_of(task.value) if isinstance(task, Call) else None for task in self.emitter.calls]
+        self.connect(self.emitter.calls)
         self.function = build.address(self.source, "loop", "intp, intp, intp")
         self.matmul = matmul.addresses(self.schedule.dtype)
         self.pack = PACK(self.matmul.pack)
@@ -119,14 +118,14 @@ class Kernel:
             of_conv = conv.addresses(self.schedule.dtype)
             self.conv, self.pack_filters = of_conv.conv, PACK_FILTERS(of_conv.pack)
         first = [c.shape[0] for c in leading(loop) if c.ndim > 0]
+        self.length, self.results = loop.length, self.schedule.results
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
-        self.touched = sum(touched(task) for task in self.schedule.tasks) / self.batch  # bytes a row and step
+        self.touched = sum(touched(task) for task in self.schedule.tasks)  # bytes a step
         self.free: list = []  # (number of threads, workspace that nobody uses)
-        steps = {f"{b.name}_step": nested.size_of(b) for b in self.buffers if b.kind in ("y", "history", "pair")}
-        steps |= {f"python{k}": ctypes.cast(call, ctypes.c_void_p).value for k, call in enumerate(self.calls)}
+        self.sizes = {f"{b.name}_step": nested.size_of(b) for b in self.buffers if b.kind in ("y", "history", "pair")}
         names = list(self.emitter.numbers)
-        self.numbers = [steps.get(n, n) if isinstance(n, str) else n for n in self.emitter.numbers.values()]
+        self.numbers = self.numbered(self.emitter.numbers.values())
         self.inputs = [
             (k, b, FIXED + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
              FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
@@ -137,17 +136,55 @@ class Kernel:
         streams = set(loop.streams)
         self.specs = [((loop.length, *v.shape) if v in streams else tuple(v.shape), v.dtype) for v in loop.inputs]
 
+    def connect(self, tasks: list) -> None:
+        """Make the functions of Python that the kernel calls."""
+        self.failed: dict[int, BaseException] = {}  # `p` of the run -> what a call of Python raised
+        self.calls = [
+            complaint(task, self.failed)
+            if isinstance(task, Complaint)
+            else python_call(task, compute, self.call_of, self.failed)
+            for task, compute in zip(tasks, self.computes)
+        ]
+
+    def numbered(self, numbers) -> list:
+        """What the kernel is given for these numbers; those that a call fills in stay names."""
+        known = self.sizes | {f"python{k}": ctypes.cast(c, ctypes.c_void_p).value for k, c in enumerate(self.calls)}
+        return [known.get(n, n) if isinstance(n, str) else n for n in numbers]
+
+    def bound(self, at: Callable) -> "Kernel":
+        """The same for sizes that were not fixed. at: what each of them is (symbolic.evaluator)."""
+        made = copy.copy(self)
+        became = {b: replace(b, shape=at(b.shape)) for b in self.schedule.buffers}
+        made.buffers = [became[b] for b in self.buffers]
+        made.inputs = [(k, became[b], step, row) for k, b, step, row in self.inputs]
+        made.filled = [(k, became[b]) for k, b in self.filled]
+        made.results = [(became[b], how) for b, how in self.results]
+        for name in ("length", "batch", "flops", "touched", "specs", "sizes"):
+            setattr(made, name, at(getattr(self, name)))
+        made.free = []
+        if self.calls:
+            made.computes = [
+                call_at(task.value, compute, self.call_of, at) if isinstance(task, Call) else None
+                for task, compute in zip(self.emitter.calls, self.computes)
+            ]
+            made.connect([task_at(task, at) for task in self.emitter.calls])
+        made.numbers = made.numbered(at(list(self.emitter.numbers.values())))
+        return made
+
+    def __call__(self, *arrays) -> list:
+        return self.run(arrays)
+
     def parts(self) -> list[tuple[int, int]]:
         count = min(threads.count, self.batch)
-        if count == 1 or self.flops * self.loop.length < 1e6 or self.flops < 2e4:
+        if count == 1 or self.flops * self.length < 1e6 or self.flops < 2e4:
             return [(0, self.batch)]
         return list(pairwise([self.batch * k // count for k in range(count + 1)]))
 
     def blocks(self, first: int, last: int) -> list[tuple[int, int]]:
         """A thread's rows in blocks that each run all steps, so small that what a step touches stays in the cache."""
-        rows = max(16, int(CACHE / (self.touched + 1)) // 8 * 8)
+        rows = max(16, int(CACHE / (self.touched / self.batch + 1)) // 8 * 8)
         shared = any(b.private and b.kind in ("pair", "history", "y") for b in self.buffers)
-        shared = shared or any(how == "first" for _, how in self.schedule.results)
+        shared = shared or any(how == "first" for _, how in self.results)
         weights = sum(math.prod(b.shape) * b.dtype.itemsize for b in self.buffers if b.kind in ("packed", "filters"))
         if last - first < 2 * rows or shared or weights > CACHE:
             return [(first, last)]
@@ -185,13 +222,13 @@ class Kernel:
             errors = [self.failed.pop(p, None) for p in dict.fromkeys(space.calls[:, 0].tolist())]
             for error in filter(None, errors):
                 raise error
-        outputs = [self.read(results, space, b, how) for b, how in self.schedule.results]
+        outputs = [self.read(results, space, b, how) for b, how in self.results]
         self.free.append((len(parts), space))
         return outputs
 
     def prepare(self, given: Sequence, space: Workspace, count: int) -> dict:
         """Fill in where inputs and results lie; the arrays of the results."""
-        T, pointers = self.loop.length, space.pointers
+        T, pointers = self.length, space.pointers
         results: dict = {}
         alive = space.alive = []  # copies of inputs live as long as the call
         for k, b, step, row in self.inputs:
@@ -253,82 +290,16 @@ class Kernel:
             total = parts[0, ...] if how == "first" or len(parts) == 1 else np.add.reduce(parts, axis=0)
             return np.array(total, self.schedule.loop.sums[b.index].dtype)
         if b.kind == "pair":
-            return space.arrays[b][0, self.loop.length % 2, ...].copy()
+            return space.arrays[b][0, self.length % 2, ...].copy()
         array = results[b]
         if how == "last":
-            return array[0 if self.loop.reverse else self.loop.length, ...]
+            return array[0 if self.loop.reverse else self.length, ...]
         if how == "all":
             return array
         return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
 
 
-def python_call(task: Call, call_of: Callable, failed: dict):
-    """A C function that computes a value from where its operands lie, for the rows from `first` to `last`.
-
-    Its arguments: the address of the kernel's pointers, by which a run is known; first, last; and of every operand and
-    result the address, then the strides that its view names. What is raised is kept until the kernel returns.
-    """
-    value = task.value
-    computes: dict = {}  # the function of arrays, by the number of rows
-
-    def compute(rows):
-        if rows not in computes:
-            made = value.of(value.inputs, shape=value.shape)
-            if rows is not None and "shape" in value.params:
-                made.params = {**value.params, "shape": (rows, *value.params["shape"][1:])}
-            computes[rows] = call_of(made)
-        return computes[rows]
-
-    compute(None)  # what there is to compile is compiled now
-    numbers = [np.asarray(x.value) if isinstance(x, Number) else None for x, _ in task.reads]
-    count = 3 + sum([1 + len([n for n in view.strides if isinstance(n, str)]) for view in task.views])
-
-    def call(run, first, last, *given):
-        if run in failed:
-            return
-        mode, thread.mode = thread.mode, RAW
-        try:
-            rest = iter(given)
-            arrays = [array_at(x, rest) if isinstance(x, View) else n for (x, _), n in zip(task.reads, numbers)]
-            outs = [array_at(view, rest) for _, view in task.writes]
-            if task.rows:
-                arrays = [x[first:last] if by_row else x for x, (_, by_row) in zip(arrays, task.reads)]
-                outs = [x[first:last] for x in outs]
-            with np.errstate(all="ignore"):  # as where kernels are run from; threads do not inherit it
-                results = compute(last - first if task.rows else None)(*arrays)
-            for (k, _), out in zip(task.writes, outs):
-                out[...] = results if k is None else results[k]
-        except BaseException as error:
-            failed[run] = error
-        finally:
-            thread.mode = mode
-
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(call)
-
-
-def complaint(about: Complaint, failed: dict):
-    """A C function that keeps an IndexError about an index for when the kernel returns."""
-    value = about.value
-
-    def complain(run, index):
-        failed.setdefault(run, IndexError(
-            f"{value.op.name}: index {index} does not fit an axis of {about.size} elements, at {value.line}"
-        ))  # fmt: skip
-
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(complain)
-
-
-def array_at(view: View, given: Iterator) -> np.ndarray:
-    """The array of a view's memory. given: its address, then those of its strides, in bytes, that the view names."""
-    address, item = next(given), view.dtype.itemsize
-    strides = tuple([next(given) if isinstance(n, str) else n * item for n in view.strides])
-    reach = [(size - 1) * n for size, n in zip(view.shape, strides)]
-    below, above = -sum([n for n in reach if n < 0]), sum([n for n in reach if n > 0]) + item
-    memory = (ctypes.c_char * (below + above)).from_address(address - below)
-    return np.ndarray(view.shape, view.dtype, memory, below, strides)
-
-
-def touched(task) -> float:
+def touched(task) -> int:
     """Bytes that a task reads and writes in a step, each array once."""
     if isinstance(task, Repeat):
         return sum([touched(one) for one in task.tasks])
@@ -349,7 +320,7 @@ def touched(task) -> float:
         arrays = [task.indices, task.to, task.to]
     else:
         arrays = [task.x, task.to]
-    return float(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays))
+    return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
 
 def in_elements(array: np.ndarray) -> np.ndarray:
@@ -378,21 +349,21 @@ def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
     return array if fits else np.ascontiguousarray(array)
 
 
-def flops_of(task) -> float:
+def flops_of(task) -> int:
     """Of one step, counting an elementwise op as one."""
     if isinstance(task, Repeat):
         length = task.value.op.length
         return (1 if length == UNBOUNDED else length) * sum([flops_of(one) for one in task.tasks])
     if isinstance(task, Product):
         n = math.prod(task.value.shape)
-        return 2.0 * n * task.a.shape[-1]
+        return 2 * n * task.a.shape[-1]
     if isinstance(task, Convolution):
         I, _, _, _, kh, kw, *_ = task.geometry
-        return 2.0 * math.prod(task.value.shape) * I * kh * kw
+        return 2 * math.prod(task.value.shape) * I * kh * kw
     if hasattr(task, "values"):
-        return float(math.prod(task.shape) * max(1, len(task.values)))
+        return math.prod(task.shape) * max(1, len(task.values))
     if isinstance(task, Along | Gather | Clear):
-        return float(math.prod(task.to.shape))
+        return math.prod(task.to.shape)
     if isinstance(task, Call):
-        return float(sum([math.prod(view.shape) for _, view in task.writes]))
-    return float(math.prod(task.x.shape))
+        return sum([math.prod(view.shape) for _, view in task.writes])
+    return math.prod(task.x.shape)

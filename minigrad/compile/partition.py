@@ -7,21 +7,22 @@ from minigrad.ir.rules import rule_of, stacks
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, stacked
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
+from minigrad.symbolic import key_of
 
 
 def partition(loop: Loop, order: list[Value], called=frozenset()) -> dict[Value, str]:
     """How each value is divided, the batch being divided between threads; those of loops in the step too, but for what
     is called. Raises Unsupported if some op mixes the batch."""
-    sizes = {c.shape[0] for c in leading(loop) if c.ndim > 0}
+    sizes = {key_of(c.shape[0]): c.shape[0] for c in leading(loop) if c.ndim > 0}
     if len(sizes) != 1:
         raise Unsupported("no batch")
-    (batch,) = sizes
+    (batch,) = sizes.values()
     kinds: dict = {}
     depth = depths(order, called)
     for v in order:
         if v.op is None:
             axis = depth.get(v, 0)
-            per_row = v not in loop.consts and v.ndim > axis and v.shape[axis] == batch
+            per_row = v not in loop.consts and v.ndim > axis and key_of(v.shape[axis]) == key_of(batch)
             kinds[v] = stacked(SHARD, axis) if per_row else REPLICATE
         else:
             divide(v, kinds, batch, called)

@@ -34,6 +34,7 @@ from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, a
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
+from minigrad.symbolic import key_of
 
 LARGE = 1e7  # flops
 
@@ -288,7 +289,7 @@ class Schedule:
                 continue
             level = depth[v]
             if self.is_fused(v):
-                key = (level, v.shape, self.kinds[v])
+                key = (level, key_of(v.shape), self.kinds[v])
                 axis = axis_of(self.kinds[v])
                 fused.setdefault(key, Fused(v.shape, axis is not None, axis=axis or 0)).values.append(v)
             else:

@@ -19,6 +19,7 @@ import numpy as np
 from minigrad.modes import thread
 from minigrad.ops.elementwise import where
 from minigrad.ops.table import Op
+from minigrad.symbolic import Size
 from minigrad.tape import Node, Pick, between, tape_of
 from minigrad.tensor import Tensor
 
@@ -74,6 +75,10 @@ def united(found: Sequence[Slices]) -> Slices:
     inner = [one.inner for one in found if one.inner is not None]
     at = np.logical_or.reduce([one.at for one in found])
     return Slices(at, united(inner) if len(inner) == len(found) else None)
+
+
+class Varies(Exception):
+    """What is present in the steps of a loop of unknown length follows no pattern that holds for all lengths."""
 
 
 class Reach:
@@ -176,6 +181,9 @@ class Reach:
 class Steps(Reach):
     """What the roots of a loop's step reach, over all its steps.
 
+    A loop whose length is not fixed is followed as one of some steps at either end and one in the middle, which stands
+    for all between the ends, whatever their number.
+
     places: the numbers of the roots among the loop's results. carries: by the number of a root, the leaf through which
     its cotangent comes from the later step. wanted: leaves of the step, all of them read at every step. counted:
     whether it may take fewer steps than `length`. Then what is found is of one that takes them all, counted from its
@@ -187,6 +195,7 @@ class Steps(Reach):
         classes: Mapping = EMPTY, counted: bool = False,
     ):  # fmt: skip
         self.places, self.length, self.reverse, self.counted = list(places), length, reverse, counted
+        self.ends = length.sizes.ends if isinstance(length, Size) else 0  # 0: its length is known
         super().__init__(roots, wanted, masks, classes)
         self.needed = frozenset(wanted)
         self.entry = {leaf: k for k, leaf in carries.items() if leaf is not None}
@@ -195,7 +204,8 @@ class Steps(Reach):
     @property
     def times(self) -> range:
         """The steps in the order in which they are pulled back."""
-        return range(self.length) if self.reverse else range(self.length)[::-1]
+        turns = range(2 * self.ends + 1 if self.ends else self.length)
+        return turns if self.reverse else turns[::-1]
 
     def through(self, leaves: Sequence, carries: Sequence, classes: Mapping = EMPTY) -> list[frozenset]:
         """For each of the leaves, the roots whose cotangents at the end of the loop it depends on when all steps have
@@ -216,6 +226,9 @@ class Steps(Reach):
             if after == state and not classes:
                 break
             state = after
+        else:
+            if self.ends:
+                raise Varies("what leads to a result of a loop depends on its length")
         return [of[leaf] for leaf in leaves]
 
     def follow(self, given: Sequence, stacks: Mapping[int, Slices] = EMPTY) -> Presence:
@@ -223,7 +236,9 @@ class Steps(Reach):
         order of time. stacks: of the roots that are stacks, that of their slices, where it is known."""
         state = dict(enumerate(np.broadcast_arrays(*given)))
         states: list = []
+        before: list = []
         for t in self.times:
+            before.append(state)
             every: dict = state | {k: slices.at[..., t] for k, slices in stacks.items()}
             for here, known in self.masked:
                 every[len(every)] = there(every, here) & known[..., t]
@@ -233,11 +248,19 @@ class Steps(Reach):
             after: dict = {k: there(every, self.returned[k]) if k in self.returned else state[k] for k in state}
             after = {k: np.broadcast_to(a, state[k].shape) for k, a in after.items()}
             if not self.masked and not stacks and all(np.array_equal(after[k], state[k]) for k in state):
-                states += [after] * (self.length - len(states))
+                states += [after] * (len(self.times) - len(states))
                 break
             state = after
+        if self.ends and len(before) > self.ends:
+            self.require_steady(*[*before[self.ends :], state][:2])
         order = slice(None) if self.reverse else slice(None, None, -1)
         return Presence({k: np.stack([s[k] for s in states], axis=-1)[..., order] for k in states[0]}, stacks, [])
+
+    def require_steady(self, before: Mapping, after: Mapping) -> None:
+        """Raise Varies unless one more step in the middle of a loop would make no difference."""
+        steady = not self.classes and all(np.array_equal(before[k], after[k]) for k in before)
+        if not steady or self.length < 2 * self.ends:
+            raise Varies(f"the steps of a loop of {self.length} differ in what they are sent")
 
 
 def union(sets: Mapping, which) -> frozenset:
@@ -318,6 +341,16 @@ def note_stacks(call, node: Node, steps: Steps) -> None:
 def is_kept(node) -> bool:
     """Whether a node stands for a stack that a loop keeps for its backward."""
     return type(node) is Pick and hasattr(node.op, "steps") and node.params >= node.op.results
+
+
+def over_steps(program, known: np.ndarray, length):
+    """A value of the presence at each step, from that at the steps that stand for them (Steps)."""
+    if not isinstance(length, Size):
+        return program.constant(known)
+    ends = length.sizes.ends
+    middle = program.apply("broadcast_to", program.constant(known[ends]), shape=(length - 2 * ends,))
+    first, last = [program.constant(known[part].copy()) for part in (slice(0, ends), slice(-ends, None))]
+    return program.apply("concatenate", first, middle, last, axis=0)
 
 
 def guard(steps: Steps, present: Presence, flag: Callable, masks: dict) -> Callable | None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ir.absent import EMPTY, Steps, follow, guard, note_stacks, there
+from minigrad.ir.absent import EMPTY, Steps, Varies, follow, guard, note_stacks, over_steps, there
 from minigrad.ir.rewrite import is_layout, rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
 from minigrad.ops.table import Spec, on_tape
+from minigrad.symbolic import has_sizes
 from minigrad.tape import Leaf, Node, Pick, pull_back
 from minigrad.tensor import Tensor
 
@@ -56,6 +57,12 @@ class Body(Program):
     def constant(self, array):
         return self.placed(Tensor(self.parent.constant(array)), False)[0]
 
+    def scalar(self, x, dtype):
+        key = x.text, np.dtype(dtype)
+        if key not in self.scalars:
+            self.scalars[key] = self.placed(Tensor(self.parent.scalar(x, dtype)), False)[0], x
+        return self.scalars[key][0]
+
     def again(self, x: Tensor) -> bool:
         """Whether a value of the forward loop is computed again here, rather than kept for each step."""
         value = x._data
@@ -90,7 +97,10 @@ class Body(Program):
         """What a step sees of an array over the steps of the loops around it, the outermost first."""
         axes = axes or known.ndim
         parent, forward = self.parent, self.forward
-        outside = Tensor(parent.constant(known)) if axes == 1 else parent.flag(known, axes - 1)
+        length = forward.loop.length if forward else None
+        if known.ndim > 1 and has_sizes(length):
+            raise Varies("the steps of a loop in a loop differ in what they are sent")
+        outside = Tensor(over_steps(parent, known, length)) if axes == 1 else parent.flag(known, axes - 1)
         if forward and forward.trips is not None and not forward.loop.reverse and forward.loop.length > 1:
             # what is known is of a loop that takes all its steps; this one ends earlier
             o, length, trips = ops_of(parent), forward.loop.length, parent.enter(forward.trips)[0]
@@ -259,7 +269,9 @@ class LoopCall:
         made = {}
         for k, carry in enumerate(self.loop.carries):
             if k in steps.places or self.carry_leaves[k] in steps.origins:
-                start = given[k] if given[k] is not None else Tensor(np.zeros(carry.shape, carry.dtype))
+                start = given[k]
+                if start is None:
+                    start = Tensor(body.parent.filled(carry.shape, carry.dtype))
                 leaf = Leaf(carry.shape, carry.dtype) if thread.mode is TRACED else None
                 made[k] = body.input(carry), leaf, Tensor(*body.parent.enter(start))
         return made
@@ -299,7 +311,7 @@ class LoopCall:
             carried = []
             for k, (value, _, _) in starts.items():
                 c = found[nc + k]
-                carried.append(c if c is not None else Tensor(body.constant(np.zeros(value.shape, value.dtype))))
+                carried.append(c if c is not None else Tensor(body.filled(value.shape, value.dtype)))
         finally:
             thread.program = outer
         ys = [k for k, c in enumerate(found) if k >= after and c is not None]

@@ -7,6 +7,8 @@ included: a vjp that is pulled back while tracing records its own values, and th
 A loop's body is a program inside a program. What it reads of the outside enters it as a constant.
 """
 
+import math
+import operator
 from collections.abc import Callable
 from types import NoneType
 from typing import Any
@@ -22,6 +24,7 @@ from minigrad.ops.neural import draw
 from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Spec, table
 from minigrad.sites import call_site
+from minigrad.symbolic import Symbolic, has_sizes, hinted
 from minigrad.tape import Leaf, Node
 from minigrad.tensor import Tensor
 
@@ -37,7 +40,7 @@ class Value(Node):
 
     __slots__ = ("program", "recompute")
     ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: int(np.prod(self.shape, dtype=int)))
+    size = property(lambda self: math.prod(self.shape))
 
     def __init__(self, program, op, inputs, params, shape, dtype, recompute=False):
         for x in inputs:
@@ -126,6 +129,7 @@ class Program:
     borrowed: by their ids, tensors made here of the memory of arrays, which may be written into.
     lent: the ids of those of them that this program, and no other one, made.
     owned: by the ids of those that were changed in place here, what keeps the numbers that they had.
+    scalars: inputs that are computed from the sizes of a call, 1 / n in a mean, say; by their expressions and dtypes.
     memories: for values, arrays that stand for their memory; nobody reads the numbers in them. They tell which results
     are views, and which parts have been changed in place.
     """
@@ -151,6 +155,7 @@ class Program:
         self.lent: set[int] = set()
         self.owned: dict[int, Tensor] = {}
         self.memories: dict[Value, np.ndarray] = {}
+        self.scalars: dict[tuple, tuple[Value, Symbolic]] = {}
 
     # What ops call while tracing
 
@@ -220,10 +225,10 @@ class Program:
             made = value.inputs[0] if value.op is Pick else value
             if made.op is not None and getattr(made.op, "view", False):
                 with np.errstate(all="ignore"):  # nobody has set the numbers, which a cast looks at
-                    views = made.op.forward(self.memory_of(made.inputs[0]), **made.params)
+                    views = made.op.forward(self.memory_of(made.inputs[0]), **hinted(made.params))
                 memories[value] = views[value.params] if value.op is Pick else views
             else:
-                memories[value] = np.empty(value.shape, value.dtype)
+                memories[value] = np.empty(hinted(value.shape), value.dtype)
         return memories[value]
 
     def memory_if_changed(self, value: Value) -> np.ndarray | None:
@@ -237,7 +242,9 @@ class Program:
         return self.memory_of(value)
 
     def note(self, x: Tensor, time: int, index=...) -> None:
-        """A part of x is changed in place at a time."""
+        """A part of x is changed in place at a time. What shares its memory may depend on its size: this is fixed."""
+        for n in x.shape:
+            operator.index(n)
         memory = self.memory_of(x._data)
         mutations.note(table["getitem"].forward(memory, index) if is_basic(index) else memory, time)
 
@@ -260,8 +267,21 @@ class Program:
             return value
         return self.record(table["astype"], [value], {"dtype": dtype}, Spec(value.shape, dtype))
 
+    def filled(self, shape, dtype, value=0) -> Value:
+        """The same number everywhere. Of a shape that is not fixed there is no array: one number is repeated."""
+        if not has_sizes(shape):
+            return self.constant(np.full(shape, value, dtype))
+        return self.apply("broadcast_to", self.constant(np.full((), value, dtype)), shape=tuple(shape))
+
     def number(self, x, dtype) -> Number:
         return Number(x, dtype)
+
+    def scalar(self, x: Symbolic, dtype) -> Value:
+        """A number that depends on the sizes of the call, as an input."""
+        key = x.text, np.dtype(dtype)
+        if key not in self.scalars:
+            self.scalars[key] = self.input(Spec((), key[1])), x
+        return self.scalars[key][0]
 
     def apply(self, name: str, *inputs, **params):
         """An op of the table in its canonical form (minigrad/ir/rules), as new value(s).
@@ -271,11 +291,14 @@ class Program:
         op = table[name]
         if isinstance(op, Elementwise):
             operands = list(zip(inputs, op.inputs))
-            dtypes = [x.dtype for x, n in operands if type(x) not in NUMBERS and n not in op.booleans]
+            dtypes = [x.dtype for x, n in operands if hasattr(x, "dtype") and n not in op.booleans]
             if not dtypes:
                 raise TypeError(f"{name}: got Python numbers alone, wanted a Number, or a Value whose dtype they take")
             of = {n: np.dtype(bool) if n in op.booleans else dtypes[0] for n in op.inputs}
-            inputs = tuple([Number(x, of[n]) if type(x) in NUMBERS else x for x, n in operands])
+            inputs = tuple([
+                Number(x, of[n]) if type(x) in NUMBERS else self.scalar(x, of[n]) if isinstance(x, Symbolic) else x
+                for x, n in operands
+            ])  # fmt: skip
         params = {**op.defaults, **params}
         canonical = canonical_form(self, op, inputs, params)
         return self.record(op, inputs, params, op.specs(*inputs, **params)) if canonical is None else canonical
@@ -301,7 +324,7 @@ class Program:
 
     def draw(self, generator, shape, kind, dtype) -> Tensor:
         """Random numbers of a generator; their draws keep their order."""
-        return Tensor(self.draws(("draw", generator, Spec(tuple(shape), dtype), kind))[0])
+        return Tensor(self.draws(("draw", generator, tuple(shape), dtype, kind))[0])
 
     def draws(self, item) -> list[Value]:
         outer, self.recomputing = self.recomputing, False  # what was drawn is kept: it cannot be drawn again
@@ -319,7 +342,7 @@ def numbers(array: np.ndarray) -> tuple:
 
 def drawn_specs(item) -> list[Spec]:
     if item[0] == "draw":
-        return [item[2]]
+        return [Spec(item[2], item[3])]
     _, steps, _, items = item
     return [Spec((steps, *spec.shape), spec.dtype) for inner in items for spec in drawn_specs(inner)]
 
@@ -330,10 +353,10 @@ def generators_of(item) -> list:
 
 
 def drawn(item) -> list[np.ndarray]:
-    """Carry out the draws of an item: ("draw", generator, spec, kind) or ("loop", steps, reverse, items)."""
+    """Carry out the draws of an item: ("draw", generator, shape, dtype, kind) or ("loop", steps, reverse, items)."""
     if item[0] == "draw":
-        _, generator, spec, kind = item
-        return [draw(generator, spec.shape, kind, spec.dtype)]
+        _, generator, shape, dtype, kind = item
+        return [draw(generator, shape, kind, dtype)]
     _, steps, reverse, items = item
     stacks = [np.empty(spec.shape, spec.dtype) for spec in drawn_specs(item)]
     for t in reversed(range(steps)) if reverse else range(steps):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
+from minigrad.creation import zeros
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, tensor
 
@@ -68,7 +69,7 @@ class Cell(Module):
         """The state before the first step, from a step's input: zeros of shape (*batch, hidden_size)."""
         batch = x.shape[: x.ndim - getattr(self, "feature_ndim", 1)]
         dtype = x.dtype if x.dtype.kind == "f" else next(self.parameters()).dtype
-        return tensor(np.zeros((*batch, self.hidden_size), dtype))
+        return zeros((*batch, self.hidden_size), dtype)
 
 
 def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
@@ -102,7 +103,7 @@ def output_of(cell, state):
 
 def first_step(x):
     """Of x (T, B, ...); zeros, if there is none."""
-    return x[0] if len(x) else tensor(np.zeros(x.shape[1:], x.dtype))
+    return x[0] if x.shape[0] else zeros(x.shape[1:], x.dtype)
 
 
 def initial_state(cell, x):

@@ -37,10 +37,9 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minigrad import tree
 from minigrad.arguments import Count, Generator, Probability, Size, checked, plain_array
+from minigrad.creation import arange
 from minigrad.modes import tracing
 from minigrad.nn import init
 from minigrad.nn.cell import described, first_step, initial_state, output_of
@@ -48,6 +47,7 @@ from minigrad.nn.module import Module, Parameter
 from minigrad.ops.elementwise import where
 from minigrad.ops.join import concatenate, stack
 from minigrad.ops.neural import dropout
+from minigrad.ops.table import Spec
 from minigrad.random import default_generator
 from minigrad.scan import scan
 from minigrad.tensor import Tensor, tensor
@@ -266,7 +266,7 @@ class Recurrent(Module):
                 raise ValueError(f"{self._name}: got lengths of shape {lengths.shape}, wanted {wanted}")
             if not traced and ((lengths < 0) | (lengths > T)).any():
                 raise ValueError(f"{self._name}: got lengths {lengths.tolist()}, wanted each from 0 to T={T}")
-            return tensor(np.arange(T)[:, None]) < lengths
+            return arange(T)[:, None] < lengths
         mask = mask if isinstance(mask, Tensor) else tensor(mask)
         if mask.dtype != bool:
             raise TypeError(f"{self._name}: got a mask of {mask.dtype}, wanted bool, True where there is a step")
@@ -279,17 +279,22 @@ class Recurrent(Module):
         """The initial state of each cell, from one with a leading axis over the cells."""
         cells = len(self.cells)
         zero = initial_state(self.cells[0], x)
-        stacked = [np.broadcast_to(np.zeros((), z.dtype), (cells, *z.shape)) for z in tree.flatten(zero)[0]]
-        stacked = [z if batched else z[:, 0] for z in stacked]
-        wanted = described(tree.unflatten(tree.flatten(zero)[1], stacked))
-        if described(state) != wanted:
+        wanted = tree.map(lambda z: Spec((cells, *(z.shape if batched else z.shape[1:])), z.dtype), zero)
+        if specs_of(state) != specs_of(wanted):
             raise ValueError(
-                f"{self._name}: got a state {described(state)}, wanted {wanted}: the cell's state with a leading "
-                "axis over layers and directions"
+                f"{self._name}: got a state {described(state)}, wanted {described(wanted)}: the cell's state with a "
+                "leading axis over layers and directions"
             )
         leaves = [s if batched else s[:, None] for s in tree.flatten(state)[0]]
         structure = tree.flatten(zero)[1]
         return [tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
+
+
+def specs_of(state):
+    """Shapes and dtypes of a state, in its structure."""
+    if isinstance(state, (tuple, list)):
+        return [specs_of(part) for part in state]
+    return (state.shape, state.dtype) if hasattr(state, "dtype") else type(state)
 
 
 def masked_step(cell, shared, record: bool, state, inputs):

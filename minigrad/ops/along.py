@@ -4,7 +4,6 @@ As in index.py, an op that picks elements has its transpose beside it, and each 
 """
 
 import math
-import operator
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from minigrad.ops.declare import composite, op
 from minigrad.ops.index import _scattered, getitem, is_basic, owned_index, unindex
 from minigrad.ops.shape import axis_of, flip
 from minigrad.ops.table import FLOAT32, Spec
+from minigrad.symbolic import broadcast_shapes
+from minigrad.symbolic import index as size_as_index
 from minigrad.tensor import Tensor, as_array
 
 # Slices along an axis
@@ -107,7 +108,7 @@ def _taken_along(x: Spec, indices: Spec, axis=-1) -> Spec:
     if len(shape) != indices.ndim:
         raise ValueError(f"indices must have {len(shape)} dimensions, as many as x")
     try:
-        rest = np.broadcast_shapes(*[(*s[:axis], *s[axis + 1 :]) for s in (shape, indices.shape)])
+        rest = broadcast_shapes(*[(*s[:axis], *s[axis + 1 :]) for s in (shape, indices.shape)])
     except ValueError:
         raise ValueError(f"but on axis {axis} the shapes must be equal, or broadcast") from None
     result = (*rest[:axis], indices.shape[axis], *rest[axis:])
@@ -191,7 +192,7 @@ def scatter_add(x, /, axis, index, src):
 
 
 @op(
-    shape=lambda indices, n: _require_integers(indices) or Spec((*indices.shape, operator.index(n)), FLOAT32),
+    shape=lambda indices, n: _require_integers(indices) or Spec((*indices.shape, size_as_index(n)), FLOAT32),
     sample=lambda d: (d.indices(d.shape(), 4), dict(n=4)),
     method=False,
 )

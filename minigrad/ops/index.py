@@ -12,6 +12,8 @@ from minigrad.kernels.sequential import add_rows
 from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import where
 from minigrad.ops.table import FLOAT32, Spec
+from minigrad.symbolic import broadcast_shapes, has_sizes, slice_bounds, slice_length
+from minigrad.symbolic import index as size_as_index
 from minigrad.tensor import look, unwrap
 
 # x[index]
@@ -25,7 +27,40 @@ def is_basic(index) -> bool:
     return True
 
 
+def complete(index, shape) -> tuple[tuple, tuple]:
+    """(a basic index with one entry an axis, the shape of its result)
+
+    An axis that None makes is in the shape alone. A slice that takes nothing, or that runs backwards to the front, has
+    no stop that is counted from the front: the stop is then None. Raises IndexError for what is outside of the shape.
+    """
+    index = index if isinstance(index, tuple) else (index,)
+    named = sum([part is not None and part is not Ellipsis for part in index])
+    if named > len(shape) or sum([part is Ellipsis for part in index]) > 1:
+        raise IndexError(f"an index of {named} entries does not fit {len(shape)} dimensions")
+    whole: list = []
+    result: list = []
+    for part in index if any(part is Ellipsis for part in index) else (*index, Ellipsis):
+        if part is None:
+            result.append(1)
+            continue
+        for entry in [slice(None)] * (len(shape) - named) if part is Ellipsis else [part]:
+            n = shape[len(whole)]
+            if isinstance(entry, slice):
+                start, stop, step = slice_bounds(entry, n)
+                size = slice_length(start, stop, step)
+                whole.append(slice(start, stop if stop >= 0 else None, step) if size else slice(0, 0, 1))
+                result.append(size)
+            else:
+                k = size_as_index(entry)
+                if not -n <= k < n:
+                    raise IndexError(f"index {k} is out of bounds for an axis of {n} elements")
+                whole.append(k + n if k < 0 else k)
+    return tuple(whole), tuple(result)
+
+
 def _indexed(x: Spec, index) -> tuple[int, ...]:
+    if (has_sizes(x.shape) or has_sizes(index)) and is_basic(index):
+        return complete(index, x.shape)[1]
     probe = np.broadcast_to(np.empty((), x.dtype), x.shape)  # takes no memory, and NumPy knows the rules of indexing
     return probe[unwrap(index)].shape
 
@@ -107,7 +142,7 @@ def _scattered(places, g, shape, width: int):
 def _overwritten(x: Spec, value: Spec, index) -> Spec:
     selected = _indexed(x, index)
     try:
-        fits = np.broadcast_shapes(value.shape, selected) == selected
+        fits = broadcast_shapes(value.shape, selected) == selected
     except ValueError:
         fits = False
     if not fits:

@@ -13,7 +13,7 @@ from minigrad.ops.neural import softmax
 from minigrad.ops.pointwise import elementwise
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import astype, reshape, transpose
-from minigrad.ops.table import Spec
+from minigrad.ops.table import Spec, filled
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -23,7 +23,7 @@ def _reduced(losses, reduction, count=None):
     if reduction == "none":
         return losses
     total = sum(losses)
-    return total / (np.asarray(losses.size, losses.dtype) if count is None else count) if reduction == "mean" else total
+    return total / (losses.size if count is None else count) if reduction == "mean" else total
 
 
 # Regression
@@ -122,7 +122,7 @@ def _error_shape(g: Spec, logits: Spec, targets: Spec) -> tuple[int, ...]:
 
 
 def _error_g(cotangent, logits, targets):
-    ones = np.ones(targets.shape, logits.dtype)
+    ones = filled(targets.shape, logits.dtype, 1)
     return sum(cotangent * softmax_error(ones, logits, targets), axis=-1)
 
 

@@ -14,6 +14,7 @@ from minigrad.kernels import loops, threads
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish
 from minigrad.sites import call_site
+from minigrad.symbolic import Symbolic, broadcast_shapes
 from minigrad.tape import Node
 from minigrad.tensor import Tensor, foreign
 
@@ -56,7 +57,7 @@ class Elementwise(Op):
 
     def shape_rule(self, *inputs: Spec):
         try:
-            return Spec(np.broadcast_shapes(*[x.shape for x in inputs]), self.result_dtype(inputs))
+            return Spec(broadcast_shapes(*[x.shape for x in inputs]), self.result_dtype(inputs))
         except ValueError:
             raise ValueError("the shapes do not broadcast; from the last axis on, sizes must be equal or 1") from None
 
@@ -92,7 +93,7 @@ class Elementwise(Op):
         like = dtype_among(operands)
         values, parents = [], []
         for k, x in enumerate(operands):
-            if type(x) in NUMBERS:
+            if type(x) in NUMBERS or isinstance(x, Symbolic):
                 values.append(x)
                 parents.append(None)
             else:
@@ -106,13 +107,15 @@ class Elementwise(Op):
         saved = list(values)
         for k, (x, name) in enumerate(zip(values, self.inputs)):
             if name in self.booleans:
-                kind = np.asarray(x).dtype if type(x) in NUMBERS else x.dtype
+                kind = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
                 if kind.kind != "b":
                     raise TypeError(f"{self.name}: a condition must be bool, got {kind}; write a comparison")
             else:
                 kind = dtype
             if type(x) in NUMBERS:
                 values[k], saved[k] = self.number(x, kind)
+            elif isinstance(x, Symbolic):
+                values[k] = saved[k] = program.scalar(x, kind)
             else:
                 values[k] = saved[k] = program.cast(x, kind)
         try:

@@ -14,7 +14,8 @@ from minigrad.modes import RAW, thread
 from minigrad.ops.declare import composite, op
 from minigrad.ops.reduce import sum_to
 from minigrad.ops.shape import reshape, swapaxes, transpose
-from minigrad.ops.table import Spec, numpy_rules
+from minigrad.ops.table import Spec, filled, numpy_rules
+from minigrad.symbolic import broadcast_shapes, key_of
 from minigrad.tensor import Tensor, foreign
 
 
@@ -26,7 +27,7 @@ def product_shape(a: Spec, b: Spec) -> tuple[int, ...]:
     if a.shape[-1] != inner:
         raise ValueError(f"the last axis of a ({a.shape[-1]}) and the second to last of b ({inner}) must be equal")
     try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ValueError(f"the batch axes {a.shape[:-2]} and {b.shape[:-2]} do not broadcast") from None
     return (*batch, *rows, *columns)
@@ -180,7 +181,9 @@ def _einsum_vjp(g, arrays, subscripts):
     for k, (term, x) in enumerate(zip(terms, arrays)):
         factors = [g, *arrays[:k], *arrays[k + 1 :]]
         named = [result, *terms[:k], *terms[k + 1 :]]
-        known = {axis for letters, factor in zip(named, factors) for axis in zip(letters, factor.shape)}
+        known = {
+            (index, key_of(n)) for letters, factor in zip(named, factors) for index, n in zip(letters, factor.shape)
+        }
         spare = iter([c for c in string.ascii_letters if c not in "".join([term, *named])])
         wanted = ""
         for index, n in zip(term, x.shape):
@@ -190,8 +193,8 @@ def _einsum_vjp(g, arrays, subscripts):
                 named.append(index + twin)
                 wanted += twin
                 continue
-            if (index, n) not in known:
-                factors.append(np.ones(n, g.dtype))
+            if (index, key_of(n)) not in known:
+                factors.append(filled((n,), g.dtype, 1))
                 named.append(index)
             wanted += index
         product = contract(factors, subscripts=f"{','.join(named)}->{wanted}")

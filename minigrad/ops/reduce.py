@@ -16,7 +16,7 @@ from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
 from minigrad.ops.join import concatenate
 from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, flip, reshape, transpose
-from minigrad.ops.table import FLOAT32, Spec, publish
+from minigrad.ops.table import FLOAT32, Spec, filled, publish
 
 
 def reduced(x: Spec, axis=None, keepdims=False) -> tuple[int, ...]:
@@ -322,7 +322,7 @@ def _before(x, axis, first):
     """x moved one place on along an axis, with `first` in front."""
     axis = axis % x.ndim
     n = x.shape[axis]
-    front = np.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), first, x.dtype)
+    front = filled((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype, first)
     return concatenate([front, x], axis)[(slice(None),) * axis + (slice(0, n),)]
 
 

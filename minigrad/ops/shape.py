@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad.ops.declare import composite, op
 from minigrad.ops.table import Spec
+from minigrad.symbolic import index
 from minigrad.tensor import Tensor
 
 
@@ -34,7 +35,8 @@ def axes_of(axis, ndim: int) -> tuple[int, ...]:
 
 
 def shape_of(shape) -> tuple[int, ...]:
-    return (operator.index(shape),) if np.ndim(shape) == 0 else tuple([operator.index(n) for n in shape])
+    single = isinstance(shape, int) or (not isinstance(shape, (tuple, list)) and np.ndim(shape) == 0)
+    return (index(shape),) if single else tuple([index(n) for n in shape])
 
 
 def is_integer(x) -> bool:

@@ -22,6 +22,7 @@ from minigrad.arguments import REFUSALS, described, restated
 from minigrad.dtypes import common_dtype
 from minigrad.modes import ON, RAW, TRACED, thread
 from minigrad.sites import call_site
+from minigrad.symbolic import has_sizes
 from minigrad.tape import Node, Pick
 from minigrad.tensor import Tensor, as_array
 from minigrad.views import Argument, View, as_view, shares
@@ -200,8 +201,8 @@ class Op:
 
     @staticmethod
     def zeros(spec: Spec):
-        zeros = np.zeros(spec.shape, spec.dtype)
-        return zeros if thread.mode is RAW else Tensor(zeros)
+        zeros = filled(spec.shape, spec.dtype)
+        return zeros if thread.mode is RAW or isinstance(zeros, Tensor) else Tensor(zeros)
 
 
 def fit(cotangent, node: Node | None):
@@ -249,6 +250,13 @@ def on_tape(this, parents, params, saved, results):
         Tensor(r, Pick(this, (node,), k, (), r.shape, r.dtype, site) if r.dtype.kind == "f" else None)
         for k, r in enumerate(results)
     ]
+
+
+def filled(shape: tuple, dtype, value=0):
+    """An array with the same number everywhere; while tracing, of a shape that is not fixed, a tensor."""
+    if has_sizes(shape):
+        return Tensor(thread.program.filled(shape, dtype, value))
+    return np.full(shape, value, dtype)
 
 
 def dtype_among(operands: Sequence) -> np.dtype | None:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import tape
+from minigrad.compile.compiled import Compiled
 from minigrad.compile.execute import Sequence
-from minigrad.compile.jit import Compiled
 from minigrad.compile.native import Kernel
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import build, loops, threads
@@ -189,7 +189,7 @@ class profile(Observer):
                 times.timed = self.compiling("the loop with a clock", TimedKernel, kernel.loop, kernel.call_of)
             run = functools.partial(times.timed.run, arrays)
         steps = kernel.loop.length
-        moved = int(steps * kernel.touched * kernel.batch)
+        moved = int(steps * kernel.touched)
 
         def work(results):
             made = {id(memory_of(r)): memory_of(r).nbytes for r in results}

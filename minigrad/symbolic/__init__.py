@@ -15,11 +15,21 @@ Sizes makes a trace more special, and never wrong.
 A symbol is at least 2. Smaller sizes broadcast, or are empty, and would be guards at every step: they stay numbers.
 """
 
-from minigrad.symbolic.shapes import broadcast_shapes, evaluator, has_sizes, index, key_of, slice_bounds, slice_length
+from minigrad.symbolic.shapes import (
+    broadcast_shapes,
+    evaluator,
+    has_sizes,
+    hinted,
+    index,
+    key_of,
+    slice_bounds,
+    slice_length,
+    strides_in,
+)
 from minigrad.symbolic.size import Real, Size, Symbolic, symbol
-from minigrad.symbolic.sizes import Sizes
+from minigrad.symbolic.sizes import LEAST, Sizes
 
 __all__ = [
-    "Real", "Size", "Sizes", "Symbolic", "broadcast_shapes", "evaluator", "has_sizes", "index", "key_of",
-    "slice_bounds", "slice_length", "symbol",
+    "LEAST", "Real", "Size", "Sizes", "Symbolic", "broadcast_shapes", "evaluator", "has_sizes", "hinted", "index",
+    "key_of", "slice_bounds", "slice_length", "strides_in", "symbol",
 ]  # fmt: skip

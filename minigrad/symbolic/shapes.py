@@ -1,5 +1,6 @@
 """What is asked of shapes, where some of their sizes are not fixed."""
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,19 +11,13 @@ from minigrad.symbolic.size import Real, Size, Symbolic
 from minigrad.symbolic.sizes import SCOPE, Sizes
 
 
-def evaluator(sizes: Sizes, values: dict[str, int]) -> Callable:
-    """A function that replaces the Sizes in nested tuples, lists, dicts and slices by what they are then."""
-    scope = dict(values)
-    results: dict[str, Any] = {}
+def replacing(number: Callable) -> Callable:
+    """A function that replaces the Sizes in nested tuples, lists, dicts and slices by number(size)."""
 
     def at(x):
         kind = type(x)
         if kind is Size or kind is Real:
-            if x.text not in results:
-                if x.text not in sizes.codes:
-                    sizes.codes[x.text] = compile(x.text, "a size", "eval")
-                results[x.text] = eval(sizes.codes[x.text], SCOPE, scope)
-            return results[x.text]
+            return number(x)
         if kind is tuple or kind is list:
             made = [at(part) for part in x]
             return x if all(map(operator.is_, made, x)) else kind(made)
@@ -33,6 +28,25 @@ def evaluator(sizes: Sizes, values: dict[str, int]) -> Callable:
         return x
 
     return at
+
+
+hinted = replacing(operator.attrgetter("hint"))  # what they are in the call that is traced: to be asked about memory
+
+
+def evaluator(sizes: Sizes, values: dict[str, int]) -> Callable:
+    """A function that replaces the Sizes in nested tuples, lists, dicts and slices by what they are for these values of
+    the symbols."""
+    scope = dict(values)
+    results: dict[str, Any] = {}
+
+    def number(x):
+        if x.text not in results:
+            if x.text not in sizes.codes:
+                sizes.codes[x.text] = compile(x.text, "a size", "eval")
+            results[x.text] = eval(sizes.codes[x.text], SCOPE, scope)
+        return results[x.text]
+
+    return replacing(number)
 
 
 def key_of(x):
@@ -105,3 +119,36 @@ def broadcast_shapes(*shapes: Sequence) -> tuple:
                     raise ValueError(f"the shapes {shapes} do not broadcast")
                 result[k] = n
     return tuple(result)
+
+
+def strides_in(shape: tuple, before: tuple, strides: tuple) -> list | None:
+    """Strides of the same elements in another shape; None where there are none. As NumPy, for sizes that vary, too."""
+    if 0 in shape:
+        return [math.prod(shape[k + 1 :]) for k in range(len(shape))]
+    axes = [(n, s) for n, s in zip(before, strides) if n != 1]
+    result: list = [0] * len(shape)
+    k = 0
+    for n, stride in reversed(runs_in_line(axes)):  # each run of axes that lie in one line, from the last one on
+        done: int = 1
+        while k < len(shape) and done != n:
+            size = shape[len(shape) - 1 - k]
+            result[len(shape) - 1 - k] = stride * done
+            done, k = done * size, k + 1
+            if done > n:
+                return None
+        if done != n:
+            return None
+    for rest in range(k, len(shape)):  # sizes of 1
+        result[len(shape) - 1 - rest] = 1
+    return result
+
+
+def runs_in_line(axes: list[tuple]) -> list[tuple]:
+    """(size, stride) of neighbouring axes that are one in memory, joined."""
+    joined: list[tuple] = []
+    for n, stride in axes:
+        if joined and joined[-1][1] == n * stride:
+            joined[-1] = joined[-1][0] * n, stride
+        else:
+            joined.append((n, stride))
+    return joined

@@ -97,6 +97,7 @@ class Size(Symbolic):
     def plain(self) -> int:
         terms = dict(self.terms)
         add_to(terms, (), -self.hint)
+        self.sizes.asked.update([atom for product in terms for atom in product])
         self.sizes.decide(terms, "==")
         return self.hint
 
@@ -369,9 +370,11 @@ def compared(a: Symbolic, b, relation: str, swapped=False):
     if type(b) not in (int, float, Size, Real) or b != b:
         return NotImplemented if type(b) is not float else False
     x, y = (b, a) if swapped else (a, b)
+    if hint_of(b) in (math.inf, -math.inf):
+        return RELATIONS[relation](hint_of(x), hint_of(y))
     answer = RELATIONS[relation](hint_of(x), hint_of(y))
-    of_x, of_y = [z.text if isinstance(z, Symbolic) else "1e999" if z > 1e308 else f"({z!r})" for z in (x, y)]
-    a.sizes.note(f"{of_x} {relation if answer else OPPOSITES[relation]} {of_y}".replace("-inf", "-1e999"))
+    of_x, of_y = [z.text if isinstance(z, Symbolic) else f"({z!r})" for z in (x, y)]
+    a.sizes.note(f"{of_x} {relation if answer else OPPOSITES[relation]} {of_y}")
     return answer
 
 

@@ -15,23 +15,25 @@ SCOPE: dict[str, Any] = {"__builtins__": {}}
 class Sizes:
     """The symbols of a trace, by name with their hints, and the guards: what the trace takes for granted of them.
 
+    ends: steps at either end of a loop of unknown length that may differ from those between (minigrad/ir/absent.py).
     closed: the trace is complete. What still asks is told by the hints, and nothing is noted: a Size that the function
     has left in a variable is from then on the number that it was.
     """
 
-    def __init__(self, hints: dict[str, int]):
+    def __init__(self, hints: dict[str, int], ends: int = 1):
         self.hints = dict(hints)
         self.symbols = list(hints)
         self.least: dict[str, int] = dict.fromkeys(hints, LEAST)  # of atoms, as far as it is known
         self.known: dict[str, Terms] = {}  # symbols that a guard says to be equal to something else
+        self.asked: set[str] = set()  # atoms of the expressions of which a number was wanted
         self.guards: dict[str, None] = {}  # as Python's text, in the order in which they were noted
-        self.closed = False
+        self.ends, self.closed = ends, False
         self.codes: dict[str, Any] = {}
 
     @property
     def fixed(self) -> set[str]:
-        """Symbols that may have one value alone."""
-        return {name for name, terms in self.known.items() if set(reduced(self, terms)) <= {()}}
+        """Symbols that may have one value alone, since something asked for their number."""
+        return {name for name in self.asked & self.known.keys() if set(reduced(self, self.known[name])) <= {()}}
 
     def hold(self, values: dict[str, int]) -> bool:
         """Whether the trace serves these values of the symbols."""

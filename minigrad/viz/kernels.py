@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from minigrad import tree
 from minigrad.compile import execute
+from minigrad.compile.compiled import Compiled
 from minigrad.compile.explain import describe
-from minigrad.compile.jit import Compiled
 from minigrad.compile.native import Kernel, emitted
 from minigrad.ir.loop import Loop
 from minigrad.ir.trace import Pick, Value

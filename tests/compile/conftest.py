@@ -2,14 +2,14 @@ import pytest
 import wellformed
 from interpreter import interpreted
 
-from minigrad.compile import jit
+from minigrad.compile import compiled as of_jit
 from minigrad.kernels import loops
 
 
 @pytest.fixture(autouse=True)
 def checked_programs(monkeypatch):
     """Every program is looked at after each pass."""
-    optimise = jit.optimise
+    optimise = of_jit.optimise
 
     def watched(program, roots, log=None):
         def looked_at(name, roots):
@@ -22,7 +22,7 @@ def checked_programs(monkeypatch):
 
         return optimise(program, roots, looked_at)
 
-    monkeypatch.setattr(jit, "optimise", watched)
+    monkeypatch.setattr(of_jit, "optimise", watched)
 
 
 @pytest.fixture

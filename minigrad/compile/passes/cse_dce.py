@@ -15,6 +15,7 @@ from minigrad.ir import rules
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import order_of, picks_of, rebuilt, same
 from minigrad.ir.trace import Pick
+from minigrad.symbolic import Symbolic, key_of
 
 
 def cse_dce(program, roots: list) -> list:
@@ -50,7 +51,9 @@ def frozen(params):
     if isinstance(params, (list, tuple)):
         return tuple([frozen(v) for v in params])
     if isinstance(params, slice):
-        return "slice", params.start, params.stop, params.step
+        return "slice", *map(frozen, (params.start, params.stop, params.step))
+    if isinstance(params, Symbolic):
+        return key_of(params)
     try:
         hash(params)
     except TypeError:

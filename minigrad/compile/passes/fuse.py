@@ -12,6 +12,7 @@ from minigrad.ir.loop import Body, Loop
 from minigrad.ir.rewrite import is_elementwise, order_of, same
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Value
+from minigrad.symbolic import key_of
 
 LARGE = 1 << 14  # elements from which fusing two ops pays
 
@@ -66,7 +67,7 @@ def kind(v: Value):
         return None
     dtypes = {x.dtype for x in (v, *v.inputs) if isinstance(x, Value)}
     floats = [d for d in dtypes if d.kind == "f"]
-    return (v.shape, floats[0]) if len(floats) == 1 and all(d.kind in "fb" for d in dtypes) else None
+    return (key_of(v.shape), floats[0]) if len(floats) == 1 and all(d.kind in "fb" for d in dtypes) else None
 
 
 def as_loop(program, group, needed, became) -> list[Value]:

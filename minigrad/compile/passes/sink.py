@@ -29,6 +29,7 @@ from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.table import Spec
+from minigrad.symbolic import key_of
 
 
 def sink(program, roots: list) -> list:
@@ -71,12 +72,12 @@ def linear_operand(v, constants):
 def after_sums_over_rows(loop) -> set:
     """What is computed of sums over the rows of the batch: the gradients of parameters, and what the chain rule of
     expressions of parameters alone makes of them. No row has a part in it, so that it must not stay in the loop."""
-    batch = {x.shape[0] for x in (loop.carries or loop.ys) if x.ndim}
+    batch = {key_of(x.shape[0]) for x in (loop.carries or loop.ys) if x.ndim}
     found: set = set()
     for v in order_of(loop.sums):
-        over_rows = is_sum(v) and 0 in v.params["axis"] and {v.inputs[0].shape[0]} == batch
+        over_rows = is_sum(v) and 0 in v.params["axis"] and {key_of(v.inputs[0].shape[0])} == batch
         over_steps = rule_of(v.op).over_steps(v) if is_product(v) else None
-        weight = over_steps is not None and {over_steps[0][0].shape[0]} == batch
+        weight = over_steps is not None and {key_of(over_steps[0][0].shape[0])} == batch
         if over_rows or weight or any(y in found for y in v.inputs):
             found.add(v)
     return found

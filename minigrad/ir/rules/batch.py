@@ -8,9 +8,8 @@ that it works on the values of a program and on tensors alike.
     the rule's result, x of shape (n, ...)     Y = sum(X, axis=1)
 """
 
+import math
 from collections.abc import Callable, Sequence
-
-import numpy as np
 
 from minigrad.ops.shape import axes_of, axis_of
 from minigrad.ops.table import Spec, table
@@ -103,7 +102,7 @@ def over_axes(b: Batch, *inputs, axis=None, **params):
 def along_axis(b: Batch, *inputs, axis=None, **params):
     """Of ops along one axis of operands of one shape; None: of the flattened operand."""
     if axis is None:
-        return b.apply(b.reshaped(inputs[0], int(np.prod(b.shape(0), dtype=int))), axis=1, **params)
+        return b.apply(b.reshaped(inputs[0], math.prod(b.shape(0))), axis=1, **params)
     return b.apply(*[b.whole(k) for k in range(len(inputs))], axis=axis_of(axis, len(b.shape(0))) + 1, **params)
 
 

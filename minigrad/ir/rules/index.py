@@ -10,8 +10,9 @@ from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.kernel import Along, Copies, Gather, Part, Python, of_floats
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
-from minigrad.ops.index import _reach, is_basic
+from minigrad.ops.index import _reach, complete, is_basic
 from minigrad.ops.shape import axis_of
+from minigrad.symbolic import key_of, slice_bounds, slice_length
 from minigrad.tensor import unwrap
 
 
@@ -38,7 +39,7 @@ def unindex(p, g, shape, index):
     whole, _ = complete(index, shape)
     if whole == tuple([slice(0, n, 1) for n in shape]):
         return p.apply("reshape", g, shape=shape)
-    inner = tuple([len(range(*s.indices(n))) for s, n in zip(whole, shape) if isinstance(s, slice)])
+    inner = tuple([slice_length(*slice_bounds(s, n)) for s, n in zip(whole, shape) if isinstance(s, slice)])
     if whole == index and g.shape == inner:
         return None
     return p.apply("unindex", p.apply("reshape", g, shape=inner), shape=shape, index=whole)
@@ -49,37 +50,11 @@ def index_put(p, x, value, index):
     if not is_basic(index):
         return None
     whole, selected = complete(index, x.shape)
-    shape = tuple([len(range(*s.indices(n))) for s, n in zip(whole, x.shape) if isinstance(s, slice)])
+    shape = tuple([slice_length(*slice_bounds(s, n)) for s, n in zip(whole, x.shape) if isinstance(s, slice)])
     if whole == index and value.shape == shape:
         return None
     value = p.apply("broadcast_to", value, shape=selected)
     return p.apply("index_put", x, p.apply("reshape", value, shape=shape), index=whole)
-
-
-def complete(index, shape) -> tuple[tuple, tuple]:
-    """(a basic index with one entry an axis, the shape of its result)
-
-    An axis that None makes is in the shape alone. A slice that takes nothing, or that runs backwards to the front, has
-    no stop that is counted from the front: the stop is then None.
-    """
-    index = index if isinstance(index, tuple) else (index,)
-    named = sum([part is not None and part is not Ellipsis for part in index])
-    whole: list = []
-    result: list = []
-    for part in index if any(part is Ellipsis for part in index) else (*index, Ellipsis):
-        if part is None:
-            result.append(1)
-            continue
-        for entry in [slice(None)] * (len(shape) - named) if part is Ellipsis else [part]:
-            n = shape[len(whole)]
-            if isinstance(entry, slice):
-                start, stop, step = entry.indices(n)
-                size = len(range(start, stop, step))
-                whole.append(slice(start, stop if stop >= 0 else None, step) if size else slice(0, 0, 1))
-                result.append(size)
-            else:
-                whole.append(int(entry) % n)
-    return tuple(whole), tuple(result)
 
 
 def picked(p, shape, x, index):
@@ -258,7 +233,7 @@ def part_of(memory, index, v):
             if step != 1 and isinstance(stride, str):
                 raise Unsupported("every so many-th row of memory of unknown stride", v)
             strides.append(stride * step if step != 1 else stride)
-            shape.append(len(range(*part.indices(size))))
+            shape.append(slice_length(*slice_bounds(part, size)))
     return begun.like(shape=shape, strides=strides)
 
 
@@ -287,7 +262,7 @@ def untake_along_axis_text(row, n: str) -> list[str]:
 def picks_along(whole, v, indices) -> bool:
     """Whether the shapes agree but on the axis: kernels do not broadcast them."""
     axis = v.params["axis"]
-    shapes = {(*y.shape[:axis], *y.shape[axis + 1 :]) for y in (whole, v, *v.inputs)}
+    shapes = {key_of((*y.shape[:axis], *y.shape[axis + 1 :])) for y in (whole, v, *v.inputs)}
     return indices.dtype.kind in "iu" and len(shapes) == 1
 
 

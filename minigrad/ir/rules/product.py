@@ -9,6 +9,7 @@ from minigrad.ir.rules.kernel import Product
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
+from minigrad.symbolic import hinted
 
 
 def einsum(p, *arrays, subscripts):
@@ -32,7 +33,7 @@ def cheapest(terms: list[str], result: str, sizes) -> list[tuple]:
     """Which two operands to multiply, one after another; their product comes last in the list then."""
     if len(terms) < 2:
         return []
-    shapes = [np.broadcast_to(np.empty(()), [sizes[index] for index in term]) for term in terms]
+    shapes = [np.broadcast_to(np.empty(()), hinted([sizes[index] for index in term])) for term in terms]
     path, _ = np.einsum_path(f"{','.join(terms)}->{result}", *shapes, optimize="greedy")
     pairs: list[tuple] = []
     for step in path[1:]:

@@ -16,6 +16,7 @@ from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.join import _sizes
 from minigrad.ops.shape import _reshaped, axes_of, axis_of, shape_of
+from minigrad.symbolic import strides_in
 
 
 def reshape(p, x, shape):
@@ -212,12 +213,10 @@ def reshape_layout(memory, v):
     strides = tuple([0 if n == 1 else s for n, s in zip(shape, strides)])
     if not all(isinstance(s, int) for s in strides):
         raise Unsupported("a reshape of memory of unknown strides", v)
-    probe = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
-    try:
-        probe.shape = v.shape[len(lead) :]
-    except AttributeError:
-        raise Unsupported("a reshape of strided memory", v) from None
-    return memory.like(shape=v.shape, strides=[*lead, *probe.strides])
+    inner = strides_in(v.shape[len(lead) :], shape, strides)
+    if inner is None:
+        raise Unsupported("a reshape of strided memory", v)
+    return memory.like(shape=v.shape, strides=[*lead, *inner])
 
 
 # What becomes of the rows
