@@ -239,7 +239,7 @@ class Emitter:
                 f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)",
             ]
         if task.room is not None:
-            return self.summed_product(task)
+            return self.packing_product(task)
         return [self.plain_product(task)]
 
     def convolution(self, task: Convolution) -> str:
@@ -253,17 +253,23 @@ class Emitter:
             f"{', '.join(rest)}, {result}, {self.elements(to.strides[0])}, {task.workspace.name})"
         )
 
-    def summed_product(self, task: Product) -> list[str]:
-        """to += a.T @ b over the rows of this thread, b packed on the way."""
+    def packing_product(self, task: Product) -> list[str]:
+        """to (+)= a @ b, b packed on the way; over the rows of this thread, or for its rows."""
         a, b, to, stride = task.a, task.b, task.to, self.elements
-        size = self.number(b.shape[1])
-        start_b = f"{self.base(b)} + first * {self.bytes(b.strides[0], b.dtype)}"
-        start_a = f"{self.base(a)} + first * {self.bytes(a.strides[1], a.dtype)}"
+        N, K, M = self.number(b.shape[1]), self.number(b.shape[0]), self.number(a.shape[0])
+        start_a, start_b, start_c = self.base(a), self.base(b), self.base(to)
+        if task.adds and self.schedule.rows:
+            K = "last - first"
+            start_b += f" + first * {self.bytes(b.strides[0], b.dtype)}"
+            start_a += f" + first * {self.bytes(a.strides[1], a.dtype)}"
+        elif task.rows:
+            M = "last - first"
+            start_a += f" + first * {self.bytes(a.strides[0], a.dtype)}"
+            start_c += f" + first * {self.bytes(to.strides[0], to.dtype)}"
         return [
-            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, last - first, {size}, "
-            f"{task.room.name})",
-            f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {self.number(a.shape[0])}, "
-            f"{task.room.name}, last - first, {size}, {self.base(to)}, {stride(to.strides[0])}, 1)",
+            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, {K}, {N}, {task.room.name})",
+            f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {M}, {task.room.name}, {K}, {N}, "
+            f"{start_c}, {stride(to.strides[0])}, {int(task.adds)})",
         ]
 
     def elements(self, stride) -> str:

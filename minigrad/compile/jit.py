@@ -43,9 +43,10 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     arguments of such a structure, with these dtypes and Python values, and when sizes that were the same so far differ:
     then with symbols in their place, so that the trace serves all sizes of 2 and more for which Python gets the same
     answers where it looks at them (`if x.shape[0] > 10`, `range(n)`, `np.zeros(x.shape)`; `mg.zeros` does not look).
-    `traces` counts how often. Loops (`mg.scan`) become kernels that serve every length and batch size. What no kernel
-    has (a loop in the loop, a matrix inverse, an op of the other float type) the kernel calls Python for at every step
-    (`explain` names it). On the tape a call is one node; derivatives of a second order run f uncompiled.
+    `traces` counts how often. Loops (`mg.scan`, `mg.while_loop`), with the loops and branches (`mg.cond`) in their
+    steps, become kernels that serve every length and batch size. What no kernel has (a matrix inverse, say) the kernel
+    calls Python for at every step (`explain` names it). On the tape a call is one node; derivatives of a second order
+    run f uncompiled.
 
     As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would

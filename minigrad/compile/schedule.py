@@ -37,6 +37,7 @@ from minigrad.kernels import conv, matmul
 from minigrad.symbolic import key_of
 
 LARGE = 1e7  # flops
+PACKED = 4096  # multiplications of a product from which packing its right operand at every step pays
 
 
 def schedule(loop: Loop, called: set | None = None) -> "Schedule":
@@ -194,9 +195,25 @@ class Schedule:
         """parts: of each sum over the steps, where few terms are added up."""
         self.parts = []
         for j, s in enumerate(self.loop.sums):
-            b = self.buffer("sum", j, s.shape, s.dtype, False, self.rows)
-            self.totals[b] = self.buffer("total", j, s.shape, np.dtype("float64"), False, self.rows)
+            b = self.given_part(j)
+            if b is None:
+                b = self.buffer("sum", j, s.shape, s.dtype, False, self.rows)
+                self.totals[b] = self.buffer("total", j, s.shape, np.dtype("float64"), False, self.rows)
             self.parts.append(b)
+
+    def given_part(self, j: int) -> Buffer | None:
+        """Where a sum is added up, if the step around has a place for it."""
+        return None
+
+    def adds_up(self, v: Value) -> Buffer | None:
+        """Where a sum of a loop in the step is added up, if nothing but a sum over the steps around reads it."""
+        loop = v.inputs[0] if v.op is Pick else None
+        if loop is None or not isinstance(loop.op, Loop) or loop in self.called:
+            return None
+        is_a_sum = 0 <= v.params - len(loop.op.carries) < len(loop.op.sums) and self.loop.sums.count(v) == 1
+        if not is_a_sum or v in self.homes or any(v in u.inputs for u in self.order):
+            return None
+        return self.parts[self.loop.sums.index(v)]
 
     def place_targets(self) -> None:
         """Let what must lie somewhere be computed there, or be copied."""
@@ -248,7 +265,10 @@ class Schedule:
         for _, s in sums:  # sums over rows are added up where their terms are computed
             if is_sum(s) and not any(s in v.inputs for v in self.order) and s not in self.homes:
                 skipped.add(s)
-            if is_product(s) and self.kinds[s] == PARTIAL and not any(s in v.inputs for v in self.order):
+            if not is_product(s) or s in self.called or any(s in v.inputs for v in self.order):
+                continue
+            elsewhere = s in self.homes or any(s is v for v, _ in self.copies)
+            if self.kinds[s] == PARTIAL or not (self.rows or elsewhere or any(x.ndim != 2 for x in s.inputs)):
                 skipped.add(s)
         for v in self.order:
             is_given = v.op is Pick and not any(v in u.inputs for u in self.order)  # by a loop in the step, to a sum
@@ -315,6 +335,10 @@ class Schedule:
             extra.setdefault(level, []).append(Fused(v.shape, rows, [], [(v, view)], axis=axis))
         for j, s in sums:
             b = self.parts[j]
+            if self.adds_up(s) is not None:  # where its terms are
+                if self.rows and self.kinds[s] == REPLICATE:
+                    self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
+                continue
             to = View(b, 0, s.shape, natural(s.shape), s.dtype)
             if s in skipped and is_product(s):
                 a, g = s.inputs
@@ -407,13 +431,14 @@ class Schedule:
     def product(self, v: Value, to: View | None) -> Product:
         """to: a sum that it is added to."""
         a, b = v.inputs
-        left, room = self.home(a), None
+        left, result, room = self.home(a), to or self.home(v), None
         right: Any = self.packed(b) if b in self.fixed and b.ndim == 2 and to is None else self.home(b)
-        if to is not None and self.rows:
+        large = a.ndim == 2 == b.ndim and a.shape[0] * b.size >= PACKED and result.strides[-1] == 1
+        if (to is not None and self.rows) or (large and isinstance(right, View)):  # packed at every step
             size = matmul.packed_size(b.shape[0], b.shape[1], v.dtype)
             room = self.buffer("scratch", v, (size,), v.dtype, False, True)
         axis = axis_of(self.kinds[v])
-        return Product(v, left, right, to or self.home(v), axis is not None, to is not None, axis or 0, room)
+        return Product(v, left, right, result, axis is not None, to is not None, axis or 0, room)
 
     def convolution(self, v: Value, kernel) -> Convolution:
         x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)
@@ -512,8 +537,12 @@ class Nested(Schedule):
         self.place_sums()
         self.settled = []  # sums that something reads: (part, where it is to be)
         for j, b in enumerate(self.parts):
-            if n + j in self.picks:
+            if n + j in self.picks and b not in self.around.parts:
                 self.settled.append((b, self.around.home(self.picks[n + j])))
                 if self.settled[-1][1].strides != natural(b.shape):
                     raise Unsupported("a sum in strided memory", self.value)
         self.place_targets()
+
+    def given_part(self, j: int) -> Buffer | None:
+        v = self.picks.get(len(self.loop.carries) + j)
+        return None if v is None else self.around.adds_up(v)

@@ -126,3 +126,22 @@ def test_a_while_loop_outside_of_loops_is_a_kernel():
     loops = same(f, [h, x, W], h).explain(h).loops
     assert len(loops) == 2 and all(loop.source is not None and loop.divided for loop in loops)
     np.testing.assert_allclose(mg.jit(f)(h).numpy(), f(h).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_weight_gradients_of_a_loop_that_ends_early_are_added_up_in_one_place(monkeypatch, together):
+    """Each step adds a packed product to the sum over the steps of both loops. together: all rows decide when to end,
+    and threads do not divide them."""
+    monkeypatch.setattr(schedule, "PACKED", 1)
+
+    def step(h, x):
+        def goes_on(carry):
+            return (carry[0].sum() < 99) & (carry[1] < 3) if together else carry[1] < 3
+
+        return mg.while_loop(goes_on, lambda c: (mg.tanh(c[0] @ W + x), c[1] + 1), (h, 0), bound=5)[0], h
+
+    h, xs = draw(4, B, H), draw(5, T, B, H)
+    backward = same(layer(step), [h, xs, W], h, xs).explain(h, xs).loops[1]
+    lines = backward.source.split("def loop(")[1]
+    assert "call(pack, " in lines and "call(python" not in lines
+    assert lines.count("settle_") == 1, "of x alone, which every outer step has its own sum of"

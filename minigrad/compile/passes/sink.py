@@ -24,7 +24,7 @@ loop back, a = exp(log_a) outside:       loop back:
 
 from minigrad.compile.passes.batch import over_time
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import ROWS, SMALL, is_join, is_layout, is_product, is_sum, order_of, rebuilt
+from minigrad.ir.rewrite import ROWS, SMALL, is_join, is_layout, is_product, is_sum, is_view, order_of, rebuilt
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Program, Value
@@ -110,7 +110,7 @@ class _Sinking:
         if loop.count is None:
             plans = [self.sum_of(v) for v in loop.sums] + [self.stack_of(v) for v in loop.ys]
         else:  # there are no numbers in the slices of stacks for steps that are not taken
-            plans = [self.given_sum(v) for v in loop.sums] + [self.given_stack(v) for v in loop.ys]
+            plans = [self.counted_sum(v) for v in loop.sums] + [self.given_stack(v) for v in loop.ys]
         loop = loop.replace(sums=self.sums, ys=self.ys)
         needed = set(order_of(loop.outputs))
         consts, streams = [[v for v in part if v in needed] for part in (loop.consts, loop.streams)]
@@ -125,6 +125,13 @@ class _Sinking:
         return new
 
     # A plan is a function of the sums and the stacks that the loop gives, to a value of the program outside.
+
+    def counted_sum(self, v):
+        """Plan of the sum of v over the steps that are taken: what moves numbers about is done once, to the sum."""
+        if v.op is Pick or not is_view(v):
+            return self.given_sum(v)
+        inner = self.counted_sum(v.inputs[0])
+        return lambda *given: self.program.apply(v.op.name, inner(*given), **v.params)
 
     def given_sum(self, v):
         if v not in self.sums:
