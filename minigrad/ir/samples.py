@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ir.batched_loop import BatchedLoop
+from minigrad.ir.later import Later
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
 from minigrad.ir.rules import NOTHING, rule_of
@@ -37,11 +38,17 @@ class Batched(Value):
     """A value of each sample. data: of all samples, with an axis of them in front if `on`, else the same for each. Of
     several results a list; of a loop the BatchedLoop."""
 
-    __slots__ = ("data", "on")
+    __slots__ = ("held", "on")
 
     def __init__(self, program, op, inputs, params, shape, dtype, data, on):
         Node.__init__(self, op, inputs, params, None, shape, dtype, None)
-        self.program, self.recompute, self.data, self.on = program, False, data, on
+        self.program, self.recompute, self.held, self.on = program, False, data, on
+
+    @property
+    def data(self):
+        if type(self.held) is Later:
+            self.held = self.held.value()
+        return self.held
 
     def __str__(self):
         return f"{self.dtype}{list(self.shape)}" + (", of each sample" if self.on else "")
@@ -201,6 +208,11 @@ class Samples(Program):
 
     def record(self, op, inputs, params, specs):
         several = isinstance(specs, list)
+        if self.outside is None and thread.mode is TRACED_OFF and not several:
+            later = self.later(op, inputs, params, specs)
+            if later is not None:
+                kept = (tuple(inputs), params) if getattr(op, "view", False) else ((), {})
+                return Batched(self, op, *kept, specs.shape, specs.dtype, later, True)
         data = [self.data_of(x.data)[0] if isinstance(x, Batched) else x for x in inputs]
         on = [isinstance(x, Batched) and x.on for x in inputs]
         with self.running():
@@ -217,6 +229,27 @@ class Samples(Program):
         shape, dtype = (specs, None) if several else (specs.shape, specs.dtype)
         value = Batched(self, op, tuple(inputs), params, shape, dtype, results, any(on))
         return [self.pick(value, k) for k in range(len(specs))] if several else value
+
+    def later(self, op, inputs, params, specs) -> Later | None:
+        """What a call gives, if that is a sum of products that can wait."""
+        rule = rule_of(op)
+        held = [x.held for x in inputs if type(x) is Batched and type(x.held) is Later]
+        if held:
+            if len(inputs) == 1 and (rule.additive or rule.linear == (0,)):
+                return held[0].then(op.name, params)
+            alike = rule.additive and len(inputs) == len(held) == 2 and inputs[0].shape == inputs[1].shape
+            return held[0].plus(held[1]) if alike else None
+        found = rule.over_steps(Batched(self, op, inputs, params, specs.shape, specs.dtype, None, True))
+        if found is None or not all(x.on for x in found[0]):
+            return None
+        operands, make = found
+        data, on = [x.data if isinstance(x, Batched) else x for x in inputs], [x.on for x in inputs]
+        key = op.name, repr(params), specs.dtype, *[x.shape for x in operands]
+
+        def first():
+            return rule.batch(Batch(self.ops, op.name, self.size, data, on), *data, **params)
+
+        return Later(self.ops, key, make, first, [tuple([x.data for x in operands])])
 
     def pick(self, value, k: int) -> Batched:
         spec, made = value.shape[k], value.data
@@ -286,6 +319,8 @@ class Samples(Program):
         return list(inputs) if rule.additive and all(isinstance(x, Batched) for x in inputs) else []
 
     def total_of(self, value: Batched, totals: dict):
+        if type(value.held) is Later:
+            return value.held.total()
         o, data, inputs = self.ops, self.data_of(value.data)[0], value.inputs
         if not value.on:
             return o.mul(data, Number(self.size, data.dtype))
