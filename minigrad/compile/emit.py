@@ -258,19 +258,24 @@ class Emitter:
         a, b, to, stride = task.a, task.b, task.to, self.elements
         N, K, M = self.number(b.shape[1]), self.number(b.shape[0]), self.number(a.shape[0])
         start_a, start_b, start_c = self.base(a), self.base(b), self.base(to)
+        head: list[str] = []
         if task.adds and self.schedule.rows:
-            K = "last - first"
-            start_b += f" + first * {self.bytes(b.strides[0], b.dtype)}"
-            start_a += f" + first * {self.bytes(a.strides[1], a.dtype)}"
+            K, first = "last - first", "first"
+            if task.times != 1:
+                head = [f"for lead in range({self.number(task.times)}):"]
+                first = f"(lead * {self.number(b.shape[0] // task.times)} + first)"
+            start_b += f" + {first} * {self.bytes(b.strides[0], b.dtype)}"
+            start_a += f" + {first} * {self.bytes(a.strides[1], a.dtype)}"
         elif task.rows:
             M = "last - first"
             start_a += f" + first * {self.bytes(a.strides[0], a.dtype)}"
             start_c += f" + first * {self.bytes(to.strides[0], to.dtype)}"
-        return [
+        lines = [
             f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, {K}, {N}, {task.room.name})",
             f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {M}, {task.room.name}, {K}, {N}, "
             f"{start_c}, {stride(to.strides[0])}, {int(task.adds)})",
         ]
+        return [*head, *["    " * len(head) + line for line in lines]]
 
     def elements(self, stride) -> str:
         return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)

@@ -32,8 +32,8 @@ def key_of_structure(node, known: Known):
         return tuple([key_of_structure(inner, known) for inner in node])
     if isinstance(node, dict):
         keys = [name if type(name) is str else key_of_value(name, known) for name in node]
-        kind = (kind, key_of_value(node.default_factory, known)) if kind is defaultdict else kind
-        return (kind, *keys, *[key_of_structure(inner, known) for inner in node.values()])
+        made_by = [key_of_value(node.default_factory, known)] if isinstance(node, defaultdict) else []
+        return (kind, *made_by, *keys, *[key_of_structure(inner, known) for inner in node.values()])
     return (kind, *[key_of_structure(inner, known) for inner in node])
 
 
@@ -136,7 +136,7 @@ def identity(x, known: Known) -> Identity | Same:
 def forget(known, gone: Identity) -> None:
     programs = known()
     for part in () if programs is None else (programs, programs.families):
-        for kind in list(part):
+        for kind in list(dict.keys(part)):  # an OrderedDict's own fails where it is being changed
             if holds(kind, gone):
                 part.pop(kind, None)
 

@@ -330,22 +330,11 @@ def in_elements(array: np.ndarray) -> np.ndarray:
 
 
 def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
-    """The array, or a copy of it, in which only the axes of steps and rows are strided, by whole elements."""
+    """The array, or a copy of it, in which only the axis of steps, and of matrices that of rows, are strided, by whole
+    elements."""
     array = in_elements(array)
-    lead = 2 if per_step else 1
-    inner = array.shape[lead:]
-    expected = []
-    n = array.itemsize
-    for size in reversed(inner):
-        expected.append(n)
-        n *= size
-    strides = tuple(reversed(expected))
-    one_axis = (array.ndim <= lead and not per_step) or array.ndim < lead
-    fits = array.strides[lead:] == strides or array.size == 0
-    if array.ndim == lead:  # the last axis is that of rows, or of a vector
-        fits = array.strides[-1] == array.itemsize or array.shape[-1] == 1
-    if one_axis:
-        fits = array.flags.c_contiguous
+    free = per_step + (array.ndim - per_step == 2)
+    fits = array.size == 0 or array[(0,) * free + (...,)].flags.c_contiguous
     return array if fits else np.ascontiguousarray(array)
 
 

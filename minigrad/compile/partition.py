@@ -4,7 +4,7 @@ from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of, stacks
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, stacked
+from minigrad.ir.rules.partition import MERGED, PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, stacked
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.symbolic import key_of
@@ -32,7 +32,7 @@ def partition(loop: Loop, order: list[Value], called=frozenset()) -> dict[Value,
         if carry not in kinds:
             kinds[carry] = kinds[out]
     for y in loop.ys:
-        if kinds[y] in (PARTIAL, TRANSPOSED):
+        if axis_of(kinds[y]) is None and kinds[y] != REPLICATE:
             raise Unsupported("an output that mixes the batch")
     if any(kinds[s] == REPLICATE for s in loop.sums):
         raise Unsupported("a sum that has no part in any row")  # every thread would add all of it
@@ -48,9 +48,13 @@ def leading(loop: Loop) -> list[Value]:
 
 
 def depths(order: list[Value], called) -> dict[Value, int]:
-    """For what loops in the step take slices of: how many loops, one in the other, do."""
+    """For what loops in the step take slices of, and for what that is made of: how many loops, one in the other, do."""
     found: dict = {}
-    for v in order:
+    for v in reversed(order):
+        if v in found:
+            for x in v.inputs:
+                if isinstance(x, Value) and x.ndim == v.ndim and x.shape[: found[v] + 1] == v.shape[: found[v] + 1]:
+                    found[x] = max(found.get(x, 0), found[v])
         if isinstance(v.op, Loop) and v not in called:
             within = depths(order_of(v.op.outputs), called)
             streams = v.inputs[len(v.op.consts) + len(v.op.carries) :]
@@ -78,7 +82,7 @@ def kind_of(v: Value, kinds: dict) -> str:
     if v.op is Pick:
         return kinds[v.inputs[0]]
     rule = rule_of(v.op)
-    is_stack = any(k is not None and axis_of(k) for k in given)
+    is_stack = any(k is not None and (axis_of(k) or MERGED in k) for k in given)
     made = None if is_stack or rule.partition is None else rule.partition(v, *given)
     if made is None:
         made = stacks.divided(v, given, isinstance(rule.kernel, kernels.Scalar))
@@ -103,7 +107,7 @@ def divide_loop(v: Value, kinds: dict, batch: int, called) -> None:
         kind: str | None = kinds[outside]
         if inner in loop.streams:
             kind = stacked(kinds[outside], -1)
-        if kind is None or kind in (PARTIAL, TRANSPOSED):
+        if kind is None or (axis_of(kind) is None and kind != REPLICATE):
             raise Unsupported("a loop over the batch, or over a sum of it")
         kinds[inner] = kind
     order = order_of(loop.outputs)
@@ -120,7 +124,8 @@ def divide_loop(v: Value, kinds: dict, batch: int, called) -> None:
             kinds[carry], joined = kinds[out], True
         if not joined:
             break
-    if any(kinds[y] in (PARTIAL, TRANSPOSED) for y in loop.ys) or any(kinds[s] == TRANSPOSED for s in loop.sums):
+    plain = [axis_of(kinds[u]) is not None or kinds[u] == REPLICATE for u in loop.ys]
+    if not all(plain) or any(TRANSPOSED in kinds[s] or MERGED in kinds[s] for s in loop.sums):
         raise Unsupported("an output that mixes the batch")
     if any(u is not None and kinds[u] != REPLICATE for u in (loop.count, loop.go)):
         raise Unsupported("rows that decide how many steps there are")

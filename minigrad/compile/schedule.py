@@ -30,7 +30,7 @@ from minigrad.ir.rewrite import is_a, is_join, is_product, is_sum, is_view, orde
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import natural
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, merged
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
@@ -108,8 +108,7 @@ class Schedule:
         self.loop, self.called, self.rows = loop, called, divided
         self.order = order_of(loop.outputs)
         for v in self.order:
-            apart = loop.chunked or not divided
-            if apart and isinstance(v.op, Loop) and v not in called and (loop.chunked or is_large(v.op, called)):
+            if not divided and isinstance(v.op, Loop) and v not in called and is_large(v.op, called):
                 raise Unsupported("a loop whose rows threads divide by themselves", v)
         everything = all_values(self.order, called)
         self.dtype = main_dtype(everything, {c for one in nest(loop, self.order, called) for c in one.consts})
@@ -158,7 +157,7 @@ class Schedule:
             per_step = v in loop.streams
             b = self.buffer("input", k, v.shape, v.dtype, per_step)
             strides = natural(v.shape)
-            if v.ndim > 1:
+            if v.ndim == 2:
                 strides = (f"{b.name}_row", *strides[1:])
             self.homes[v] = View(b, 0, v.shape, strides, v.dtype)
         self.targets: list[tuple] = []  # (value, view): what is to be there at the end of a step
@@ -438,7 +437,8 @@ class Schedule:
             size = matmul.packed_size(b.shape[0], b.shape[1], v.dtype)
             room = self.buffer("scratch", v, (size,), v.dtype, False, True)
         axis = axis_of(self.kinds[v])
-        return Product(v, left, right, result, axis is not None, to is not None, axis or 0, room)
+        times = merged(self.kinds[b])
+        return Product(v, left, right, result, axis is not None, to is not None, axis or 0, room, times)
 
     def convolution(self, v: Value, kernel) -> Convolution:
         x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)

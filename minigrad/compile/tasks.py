@@ -104,6 +104,7 @@ class Product:
     adds: bool = False  # to what is there, over the rows of this thread
     axis: int = 0  # of the rows
     room: Any = None  # to pack the right operand of such a sum
+    times: int = 1  # the operands of such a sum are of so many times the rows
 
 
 @dataclass(eq=False)

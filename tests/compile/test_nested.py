@@ -6,6 +6,7 @@ from interpreter import divided_batches
 from programs import draw, same
 
 import minigrad as mg
+from minigrad import models
 from minigrad.compile import schedule
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
@@ -99,6 +100,21 @@ def test_with_checkpoints(every):
     for step in (repeated, over_its_own):
         same(mg.jit(layer(step), checkpoint=every), [W, h, xs], h, xs)
         same(layer(mg.checkpoint(step)), [W, h, xs], h, xs)
+
+
+@pytest.mark.parametrize("batch, every", [(4, 3), (4, 4), (3, 5), (1, 4)])
+@pytest.mark.parametrize("cell", [models.LSTMCell, models.GRUCell])
+def test_a_loop_with_checkpoints_is_one_kernel_each_way_and_threads_divide_it(cell, batch, every, compiled):
+    """The steps of a chunk are a loop in the step. What is hoisted out of it, and sunk below it, are products with
+    stacks, whose rows are their second axis."""
+    layer = models.Recurrent(cell, 3, 4).astype("float64")
+    xs = draw(5, 3 * every + 1, batch, 3)
+    f = mg.jit(layer, checkpoint=every)
+    with divided_batches():
+        same(f, [xs, *layer.parameters()], xs)
+    for loop in f.explain(xs).loops:
+        assert loop.source is not None and "call(python" not in loop.source
+        assert loop.divided
 
 
 def test_a_large_loop_in_one_that_is_not_divided_keeps_its_threads(monkeypatch):

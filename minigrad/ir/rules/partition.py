@@ -22,6 +22,7 @@ TRANSPOSED = "transposed"  # a matrix whose last axis is that of the rows, fit f
 STACKED = (
     "shard at "  # followed by the axis of the rows, if that is not the leading one: what a loop in the step stacks
 )
+MERGED = "shard of "  # followed by a number: a matrix of so many times the rows, a stack whose steps are rows, too
 
 
 def stacked(kind: str, by: int = 1) -> str | None:
@@ -38,6 +39,11 @@ def stacked(kind: str, by: int = 1) -> str | None:
 def axis_of(kind: str) -> int | None:
     """The axis of the rows, of what has one."""
     return 0 if kind == SHARD else int(kind.removeprefix(STACKED)) if kind.startswith(STACKED) else None
+
+
+def merged(kind: str) -> int:
+    """Of how many times the rows a matrix is, or the transpose of one."""
+    return int(kind.rpartition(MERGED)[2]) if MERGED in kind else 1
 
 
 def of_rows(rule: Callable) -> Callable:

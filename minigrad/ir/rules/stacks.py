@@ -6,12 +6,14 @@ value, PARTIAL for a sum over the rows, None where it mixes them.
     y = ys[2]              (L, B, H) to (B, H)             the rows are its leading axis
     y = sum(ys, axis=0)    (L, B, H) to (B, H)             the same
     d = sum(g, axis=(0, 1))                                PARTIAL
+    y = reshape(ys)        (L, B, H) to (L * B, H)         MERGED
+    d = y.T @ z            of two of these                 PARTIAL
 """
 
 import math
 from collections.abc import Callable, Sequence
 
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, axis_of, stacked
+from minigrad.ir.rules.partition import MERGED, PARTIAL, REPLICATE, TRANSPOSED, axis_of, stacked
 
 
 def getitem(v, axis):
@@ -68,8 +70,12 @@ RULES |= dict.fromkeys(("sum", "max", "min"), fold)
 def divided(v, given: Sequence, is_elementwise: bool) -> str | None:
     """How a value is divided of which an operand is a stack; given: how its operands are, None for what is no value."""
     kinds = {k for k in given if k not in (None, REPLICATE)}
+    if any(MERGED in k for k in kinds):
+        return of_merged(v, given)
     kind = kinds.pop()
-    axis = axis_of(kind)
+    x, axis = v.inputs[given.index(kind)], axis_of(kind)
+    if axis and v.op.name == "reshape" and v.shape == (math.prod(x.shape[: axis + 1]), *x.shape[axis + 1 :]):
+        return f"{MERGED}{math.prod(x.shape[:axis])}" if v.ndim == 2 else None
     if kinds or axis is None:
         return None
     if is_elementwise:
@@ -79,3 +85,10 @@ def divided(v, given: Sequence, is_elementwise: bool) -> str | None:
         return None
     made = rule(v, axis)
     return made if made is None or made == PARTIAL else stacked(kind, made - axis)
+
+
+def of_merged(v, given: Sequence) -> str | None:
+    """Of matrices whose rows are those of every step of a loop in the step: the product of a transpose with another."""
+    if v.op.name == "transpose":
+        return f"{TRANSPOSED} {given[0]}" if v.params["axes"] == (1, 0) and TRANSPOSED not in given[0] else None
+    return PARTIAL if v.op.name == "matmul" and given[0] == f"{TRANSPOSED} {given[1]}" else None
