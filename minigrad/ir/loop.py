@@ -367,7 +367,10 @@ def finish(
         ends = [Leaf(v.shape, v.dtype) if leaf is not None else None for v, leaf, _ in inits]
         roots[: len(inits)] = [root or end for root, end in zip(roots, ends)]
     call = (kind or LoopCall)(loop, results[0].inputs[0], [leaf for _, leaf, _ in entries], roots)
-    call.trips = count if go is None else Tensor(results[len(inits) - 1])
+    if go is not None:
+        call.trips = Tensor(results[len(inits) - 1])
+    elif count is not None:
+        call.trips = Tensor(parent.enter(count)[0])  # as a value of the program that the loop is in
     tensors = on_tape(call, parents, {}, (), results)
     call.node = next((t._node.inputs[0] for t in tensors if t._node is not None), None)
     return [Tensor(t._data) if root is None else t for t, root in zip(tensors, call.roots)]

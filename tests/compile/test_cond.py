@@ -178,6 +178,33 @@ def test_transforms():
                 same(g, [x, w], x)
 
 
+def branching(w, t, h):
+    """Either branch bends."""
+    return mg.cond(h.sum() > t, lambda h: h * h * w, lambda h: mg.sin(h * w) + h, h)
+
+
+def stopping(w, t, h):
+    """Up to five steps of a map that bends."""
+    step = lambda c: (c[0] * 1.4 + 0.1 * mg.sin(w * c[0]), c[1] + 1)  # noqa: E731
+    return mg.while_loop(lambda c: c[0].sum() < 2 - t, step, (h, 0), bound=5)[0] * 0.3 * w
+
+
+@pytest.mark.parametrize("every", [None, 2])
+@pytest.mark.parametrize("inner", [branching, stopping])
+def test_derivatives_up_to_the_third_order_in_a_loop_over_time(inner, every):
+    """The backward of the backward of a loop with counted steps reads how many steps there were, too."""
+    x, w = draw(0, 3), draw(1, 3)
+
+    def f(x):
+        h, ys = mg.scan(lambda h, t: (inner(w, t, h), h * t), x, mg.arange(3, dtype="float64"))
+        return (h * h).sum() + ys.sum()
+
+    second = lambda x: (mg.grad(f)(x) * w).sum()  # noqa: E731
+    third = lambda x: (mg.grad(second)(x) * mg.cos(w)).sum()  # noqa: E731
+    for g in (second, third):
+        same(mg.jit(g, checkpoint=every), [x, w], x, rtol=1e-8)
+
+
 def test_results_that_differ_are_named():
     def message(f, g, *operands):
         with pytest.raises(ValueError) as error:
