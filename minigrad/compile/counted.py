@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from minigrad.compile.native import Kernel
+from minigrad.compile.tasks import Buffer
 from minigrad.ir.loop import Body, Loop
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Program
@@ -25,13 +26,16 @@ class CountedKernel(Kernel):
         self.count = len(loop.consts)
         n, m = len(loop.carries), len(loop.sums)
         super().__init__(around(loop), inner_call)
-        results = self.results  # those of the step around: sums, carries, stacks
-        self.results = [*results[m : m + n], *results[:m], *results[m + n :]]
-        self.whole = range(n, n + m)
+        # the step around gives sums, carries, stacks
+        self.order = [*range(m, m + n), *range(m), *range(m + n, len(loop.results))]
+        self.sums = m
 
     def run(self, given: Sequence) -> list:
         made = super().run([*given[: self.count], *[x[None, ...] for x in given[self.count :]]])
-        return [x if k in self.whole else x[0, ...] for k, x in enumerate(made)]
+        return [made[k] if k < self.sums else made[k][0, ...] for k in self.order]
+
+    def buffer_of(self, k: int) -> Buffer:
+        return self.results[self.order[k]][0]
 
 
 def around(loop: Loop) -> Loop:

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.compile.execute import Steps
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction, Repeat
-from minigrad.ir.loop import Loop
+from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rewrite import is_view, order_of
 from minigrad.ir.rules import rule_of
 from minigrad.ir.text import show
@@ -43,7 +43,7 @@ class LoopReport:
     """
 
     direction: str
-    steps: int
+    steps: int | str
     source: str | None
     why_not: str | None
     tasks: list[str]
@@ -156,19 +156,19 @@ def memory_of(value: Value, kernels):
         value = value.inputs[0]
     kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
     if isinstance(kernel, Kernel):
-        return value.inputs[0], kernel.results[value.params][0]
+        return value.inputs[0], kernel.buffer_of(value.params)
     return value
 
 
 def report(loop: Loop, kernel: Kernel | Steps, saved: int) -> LoopReport:
     direction = "backward in time" if loop.reverse else "forward in time"
     if not isinstance(kernel, Kernel):
-        return LoopReport(direction, loop.length, None, kernel.why_not, [], 0.0, 0.0, saved, False)
+        return LoopReport(direction, loop.steps, None, kernel.why_not, [], 0.0, 0.0, saved, False)
     tasks = [f"{describe(task)}  # {places(values_of(task))}" for task in kernel.schedule.tasks]
     traffic = sum(touched(task) for task in kernel.schedule.tasks)
     return LoopReport(
         direction,
-        loop.length,
+        loop.steps,
         annotated(kernel.emitter),
         None,
         tasks,
@@ -222,7 +222,7 @@ def annotated(emitter) -> str:
 
 def describe(task) -> str:
     if isinstance(task, Repeat):
-        return f"loop of {task.value.op.length} steps: {len(task.tasks)} tasks"
+        return f"loop of {task.value.op.steps} steps: {len(task.tasks)} tasks"
     if isinstance(task, Fused):
         names = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
         return f"fused over {list(task.shape)}: {len(task.values)} ops ({names}), {len(task.writes)} written"
@@ -250,8 +250,11 @@ def flops_of(order, kernels) -> float:
     for v in order:
         if isinstance(v.op, Loop):
             kernel = kernels.get(v)
-            each = kernel.flops if isinstance(kernel, Kernel) else flops_of(order_of(v.op.outputs), {})
-            total += v.op.length * each
+            if isinstance(kernel, Kernel):
+                total += kernel.length * kernel.flops
+            else:
+                length = 1 if v.op.length == UNBOUNDED else v.op.length
+                total += length * flops_of(order_of(v.op.outputs), {})
         elif v.op not in (None, Pick) and v.dtype is not None:
             total += rule_of(v.op).flops([x.shape for x in v.inputs if x is not None], [v.shape])
     return total

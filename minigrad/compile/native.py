@@ -226,6 +226,10 @@ class Kernel:
         self.free.append((len(parts), space))
         return outputs
 
+    def buffer_of(self, k: int) -> Buffer:
+        """Where result k lies."""
+        return self.results[k][0]
+
     def prepare(self, given: Sequence, space: Workspace, count: int) -> dict:
         """Fill in where inputs and results lie; the arrays of the results."""
         T, pointers = self.length, space.pointers

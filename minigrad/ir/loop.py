@@ -154,6 +154,13 @@ class Loop:
         return self.replace(carry_outs=carry_outs, sums=sums, ys=ys, count=count, go=go)
 
     @property
+    def steps(self) -> int | str:
+        """How many steps it takes, for people."""
+        if self.count is None:
+            return self.length
+        return "any number of" if self.length == UNBOUNDED else f"at most {self.length}"
+
+    @property
     def results(self) -> list[Value]:
         return [*self.carry_outs, *self.sums, *self.ys]
 

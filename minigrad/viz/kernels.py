@@ -83,7 +83,7 @@ def add_loop(found: Kernels, sites: dict, kernel: Kernel | execute.Steps, way: s
     if not isinstance(kernel, Kernel):
         found.why_not = found.why_not or f"the loop's steps run one by one: no kernel for {kernel.why_not}"
         return
-    found.loops.append((f"{way}, {loop.length} step{'s' * (loop.length != 1)}", kernel.emitter.text))
+    found.loops.append((f"{way}, {loop.steps} step{'s' * (loop.length != 1)}", kernel.emitter.text))
     for task in kernel.schedule.tasks:
         values = task.values if hasattr(task, "values") else [task.value]
         for site in dict.fromkeys(v.site for v in values if v.site is not None):

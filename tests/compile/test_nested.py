@@ -161,3 +161,18 @@ def test_weight_gradients_of_a_loop_that_ends_early_are_added_up_in_one_place(mo
     lines = backward.source.split("def loop(")[1]
     assert "call(pack, " in lines and "call(python" not in lines
     assert lines.count("settle_") == 1, "of x alone, which every outer step has its own sum of"
+
+
+def test_the_profiler_and_explain_know_loops_that_are_counted_and_loops_in_loops(compiled):
+    h, xs = draw(4, B, H), draw(5, T, B, H)
+
+    def f(h, bound=4):
+        return mg.while_loop(lambda c: c[1] < 3, lambda c: (mg.tanh(c[0] @ W), c[1] + 1), (h, 0), bound=bound)[0]
+
+    with mg.profile(tasks=True):
+        same(mg.jit(f), [h, W], h)
+        same(layer(repeated), [h, xs, W], h, xs)
+    assert "at most 4 steps" in str(mg.jit(f).explain(h))
+    with mg.no_grad():
+        report = mg.jit(lambda h: f(h, None)).explain(h)
+    assert "any number of steps" in str(report) and report.flops < 1e6
