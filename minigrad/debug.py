@@ -17,6 +17,8 @@ from minigrad.sharing import key_of
 from minigrad.sites import call_site, line_of_site
 from minigrad.tensor import Tensor
 
+__all__ = ["detect_anomaly", "summary"]
+
 
 class detect_anomaly(Observer):
     """`with mg.detect_anomaly():` the first op that makes a NaN or an infinity raises FloatingPointError.

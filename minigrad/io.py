@@ -15,6 +15,7 @@ from minigrad import disk
 from minigrad.arguments import checked
 from minigrad.tensor import Tensor
 
+__all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
 HEADER = 100_000_000  # bytes of the longest header that safetensors reads
 DEEPEST = 100  # lists and dicts within each other: Python's own limit depends on how deep the caller is
@@ -40,6 +41,7 @@ def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
     disk.replace(path, library.save(arrays, {KEY: entry}))
 
 
+@checked
 def load(path) -> tuple[dict[str, np.ndarray], Any]:
     """(arrays by name, metadata) of a safetensors file.
 
@@ -133,6 +135,7 @@ def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts)
     save(path, arrays, {"checkpoint": values})
 
 
+@checked
 def load_checkpoint(path, **parts) -> dict[str, Any]:
     """Put the parts of a run, given under the names that they were saved under, back into the state that was saved.
 

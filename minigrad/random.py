@@ -17,6 +17,18 @@ from minigrad.ops.reduce import argmax
 from minigrad.ops.shape import astype
 from minigrad.tensor import Tensor, as_array, as_tensor
 
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "exponential",
+    "gumbel",
+    "integers",
+    "manual_seed",
+    "normal",
+    "permutation",
+    "uniform",
+]
+
 # The generator of everything that is not given one. It is set, never replaced: a checkpoint may hold on to it.
 default_generator = np.random.default_rng()
 

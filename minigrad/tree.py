@@ -8,6 +8,9 @@ OrderedDict or a defaultdict stays one; a dict of another class becomes a plain 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
+__all__ = ["flatten", "map", "names", "unflatten"]
+END = object()
+
 
 def children(node):
     """Keys and values of a container (none of either for None); None for a leaf."""
@@ -47,14 +50,30 @@ def _strip(tree, leaves: list):  # not a closure: one that names itself is a cyc
 
 
 def unflatten(structure, leaves: Iterable):
-    """The tree of this structure with these leaves."""
-    return _fill(structure, iter(leaves))
+    """The tree of this structure with these leaves.
+
+    Raises ValueError unless there is a leaf for each place; TypeError for what is no structure.
+    """
+    try:
+        rest = iter(leaves)
+    except TypeError as error:
+        raise TypeError(f"unflatten: wanted a list of leaves: {error}") from None
+    try:
+        tree = _fill(structure, rest)
+    except StopIteration:
+        raise ValueError(f"unflatten: too few leaves for the structure {structure!r:.200}") from None
+    if next(rest, END) is not END:
+        raise ValueError(f"unflatten: too many leaves for the structure {structure!r:.200}")
+    return tree
 
 
 def _fill(structure, leaves):
     if structure is ...:
         return next(leaves)
-    return rebuild(structure, [_fill(value, leaves) for value in children(structure)[1]])
+    inner = children(structure)
+    if inner is None:
+        raise TypeError(f"unflatten: wanted a structure, with ... for each leaf, got {describe(structure)} in it")
+    return rebuild(structure, [_fill(value, leaves) for value in inner[1]])
 
 
 def flatten_like(structure, tree, name: str) -> list:
@@ -86,13 +105,21 @@ def _collect(structure, tree, leaves: list) -> str:
 
 
 def map(f: Callable, tree, *others):
-    """A tree of f(leaf, leaf of the others in the same place)."""
+    """A tree of f(leaf, leaf of the others in the same place).
+
+    Raises TypeError for an f that cannot be called, ValueError for trees of different structures.
+    """
+    if not callable(f):
+        raise TypeError(f"map: wanted a function, got {type(f).__name__}")
     leaves, structure = flatten(tree)
-    return unflatten(structure, [f(*x) for x in zip(leaves, *[flatten_like(structure, o, "tree") for o in others])])
+    others = [flatten_like(structure, o, f"map: others[{k}]") for k, o in enumerate(others)]  # type: ignore[assignment]
+    return unflatten(structure, [f(*x) for x in zip(leaves, *others)])
 
 
 def names(tree, name: str = "") -> list[str]:
     """How one would write each leaf: ["x[0]['h']", ...] for name "x"."""
+    if not isinstance(name, str):
+        raise TypeError(f"names: got name={name!r:.60}, wanted a string")
     inner = children(tree)
     if inner is None:
         return [name]

@@ -104,7 +104,7 @@ def test_every_damaged_byte_is_noticed(tmp_path):
     flipped = bytearray(content)
     flipped[payload] ^= 1
     path.write_bytes(flipped)
-    with pytest.raises(ValueError, match=r"file is corrupt: .* tensor '[abc]'$"):
+    with pytest.raises(ValueError, match=r"file is corrupt: .* tensor '[abc]'(\n|$)"):
         io.load(path)
 
 
@@ -146,7 +146,7 @@ def test_a_changed_tensor_or_metadata_is_named(tmp_path):
         ({"good": np.ones(2), "bad": np.ones(2)}, '{"step": 4}', "the metadata"),
     ]:
         safetensors.save_file(tensors, path, {"minigrad": json.dumps({**entry, "metadata": text})})
-        with pytest.raises(ValueError, match=f"file is corrupt: not what was saved: {named}$"):
+        with pytest.raises(ValueError, match=f"file is corrupt: not what was saved: {named}(\\n|$)"):
             io.load(path)
     for broken in ("", "[]", "{}", "null", json.dumps({**entry, "sha256": 3}), json.dumps({**entry, "metadata": 3})):
         safetensors.save_file({}, path, {"minigrad": broken})
@@ -317,7 +317,7 @@ def test_parts_that_do_not_fit(tmp_path):
     run = Run(seed=1, rate=0.1)
     run.train(2)
     io.save_checkpoint(path, position=run.position, **run.parts)
-    with pytest.raises(ValueError, match=r"holds the parts model, optimizer, .*; wanted model$"):
+    with pytest.raises(ValueError, match=r"holds the parts model, optimizer, .*; wanted model(\n|$)"):
         io.load_checkpoint(path, model=run.model)
     other = Run(seed=2, rate=0.1)
     other.train(1)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import Size, checked
 from minigrad.compile.compiled import Compiled
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.family import Family, kind_of_any_size
@@ -34,7 +35,8 @@ def jit(f: M, checkpoint: int | None = None) -> M: ...
 def jit(f: Callable, checkpoint: int | None = None) -> "Jitted": ...
 
 
-def jit(f: Any, checkpoint: int | None = None) -> Any:
+@checked
+def jit(f: Any, checkpoint: Size | None = None) -> Any:
     """f, compiled: the same results and gradients.
 
     f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
@@ -76,8 +78,6 @@ def jit(f: Any, checkpoint: int | None = None) -> Any:
     leaves a traced one in a variable, changes a number that it reads, does what would stand still, calls `eval`, `exec`
     or `globals`, or uses a tensor from where nobody can watch that another takes its place.
     """
-    if checkpoint is not None and (type(checkpoint) is not int or checkpoint < 1):
-        raise ValueError(f"jit: got checkpoint={checkpoint!r}, wanted a number of steps, 1 or more, or None")
     if not callable(f):
         raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
     jitted = Jitted(f, checkpoint)
@@ -177,6 +177,7 @@ class Jitted:
 
         return family.trace(shapes, compiled) or compiled(), UNCHANGED
 
+    @checked
     def explain(self, *args, **kwargs) -> Explanation:
         """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
 

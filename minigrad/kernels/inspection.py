@@ -21,7 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.arguments import checked
 from minigrad.kernels import build, loops
+
+__all__ = ["InnerLoop", "KernelReport", "inspect_kernel"]
 
 REMARK = re.compile(r"remark: (.*?):(\d+):\d+: (.*)")
 WIDTH = re.compile(r"vectorized loop \(vectorization width: (?:vscale x )?(\d+), interleaved count: (\d+)\)")
@@ -87,6 +90,7 @@ class KernelReport:
             (folder / f"{name}.{ending}").write_text(text)
 
 
+@checked
 def inspect_kernel(f, *args) -> KernelReport:
     """What LLVM made of a Numba function for these arguments: source, LLVM IR, assembly, its loops.
 
@@ -103,6 +107,8 @@ def inspect_kernel(f, *args) -> KernelReport:
     op = getattr(f, "op", None)
     if hasattr(op, "vjp_kernels"):
         dtype = np.dtype(*args or ["float32"]).name
+        if dtype not in ("float32", "float64"):
+            raise TypeError(f"inspect_kernel: got dtype {dtype}, wanted float32 or float64")
         return inspect_source(f.__name__, *elementwise_sources(op, dtype)[op.name])
     if not isinstance(f, Dispatcher):
         raise TypeError(

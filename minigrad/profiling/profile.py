@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import tape
+from minigrad.arguments import checked
 from minigrad.compile.compiled import Compiled
 from minigrad.compile.execute import Sequence
 from minigrad.compile.native import Kernel
@@ -84,6 +85,7 @@ class profile(Observer):
     of batch 1 and 32 units, which takes a millisecond itself, twice as long (benchmarks/profile_cost.py).
     """
 
+    @checked
     def __init__(self, tasks: bool = False, memory: bool = False):
         self.tasks, self.memory = tasks, memory
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import nn
+from minigrad.arguments import Count, checked
 from minigrad.testing import derivatives, pointing, properties
 from minigrad.testing.runs import Case, Skipped, Trial, Wrong
 
@@ -93,7 +94,8 @@ class Report:
         return "\n".join(map(str, self.results))
 
 
-def check_cell(cell, *, seed: int = 0) -> Report:
+@checked
+def check_cell(cell: Callable, *, seed: Count = 0) -> Report:
     """Check what every cell should satisfy; returns a `Report` if all holds.
 
     cell: a cell that is made, whose sizes are kept, or what makes one, called as cell(input_size, hidden_size), then
@@ -127,15 +129,15 @@ def results(cell, seed: int = 0, input_size: int | None = None, hidden_size: int
     """The result of each property as soon as it is there. The sizes are drawn, unless they are given."""
     sizes = None if isinstance(cell, nn.Module) else sizes_of(cell, input_size, hidden_size)
     failed: list[str] = []
-    for checked in PROPERTIES:
-        wanting = [name for name in checked.needs if name in failed]
+    for one in PROPERTIES:
+        wanting = [name for name in one.needs if name in failed]
         if wanting:
-            failed.append(checked.name)
-            yield Result(checked.name, skipped=f"not tried: {wanting[0]} must hold first")
+            failed.append(one.name)
+            yield Result(one.name, skipped=f"not tried: {wanting[0]} must hold first")
             continue
-        result = refute(checked, cell, sizes, seed)
+        result = refute(one, cell, sizes, seed)
         if not result.ok:
-            failed.append(checked.name)
+            failed.append(one.name)
         yield result
 
 

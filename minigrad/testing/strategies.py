@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.arguments import Count, checked
+from minigrad.arguments import Count, Size, checked, require
 from minigrad.tensor import Tensor
 
 
@@ -43,33 +43,61 @@ def seeds():
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4):
-    """Shapes of arrays."""
+def valid(name: str, strategy):
+    """The strategy. Raises ValueError where Hypothesis would refuse it when it is first drawn from."""
+    from hypothesis.errors import InvalidArgument
+
+    try:
+        strategy.validate()
+    except InvalidArgument as error:
+        raise ValueError(f"{name}: {error}") from error
+    return strategy
+
+
+@checked
+def shapes(min_dims: Count = 0, max_dims: Count = 3, min_side: Count = 1, max_side: Count = 4):
+    """Shapes of arrays. Raises ValueError for a least number above the greatest."""
     from hypothesis.extra.numpy import array_shapes
 
-    return array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+    strategy = array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+    return valid("shapes", strategy)
 
 
-def broadcastable_shapes(count: int, min_side: int = 1, max_side: int = 4, max_dims: int = 3):
-    """Tuples of `count` shapes that broadcast with one another."""
+@checked
+def broadcastable_shapes(count: Size, min_side: Count = 1, max_side: Count = 4, max_dims: Count = 3):
+    """Tuples of `count` shapes that broadcast with one another. Raises ValueError as `shapes` does."""
     from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
     strategy = mutually_broadcastable_shapes(
         num_shapes=count, min_side=min_side, max_side=max_side, min_dims=0, max_dims=max_dims
     )
-    return strategy.map(lambda drawn: drawn.input_shapes)
+    return valid("broadcastable_shapes", strategy).map(lambda drawn: drawn.input_shapes)
 
 
+@checked
 def arrays(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, away: Sequence[float] = (0.0,)):
-    """Arrays of well separated values (see `spread`). shape: a shape or a strategy; any small one by default."""
+    """Arrays of well separated values (see `spread`). shape: a shape or a strategy; any small one by default.
+
+    Raises TypeError for a dtype besides float32 and float64 and for what is no shape, ValueError for an interval as
+    `spread` does.
+    """
     import hypothesis.strategies as st
 
-    shape = shapes() if shape is None else st.just(shape) if isinstance(shape, tuple) else shape
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"arrays: got dtype={dtype}, wanted float32 or float64")
+    if shape is None:
+        shape = shapes()
+    elif not isinstance(shape, st.SearchStrategy):
+        require("arrays", "shape", shape, tuple[Count, ...])
+        shape = st.just(tuple(shape))
+    spread(np.random.default_rng(0), (0,), low, high, away)  # raises now for what it would raise for when it is drawn
     return st.builds(lambda rng, shape: spread(rng, shape, low, high, away).astype(dtype), seeds(), shape)
 
 
+@checked
 def tensors(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, away: Sequence[float] = (0.0,)):
-    """Tensors that require a gradient, with the values of `arrays`."""
+    """Tensors that require a gradient, with the values of `arrays`, and its errors."""
     return arrays(shape, dtype, low, high, away).map(lambda array: Tensor(array).requires_grad_())
 
 

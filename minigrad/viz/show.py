@@ -1,10 +1,12 @@
 """`show`: run a cell or a function once, forward and backward, and make a page of all that happened."""
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import checked
 from minigrad.compile.switch import disable_jit
 from minigrad.nn import Module, Recurrent
 from minigrad.tensor import Tensor, as_tensor, tensor
@@ -12,7 +14,8 @@ from minigrad.viz.record import leaves_of, record, state_names
 from minigrad.viz.tape import Tape
 
 
-def show(f, *args) -> str:
+@checked
+def show(f: Callable, *args) -> str:
     """A page about one run of f, as the text of an HTML file: `Path("page.html").write_text(show(LSTMCell(3, 4), x))`.
 
     f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state; a
@@ -33,7 +36,8 @@ def show(f, *args) -> str:
     return page(run.name, subtitle, run.tape, kernels_of(run.objective, run.args), run.maps)
 
 
-def trace(f, *args) -> Tape:
+@checked
+def trace(f: Callable, *args) -> Tape:
     """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates."""
     return Run(f, args).tape
 

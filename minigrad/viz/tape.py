@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
+from minigrad.arguments import described
 from minigrad.sites import line_number
 from minigrad.tape import Node
 from minigrad.tensor import Tensor
@@ -34,6 +35,9 @@ class Tape:
 
     def __init__(self, *y: Tensor, record: Record | None = None):
         if record is None:
+            for tensor in y:
+                if not isinstance(tensor, Tensor):
+                    raise TypeError(f"Tape: wanted tensors, got {described(tensor)}")
             roots: Sequence[Node] = [tensor._node for tensor in y if tensor._node is not None]
             if not roots:
                 raise ValueError(
