@@ -49,29 +49,16 @@ class Compiled:
         before = Walk(f, leaves, structure)
         consumed = Consumed(before.consumed.values())
         program = self.program = Program()
-        program.every = every if needs else None
         outer = thread.mode, thread.program
         try:
             with refusing():
-                inputs, variables, results, self.structure = self.record(program, leaves)
-                consumed.refuse_changed(lambda: self.record(Program(), leaves))
-                thread.mode, thread.program = TRACED if needs else TRACED_OFF, program
-                tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
-                made = [x for x in tensors if x is not None]
-                self.captured = [
-                    (value, program.owned.get(id(tensor), tensor), leaf is not None)
-                    for [(value, leaf, tensor)] in program.captured.values()
-                ]
-                variables += [leaf for [(_, leaf, _)] in program.captured.values()]
-                self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
-                cotangents = program.cotangents = [program.input(made[k]) for k in self.differentiable]
-                self.present = frozenset(range(len(cotangents))) if present is None else present
-                gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
+                inputs, tensors, gradients, origins = self.trace(program, leaves, present)
+                consumed.refuse_changed(lambda: copy.copy(self).trace(Program(), leaves, present))
         finally:
             thread.mode, thread.program = outer
+        made = [x for x in tensors if x is not None]
         # after the trace: what it did to a list, say, it does not do again
         self.guards = Guards(f, leaves, structure, program, before)
-        self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
         program.memories.clear()
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
@@ -83,10 +70,30 @@ class Compiled:
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :
         ]
-        parts = self.divide(inputs, roots[:count], roots[count:], cotangents)
+        parts = self.divide(inputs, roots[:count], roots[count:], program.cotangents)
         self.forward, self.backward = [Sequence(a, b, order, compile_loops(order)) for a, b, order in parts]
         if sizes is not None:
             sizes.closed = True
+
+    def trace(self, program: Program, leaves, present: frozenset | None) -> tuple[list, list, list, list]:
+        """Trace f and its backward: values of the arguments; the results, flat, None for those that are no tensors; the
+        gradients, and for each the results that send it something."""
+        program.every = self.every if self.needs else None
+        inputs, variables, results, self.structure = self.record(program, leaves)
+        thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
+        tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
+        self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
+        made = [x for x in tensors if x is not None]
+        self.captured = [
+            (value, program.owned.get(id(tensor), tensor), leaf is not None)
+            for [(value, leaf, tensor)] in program.captured.values()
+        ]
+        variables += [leaf for [(_, leaf, _)] in program.captured.values()]
+        self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
+        program.cotangents = [program.input(made[k]) for k in self.differentiable]
+        self.present = frozenset(range(len(program.cotangents))) if present is None else present
+        gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
+        return inputs, tensors, gradients, origins
 
     def bound(self, values: dict[str, int]) -> "Compiled":
         """The program for these values of its symbols. It shares all that does not depend on them."""

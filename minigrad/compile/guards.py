@@ -53,11 +53,13 @@ class Guards:
         unknown = [x for x in captured if id(x) not in known]
         if unknown:
             gc.unfreeze()  # gc does not tell what frozen objects hold; frozen again, garbage would stay for ever
-        held = [x for x in unknown if held_elsewhere(x)]
+        ours: list = [captured, unknown]
+        held = [x for x in unknown if held_elsewhere(x, ours)]
+        ours.append(held)
         if held:  # what the function has made and dropped may hold it, in a cycle
             gc.collect()
         for x in held:
-            if held_elsewhere(x):
+            if held_elsewhere(x, ours):
                 raise RuntimeError(
                     f"jit: a tensor {x.dtype}{list(x.shape)}, used at {line_of_site(program.sites[id(x)])}, was found "
                     "where nobody can watch that another takes its place; pass it as an argument, or keep it in a "
@@ -145,10 +147,12 @@ def at_once(reads: list) -> Callable:
     return eval(f"lambda: [{', '.join(parts)}]", scope)
 
 
-def held_elsewhere(x: Tensor) -> bool:
-    """Whether somebody besides the trace holds a tensor, or a view of it that the trace has made."""
+def held_elsewhere(x: Tensor, ours: list) -> bool:
+    """Whether somebody besides the trace holds a tensor, or a view of it that the trace has made. ours: the lists of it
+    that the trace holds."""
     return any(
-        not isinstance(owner, (FrameType, list, TracedView))
+        not isinstance(owner, (FrameType, TracedView))
+        and not any(owner is one for one in ours)
         and not (type(owner) is tuple and any(isinstance(v, Value) for v in owner))
         for owner in gc.get_referrers(x)
     )

@@ -70,8 +70,12 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     itself.
 
     f should have no effects: what it prints or appends happens while it is traced and not again. It must not draw from
-    a random generator, read a clock or a file, or take values from an iterator, which would stand still: do that
-    outside and pass the result (random ops such as `nn.Dropout` draw anew at every call).
+    a random generator, read a clock or a file, ask the system or another process, or take values from an iterator: that
+    would stand still. Do it outside and pass the result (random ops such as `nn.Dropout` draw anew at every call). The
+    same goes for what runs in its backward, a hook or the bwd of a `custom_vjp`. It is refused where your own code does
+    it, or Python's or NumPy's does it for you. It is not noticed where another installed package reads a clock, a file
+    or entropy; where C code calls C code (`iter(time.time, None)`); in a type (`np.datetime64("now")`,
+    `mmap.mmap(...)`); in `id(x)`, `hash(x)`, `os.getpid()`; and while a profiler runs (`sys.setprofile`).
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number
     or string; RuntimeError, with the line and the cure, where it changes an argument or a tensor from outside in place,

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import date
+from types import ModuleType
 
 import numpy as np
 
@@ -25,14 +26,39 @@ from minigrad.random import default_generator
 from minigrad.sites import line_of_site
 
 CURE = "would be the same at every later call; do it outside of the jitted function and pass the result as an argument"
-CLOCKS = {
-    getattr(time, name + unit): f"time.{name}{unit}"
-    for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time")
-    for unit in ("", "_ns")
-} | {f: f"time.{f.__name__}" for f in (time.localtime, time.gmtime, time.ctime)}
-FILES = f"{os.sep}pathlib"  # Python's own code that opens files for whoever calls it
-SCOPES = (globals, eval, exec)
+FILE, ENTROPY = (
+    "reads a file, which",
+    "asks the system for random numbers (a generator without a seed, say); what comes of it",
+)
+SCOPE = "calls {}(): nobody can tell what that reads, and it"
+CLOCK = "reads the clock ({}), which"
+
+
+def of(module: ModuleType, names: str) -> list:
+    """Functions of a module by name: those that there are on this system."""
+    return [getattr(module, name) for name in names.split() if hasattr(module, name)]
+
+
+CLOCKS = [
+    *of(time, "time perf_counter monotonic process_time thread_time clock_gettime"),
+    *of(time, "time_ns perf_counter_ns monotonic_ns process_time_ns thread_time_ns clock_gettime_ns"),
+    *of(time, "localtime gmtime ctime asctime strftime"),
+    *of(os, "times getloadavg"),
+]
+FILES = [open, np.fromfile, *of(os, "open read pread readv preadv stat lstat fstat listdir scandir access readlink")]
+REFUSED = {  # functions written in C, what a call of them does, and whether Python's own code may do it for the user
+    **{f: (CLOCK.format(f"{f.__module__}.{f.__name__}"), False) for f in CLOCKS},
+    **{f: (SCOPE.format(f.__name__), False) for f in (globals, eval, exec)},
+    **dict.fromkeys(of(os, "urandom getrandom"), (ENTROPY, True)),
+    **dict.fromkeys(FILES, (FILE, True)),
+}
 READERS = {"read", "readline", "readlines", "readinto", "read1"}
+OUTSIDE = {"sqlite3", "_sqlite3", "_socket", "_posixsubprocess", "resource"}  # modules written in C
+# Python's own files that read those of the program itself, to import something or to show a line.
+OF_THE_PROGRAM = tuple(os.sep + name for name in (
+    "importlib", "linecache.py", "tokenize.py", "inspect.py", "traceback.py", "warnings.py", "pkgutil.py", "logging",
+    "encodings", "gettext.py", "locale.py", "unittest", "doctest.py", "pdb.py", "bdb.py", "ctypes", "sysconfig.py",
+)) + ("<frozen importlib", "<frozen zipimport")  # fmt: skip
 
 
 class Consumed:
@@ -170,13 +196,17 @@ def refusing():
     refused: list = []
 
     def called(frame, event, function):
-        if event == "c_call" and (what := source(function)):
-            caller = frame
+        if event != "c_call":
+            return
+        what, through = REFUSED.get(function) or source(function, frame)
+        if what:
+            caller, own = frame, False
             while caller is not None and of_python(caller.f_code.co_filename):
+                own = own or any(part in caller.f_code.co_filename for part in OF_THE_PROGRAM)
                 caller = caller.f_back
             if caller is None or not of_the_user(caller.f_code.co_filename) or in_packages(caller.f_code.co_filename):
                 return  # the engine compiles something; a package may be called when memory is collected, say
-            if caller is frame or function is os.urandom or FILES in frame.f_code.co_filename:
+            if caller is frame or (through and not own):
                 refused.append(RuntimeError(f"jit: {line_of_site((caller.f_code, caller.f_lasti))} {what} {CURE}"))
                 raise refused[0]
 
@@ -189,18 +219,16 @@ def refusing():
             raise refused[0]
 
 
-def source(function) -> str:
-    """What a call of a function written in C does, if it may have to be refused."""
-    if function is os.urandom:
-        return "asks the system for random numbers (a generator without a seed, say); what comes of it"
-    if function in SCOPES:
-        return f"calls {function.__name__}(): nobody can tell what that reads, and it"
-    owner = function.__self__
-    if type(owner) is type:
-        if issubclass(owner, date) and function.__name__ in ("now", "today", "utcnow"):
-            return f"reads the clock ({owner.__name__}.{function.__name__}), which"
-    elif function in CLOCKS:
-        return f"reads the clock ({CLOCKS[function]}), which"
-    elif function is open or (isinstance(owner, io.IOBase) and function.__name__ in READERS):
-        return "reads a file, which"
-    return ""
+def source(function, frame) -> tuple[str, bool]:
+    """As REFUSED, of a method, and of what any function of a module does. frame: of what calls it."""
+    owner, name = getattr(function, "__self__", None), function.__name__
+    if name == "seed" and isinstance(owner, random.Random) and frame.f_locals.get("a", 0) is None:
+        return ENTROPY, True
+    if type(owner) is type and issubclass(owner, date) and name in ("now", "today", "utcnow"):
+        return CLOCK.format(f"{owner.__name__}.{name}"), False
+    if name in READERS and isinstance(owner, io.IOBase):
+        return FILE, not isinstance(owner, (io.StringIO, io.BytesIO))
+    module = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
+    if module in OUTSIDE:
+        return f"asks what is outside of the program ({module}.{name}), which", True
+    return "", False

@@ -5,15 +5,23 @@ import collections
 import contextvars
 import functools
 import gc
+import glob
+import inspect
+import io
 import itertools
 import json
+import logging
 import operator
 import os
 import random
+import socket
+import sqlite3
+import subprocess
 import sys
 import threading
 import time
 import types
+import warnings
 import weakref
 from datetime import datetime
 from pathlib import Path
@@ -449,6 +457,87 @@ def test_clocks_and_files_are_refused(f):
         mg.jit(f)(draw(0, 2))
 
 
+def of_numpy(call):
+    """A function that reads an array from a file."""
+
+    def f(x, path):
+        return x * np.asarray(call(path)).ravel()[0]
+
+    return f
+
+
+FROM_OUTSIDE = {
+    "np.load": of_numpy(np.load),
+    "np.load, mapped": of_numpy(lambda path: np.load(path, mmap_mode="r")),
+    "np.fromfile": of_numpy(lambda path: np.fromfile(path, "uint8")),
+    "np.memmap": of_numpy(lambda path: np.memmap(path, "uint8", "r")),
+    "np.genfromtxt": of_numpy(lambda path: np.genfromtxt(path, invalid_raise=False)),
+    "io.open_code": lambda x, path: x * len(io.open_code(path).read()),  # noqa: SIM115
+    "os.open": lambda x, path: x * len(os.read(os.open(path, os.O_RDONLY), 1)),
+    "os.stat": lambda x, path: x * os.stat(path).st_size,
+    "os.path.exists": lambda x, path: x * os.path.exists(path),
+    "Path.exists": lambda x, path: x * Path(path).exists(),
+    "os.listdir": lambda x, path: x * len(os.listdir(os.path.dirname(path))),
+    "glob": lambda x, path: x * len(glob.glob(path)),
+    "sqlite": lambda x, path: x * sqlite3.connect(":memory:").execute("select 1").fetchone()[0],
+    "a process": lambda x, path: x * len(subprocess.check_output(["echo", "1"])),
+    "a socket": lambda x, path: x * len(socket.socketpair()[0].getsockname()),
+    "clock_gettime": lambda x, path: x * time.clock_gettime(0),
+    "strftime": lambda x, path: x * float(time.strftime("%S")),
+    "os.times": lambda x, path: x * os.times().elapsed,
+    "random.Random()": lambda x, path: x * random.Random().random(),
+    "os.getrandom": lambda x, path: x * os.getrandom(1)[0],
+}
+
+
+@pytest.mark.parametrize("kind", FROM_OUTSIDE)
+def test_what_c_code_reads_from_outside_is_refused(kind, tmp_path):
+    f, path = FROM_OUTSIDE[kind], str(tmp_path / "a.npy")
+    np.save(path, np.ones(2))
+    with pytest.raises(RuntimeError, match=r"jit: .*test_state.py:\d+: .*pass the result as an argument"):
+        mg.jit(lambda x: f(x, path))(draw(0, 2))
+
+
+def test_what_python_reads_of_the_program_itself_is_not_refused(capsys, caplog):
+    def f(x):
+        import this
+
+        warnings.warn("a warning shows its line", stacklevel=1)
+        logging.getLogger().warning("a record has the time")
+        inspect.getsource(f)
+        Pair = collections.namedtuple("Pair", "a b")
+        return x * Pair(2.0, random.Random(3).random()).a * float(io.StringIO("1.0\n").getvalue() or len(this.s))
+
+    sys.modules.pop("this", None)
+    with warnings.catch_warnings(record=True):
+        assert mg.jit(f)(mg.tensor([1.0])).tolist() == [2.0]
+
+
+def custom(bwd):
+    f = mg.custom_vjp(lambda x: x * 2.0)
+    f.defvjp(lambda x: (x * 2.0, None), bwd)
+    return f
+
+
+def hooked(hook):
+    def f(x):
+        y = x * 2.0
+        y.register_hook(hook)
+        return y * 1.0
+
+    return f
+
+
+@pytest.mark.parametrize("f", [custom(lambda _, g: (g * rng.normal(),)), hooked(lambda g: g * rng.normal()),
+                               custom(lambda _, g: (g * np.random.rand(),)), hooked(lambda g: g * np.random.rand()),
+                               custom(lambda _, g: (g * time.time(),)), hooked(lambda g: g * time.time())])  # fmt: skip
+def test_what_would_stand_still_in_the_backward_is_refused(f):
+    before = rng.bit_generator.state, np.random.get_state()[1].tolist()
+    with pytest.raises(RuntimeError, match=r"jit: .*test_state.py:\d+: .*pass the result as an argument"):
+        mg.jit(lambda x: f(x))(draw(0, 2).requires_grad_())
+    assert (rng.bit_generator.state, np.random.get_state()[1].tolist()) == before
+
+
 def test_a_refusal_that_the_function_catches_is_raised_all_the_same():
     def f(x):
         try:
@@ -536,17 +625,18 @@ def test_what_nobody_can_foresee_is_refused(f):
         mg.jit(f)(draw(0, 2))
 
 
+@pytest.mark.parametrize("within", [lambda w: w, lambda w: [w], lambda w: [0, [w]], lambda w: {"w": [w]}])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_tensor_from_where_nobody_watches_is_refused(monkeypatch, frozen):
+def test_a_tensor_from_where_nobody_watches_is_refused(monkeypatch, frozen, within):
     """Where another could take its place and the program would not know. Of objects that gc.freeze() has set aside gc
     does not tell whom they hold."""
-    monkeypatch.setattr(json, "hidden", mg.tensor([2.0]), raising=False)
+    monkeypatch.setattr(json, "hidden", within(mg.tensor([2.0])), raising=False)
     if frozen:
         gc.freeze()
 
     def f(x):
         y = x + 1.0
-        w = sys.modules["json"].hidden
+        [w] = [w for w in mg.tree.flatten(sys.modules["json"].hidden)[0] if isinstance(w, mg.Tensor)]
         return y * w
 
     with pytest.raises(RuntimeError, match=r'used at .*"return y \* w", was found where nobody can watch'):
