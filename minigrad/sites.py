@@ -68,35 +68,48 @@ def of_numpy(file: str) -> bool:
     return _engine.numpy in Path(file).parents
 
 
+NO_PART = ("PUSH_NULL", "KW_NAMES", "PRECALL")  # which have the text of another instruction
+
+
 @functools.lru_cache(256)
 def callee(code, instruction: int) -> str | None:
-    """The name of the function or method that an instruction calls, as the code has it; None if that cannot be told."""
-    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
-    k = next(k for k, step in enumerate(steps) if step.offset == instruction)
-    if not steps[k].opname.startswith("CALL") or steps[k].arg is None:
+    """The name of the function or method that an instruction calls, as the code has it; None if that cannot be told.
+
+    Its text begins where that of the call does, and is the longest that does and is shorter.
+    """
+    steps = [(step, step.positions) for step in dis.get_instructions(code) if step.positions]
+    call = next((at for step, at in steps if step.offset == instruction), None)
+    if call is None or call.col_offset is None or call.end_lineno is None or call.end_col_offset is None:
         return None
-    above = (steps[k].arg or 0) + (steps[k].opname == "CALL_KW")  # items on the stack above the function
-    before = [step for step in steps[:k] if step.opname != "KW_NAMES"]
-    while before and before[-1].opname == "PRECALL":
-        before.pop()
-    while before and above > 0:
-        step = before.pop()
-        above -= dis.stack_effect(step.opcode, step.arg, jump=False)
-    names = [step.argval for step in before if step.opname != "PUSH_NULL"][-1:]
-    return names[0] if names and isinstance(names[0], str) else None
+    found = {  # by where their text ends
+        (at.end_lineno, at.end_col_offset): step.argval
+        for step, at in steps
+        if step.opname not in NO_PART and at[0::2] == call[0::2]
+        and (at.end_lineno, at.end_col_offset) < (call.end_lineno, call.end_col_offset)
+    }  # fmt: skip
+    name = found[max(found)] if found else None
+    return name if isinstance(name, str) else None
 
 
 STORE_ITEM = dis.opmap["STORE_SUBSCR"]
-TAKERS = {*dir(np.ndarray), "fromiter"}
+TAKERS = {*dir(np.ndarray), "fromiter", "reduce", "accumulate", "reduceat"}
 
 
-def taker_of_number() -> str | None:
-    """What of NumPy's asks a tensor t for a number, to put it into an array; None if it is the user's code, or C code
-    of another kind. To be called by what is called so."""
+def refuse_taker() -> None:
+    """Raise TypeError if NumPy's code asks a tensor on the tape for its number, to put it into an array, and not the
+    user's or other C code. To be called by what is asked: NumPy does not say that it is NumPy, and asks as float(t)
+    does, so the code that called it has to tell."""
     frame = sys._getframe(2)
-    if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:  # NumPy asks for a number, not for __array__
-        return "array[index] = t"
-    if of_numpy(frame.f_code.co_filename):
-        return "a NumPy function of t"
     name = callee(frame.f_code, frame.f_lasti)
-    return f"{name} of an array, with t," if name in TAKERS else None
+    if frame.f_code.co_code[frame.f_lasti] == STORE_ITEM:
+        taker = "array[index] = t"
+    elif of_numpy(frame.f_code.co_filename):
+        taker = "a NumPy function of t"
+    elif name in TAKERS:
+        taker = f"{name} of an array, with t,"
+    else:
+        return
+    raise TypeError(
+        f"{taker} would lose the gradient of t, which is on the tape; make the array a tensor (mg.tensor(array)), or "
+        "give it t.item()"
+    )

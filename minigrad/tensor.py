@@ -15,7 +15,7 @@ from minigrad import html, modes
 from minigrad.arguments import checked, refuse_masked, require
 from minigrad.dtypes import default_dtype, refuse_dtype
 from minigrad.modes import OFF, ON, RAW, TRACED, recording, thread, tracing
-from minigrad.sites import taker_of_number
+from minigrad.sites import refuse_taker
 from minigrad.tape import Leaf, Node, pull_back
 
 # The C library gives freed blocks above 128 KiB back to the system, and a tape makes and frees thousands of them: each
@@ -206,15 +206,12 @@ class Tensor:
 
     def __float__(self):
         if self._node is not None and recording():
-            taker = taker_of_number()
-            if taker:
-                raise TypeError(
-                    f"{taker} would lose the gradient of t, which is on the tape; make the array a tensor "
-                    "(mg.tensor(array)), or give it t.item()"
-                )
+            refuse_taker()
         return float(self.item())
 
     def __int__(self):
+        if self._node is not None and recording():
+            refuse_taker()
         return int(self.item())
 
     def __index__(self):

@@ -64,6 +64,12 @@ def added(carry, x):
     return carry + x, carry
 
 
+def twice():
+    """A condition that holds twice, so that a loop without a bound ends as well."""
+    left = [True, True, False]
+    return lambda carry: left.pop(0)
+
+
 def small_cell():
     return models.RNNCell(1, 2)
 
@@ -140,7 +146,7 @@ CALLS = {
     "scan": lambda: ([added, tensor(2), tensor(4, 2)], {"length": 4, "reverse": False}),
     "cond": lambda: ([True, loss, loss, tensor(3)], {}),
     "switch": lambda: ([1, [loss, loss], tensor(3)], {}),
-    "while_loop": lambda: ([lambda carry: True, lambda carry: carry, tensor(3)], {"bound": 2}),
+    "while_loop": lambda: ([twice(), lambda carry: carry, tensor(3)], {"bound": 2}),
     "checkpoint": lambda: ([loss], {}),
     "custom_vjp": lambda: ([loss], {}),
     "jit": lambda: ([loss], {"checkpoint": 2}),

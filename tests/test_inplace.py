@@ -580,6 +580,14 @@ def identity(x, *_):
 TAKERS = {
     "fill": lambda array, s: array.fill(s),
     "fill, of an expression": lambda array, s: array.fill(identity(s, [1, *array.shape])[None][0] * 1.0),
+    "fill, of a choice": lambda array, s: array.fill(s if array.size else 0.0),
+    "fill, of a condition": lambda array, s: array.fill(array.size and s),
+    "fill, of arguments": lambda array, s: array.fill(*[s]),
+    "fill, at an index": lambda array, s: [array][0].fill(s if array.size else 1.0),
+    "fill, of integers": lambda array, s: array.view("int64").fill(s),
+    "a name": lambda array, s: (lambda fill: fill(s if array.size else 0.0))(array.fill),
+    "sum, from arguments": lambda array, s: array.sum(**{"initial": s}),
+    "reduce": lambda array, s: np.add.reduce(array, initial=s),
     "__setitem__": lambda array, s: array.__setitem__(0, s),
     "sum, from": lambda array, s: array.sum(initial=s),
     "prod, along an axis, from": lambda array, s: array.prod(axis=0, initial=s),
@@ -611,6 +619,8 @@ def test_what_keeps_a_number_in_an_array_takes_no_tensor_of_the_tape(name):
 def test_a_number_of_a_tensor_of_the_tape_is_given_where_it_is_asked_for():
     s = mg.tensor(2.0, requires_grad=True)
     assert float(s) == s.item() == math.sqrt(s * s) == float(identity(s) * 1.0) and f"{s:.1f}" == "2.0"
+    assert float(s if s.size else 0.0) == float(*[s]) == int(s) == float(s.sum()) == [float(x) for x in [s]][-1]
+    assert complex(s) == np.float64(s) == max(float(s), 0.0) == np.asarray(s.detach()) == np.zeros(3).sum() + s.item()
     array = np.zeros(3)
     with mg.no_grad():
         array.fill(s)
