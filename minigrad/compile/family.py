@@ -26,7 +26,8 @@ class Generic:
     """A program for several sizes. of: for each size of the arguments, in order, its symbol or its number."""
 
     def __init__(self, compiled: Compiled, of: Sequence[str | int]):
-        self.compiled, self.of = compiled, list(of)
+        assert compiled.sizes is not None
+        self.compiled, self.sizes, self.of = compiled, compiled.sizes, list(of)
 
     def values(self, sizes: Sequence[int]) -> dict[str, int] | None:
         """What its symbols are for these sizes; None where it does not serve them."""
@@ -34,7 +35,7 @@ class Generic:
         for n, name in zip(sizes, self.of):
             if (found.setdefault(name, n) if isinstance(name, str) else name) != n:
                 return None
-        return found if self.compiled.sizes.hold(found) else None  # type: ignore[union-attr]
+        return found if self.sizes.hold(found) else None
 
 
 class Family:
@@ -62,8 +63,22 @@ class Family:
         return sizes
 
     def trace(self, shapes: Sequence[tuple], compiled: Callable) -> Compiled | None:
-        """A program for these shapes that was traced for others, too; None if that cannot be. compiled: from Sizes and
-        shapes to what was traced."""
+        """A program for these shapes, which is kept if it serves others, too; None if it could not. compiled: from
+        Sizes and shapes to what was traced."""
+        made = self.generic(shapes, compiled)
+        if made is None:
+            return None
+        symbols = made.sizes
+        names = {name for name in made.of if isinstance(name, str)}
+        self.fixed |= {k for k, name in enumerate(made.of) if name in symbols.fixed}
+        if not names <= symbols.fixed:
+            self.programs.append(made)
+            del self.programs[:-KEPT]
+        return made.compiled.bound({name: symbols.hints[name] for name in names})
+
+    def generic(self, shapes: Sequence[tuple], compiled: Callable) -> "Generic | None":
+        """What was traced for these shapes, with symbols in the place of the sizes that vary; None where none do, and
+        where it cannot be."""
         sizes = [n for shape in shapes for n in shape]
         open = [k for k in sorted(self.varying - self.fixed) if sizes[k] >= LEAST]
         names: dict = {}
@@ -78,21 +93,13 @@ class Family:
             symbols = Sizes(values, ends)
             parts = iter([symbol(symbols, n) if isinstance(n, str) else n for n in of])
             try:
-                made = compiled(symbols, [tuple([next(parts) for _ in shape]) for shape in shapes])
-                break
+                return Generic(compiled(symbols, [tuple([next(parts) for _ in shape]) for shape in shapes]), of)
             except Varies:
                 continue
             except Exception:  # something takes no sizes but numbers; if it is wrong with these, too, it says so
                 self.fixed.update(open)
                 return None
-        else:
-            return None
-        fixed = {k for k in open if of[k] in symbols.fixed}
-        self.fixed |= fixed
-        if len(fixed) < len(open):
-            self.programs.append(Generic(made, of))
-            del self.programs[:-KEPT]
-        return made.bound(values)
+        return None
 
 
 def kind_of_any_size(kind: tuple) -> tuple:

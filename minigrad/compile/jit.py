@@ -18,6 +18,7 @@ from minigrad.compile.keys import Known, key_of_structure, key_of_value
 from minigrad.compile.switch import switch
 from minigrad.modes import RAW, recording, thread, tracing
 from minigrad.sharing import Sharable, shared, way_of
+from minigrad.symbolic import printing
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import without_changes
 
@@ -135,18 +136,7 @@ class Jitted:
         if tracing():  # a part of the program that is being recorded
             return without_changes(self.f, args, kwargs)
         leaves, structure = tree.flatten((args, kwargs))
-        needs = recording()
-        key: list = [key_of_structure(structure, self.known), needs]
-        tensors = []
-        for k, leaf in enumerate(leaves):
-            if isinstance(leaf, np.ndarray):  # which may be written into before the backward
-                leaf = leaves[k] = as_tensor(leaf.copy() if needs else leaf)
-            if isinstance(leaf, Tensor):
-                key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None))
-                tensors.append(leaf)
-            else:
-                key.append(key_of_value(leaf, self.known))
-        kind = tuple(key)
+        kind, tensors = self.kind_of(leaves, structure, recording())
         found = self.known.get(kind)
         if found is None:
             found = keep(self.known, kind, [])
@@ -161,6 +151,20 @@ class Jitted:
         with contextlib.suppress(KeyError):  # another thread has dropped it
             self.known.move_to_end(kind)
         return compiled.call(leaves, tensors, became)
+
+    def kind_of(self, leaves: list, structure, needs: bool) -> tuple[tuple, list[Tensor]]:
+        """The key of arguments, and the tensors among them; in the place of an array the leaves get one."""
+        key: list = [key_of_structure(structure, self.known), needs]
+        tensors = []
+        for k, leaf in enumerate(leaves):
+            if isinstance(leaf, np.ndarray):  # which may be written into before the backward
+                leaf = leaves[k] = as_tensor(leaf.copy() if needs else leaf)
+            if isinstance(leaf, Tensor):
+                key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None))
+                tensors.append(leaf)
+            else:
+                key.append(key_of_value(leaf, self.known))
+        return tuple(key), tensors
 
     def find(self, kind: tuple, structure, leaves, tensors) -> tuple[Compiled, dict]:
         """A program for arguments of a kind for which there is none yet, and what has taken the place of tensors."""
@@ -185,15 +189,28 @@ class Jitted:
     def explain(self, *args, **kwargs) -> Explanation:
         """What is made of f for these arguments: print it, or read its parts (minigrad/compile/explain.py).
 
-        Tensors that require a gradient, and parameters, are differentiated.
+        Tensors that require a gradient, and parameters, are differentiated. Sizes that have differed from call to call
+        are shown as the symbols s0, s1, ...; flops and bytes are those of these arguments.
         """
         leaves, structure = tree.flatten((args, kwargs))
+        kind, tensors = self.kind_of(leaves, structure, recording())
         stages: list = []
-        compiled = Compiled(
-            self.f, structure, leaves, recording(), self.checkpoint,
-            lambda name, roots: stages.append(stage(name, roots)),
-        )  # fmt: skip
-        return explain(getattr(self.f, "__name__", type(self.f).__name__), compiled, stages)
+
+        def compiled(*symbolic):
+            stages.clear()
+            log = functools.partial(log_stage, stages)
+            return Compiled(self.f, structure, leaves, kind[1], self.checkpoint, log, None, *symbolic)
+
+        family = self.known.families.get(kind_of_any_size(kind))
+        generic = family and family.generic([x._data.shape for x in tensors], compiled)
+        made = generic.compiled if generic else compiled()
+        with printing():
+            return explain(getattr(self.f, "__name__", type(self.f).__name__), made, stages)
+
+
+def log_stage(stages: list, name: str, roots) -> None:
+    with printing():
+        stages.append(stage(name, roots))
 
 
 def keep(known: OrderedDict, kind: tuple, value):

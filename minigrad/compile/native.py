@@ -223,6 +223,7 @@ class Kernel:
             for error in filter(None, errors):
                 raise error
         outputs = [self.read(results, space, b, how) for b, how in self.results]
+        space.alive = []  # or what the call has read would stay until the next one
         self.free.append((len(parts), space))
         return outputs
 

@@ -15,6 +15,7 @@ Sizes makes a trace more special, and never wrong.
 A symbol is at least 2. Smaller sizes broadcast, or are empty, and would be guards at every step: they stay numbers.
 """
 
+from minigrad.symbolic.base import Symbolic, printing
 from minigrad.symbolic.shapes import (
     broadcast_shapes,
     evaluator,
@@ -26,10 +27,10 @@ from minigrad.symbolic.shapes import (
     slice_length,
     strides_in,
 )
-from minigrad.symbolic.size import Real, Size, Symbolic, symbol
+from minigrad.symbolic.size import Real, Size, symbol
 from minigrad.symbolic.sizes import LEAST, Sizes
 
 __all__ = [
     "LEAST", "Real", "Size", "Sizes", "Symbolic", "broadcast_shapes", "evaluator", "has_sizes", "hinted", "index",
-    "key_of", "slice_bounds", "slice_length", "strides_in", "symbol",
+    "key_of", "printing", "slice_bounds", "slice_length", "strides_in", "symbol",
 ]  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.symbolic.size import Real, Size, Symbolic
+from minigrad.symbolic.base import Symbolic
+from minigrad.symbolic.size import Real, Size
 from minigrad.symbolic.sizes import SCOPE, Sizes
 
 

@@ -1,5 +1,7 @@
 """One trace for all lengths and batch sizes: the results and gradients of eager code at each, and how few traces."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,7 +97,7 @@ PROGRAMS = {
     "GRU": of_layer(models.GRU),
     "LSTM": of_layer(models.LSTM, num_layers=2),
     "both directions": of_layer(models.LSTM, bidirectional=True),
-    "batch first": of_layer(models.LSTM, batch_first=True),
+    "batch first": lambda: (layer(models.LSTM, batch_first=True), lambda T, B: [x_of(B, T, F)]),
     "dropout": of_layer(models.LSTM, num_layers=2, dropout=0.5),
     "layer norm": lambda: (
         nn.Recurrent(models.LayerNormLSTMCell, F, H).astype("float64"), lambda T, B: [x_of(T, B, F)],
@@ -263,6 +265,30 @@ def test_loops_with_a_checkpoint_serve_all_lengths_of_so_many_chunks():
     for T, B in [(8, 3), (12, 3), (20, 5), (9, 3), (15, 4), (3, 3), (16, 2)]:
         agree(jitted, lstm, [x_of(T, B, F)])
     assert jitted.traces <= 6
+
+
+def test_explain_shows_symbols_where_sizes_have_varied():
+    gru = models.GRU(F, H)
+    jitted = mg.jit(gru)
+    x = mg.ones((4, 3, F))
+    assert "[4, 3, 5]" in jitted.explain(x).full()
+    for T, B in [(4, 3), (5, 6)]:
+        jitted(mg.ones((T, B, F)))
+    report, traces = jitted.explain(x), jitted.traces
+    assert "float32[s0, s1, 5]" in report.full() and "product [s1, 7] @ [7, 21]" in str(report)
+    assert [loop.steps for loop in report.loops] == [4, 4] and report.flops == mg.jit(gru).explain(x).flops
+    jitted(mg.ones((9, 8, F)))
+    assert jitted.traces == traces  # it leaves what is known as it was
+
+
+def test_programs_hold_no_arrays_of_their_last_call(compiled):
+    jitted = mg.jit(lambda x: mg.scan(lambda h, x_t: (mg.tanh(h + x_t), h), mg.zeros(x.shape[1:], x.dtype), x))
+    for T in (4, 5, 6):
+        x = x_of(T, 3)
+        jitted(x)
+        array = weakref.ref(x._data)
+        del x
+        assert array() is None
 
 
 # Drawn programs
