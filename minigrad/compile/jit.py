@@ -64,7 +64,8 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     computed with. Looking costs at every call: 20 ns an entry of a container, 0.1 ms a megabyte of such an array.
 
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
-    the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174); the loop remains one kernel each way.
+    the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174). A loop is still one kernel each
+    way.
 
     Of a Module the result is a Module (of a subclass of its class) that shares everything with f but how it is called:
     parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for

@@ -1,13 +1,15 @@
 """How threads may divide a loop's batch: which values have it as their leading axis, and which ops mix it."""
 
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import order_of
+from minigrad.ir.rewrite import is_product, order_of
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of, stacks
 from minigrad.ir.rules.partition import MERGED, PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, stacked
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.symbolic import key_of
+
+LARGE = 1e7  # flops of a loop in a step, from which threads divide it by themselves
 
 
 def partition(loop: Loop, order: list[Value], called=frozenset()) -> dict[Value, str]:
@@ -130,3 +132,25 @@ def divide_loop(v: Value, kinds: dict, batch: int, called) -> None:
     if any(u is not None and kinds[u] != REPLICATE for u in (loop.count, loop.go)):
         raise Unsupported("rows that decide how many steps there are")
     kinds[v] = SHARD
+
+
+def is_large(loop: Loop, called) -> bool:
+    """Whether a loop is worth a kernel of its own within one that is not divided: threads divide its rows, and a call
+    of it costs little beside what they save."""
+    order = order_of(loop.outputs)
+    if loop.length * sum([flops_of(v, called) for v in order]) < LARGE:
+        return False
+    try:
+        partition(loop, order, called)
+    except Unsupported:
+        return False
+    return True
+
+
+def flops_of(v: Value, called) -> float:
+    """Roughly, of a step."""
+    if isinstance(v.op, Loop):
+        return v.op.length * sum([flops_of(u, called) for u in order_of(v.op.outputs)])
+    if v.dtype is None:
+        return 0.0
+    return v.size * (2.0 * v.inputs[0].shape[-1] if is_product(v) else 1.0)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compile.partition import partition
+from minigrad.compile.arrange import Arrangement
+from minigrad.compile.partition import is_large, partition
 from minigrad.compile.supported import main_dtype, require_kernel
 from minigrad.compile.tasks import (
     Along,
@@ -26,7 +27,7 @@ from minigrad.compile.tasks import (
     View,
 )
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_a, is_join, is_product, is_sum, is_view, order_of
+from minigrad.ir.rewrite import is_a, is_join, is_view, order_of
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import natural
@@ -34,9 +35,7 @@ from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, a
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
-from minigrad.symbolic import key_of
 
-LARGE = 1e7  # flops
 PACKED = 4096  # multiplications of a product from which packing its right operand at every step pays
 
 
@@ -62,28 +61,6 @@ def scheduled(loop: Loop, called: set) -> "Schedule":
         if reason.value is not None:
             raise
         return Schedule(loop, False, called)
-
-
-def is_large(loop: Loop, called) -> bool:
-    """Whether a loop is worth a kernel of its own within one that is not divided: threads divide its rows, and a call
-    of it costs little beside what they save."""
-    order = order_of(loop.outputs)
-    if loop.length * sum([flops_of(v, called) for v in order]) < LARGE:
-        return False
-    try:
-        partition(loop, order, called)
-    except Unsupported:
-        return False
-    return True
-
-
-def flops_of(v: Value, called) -> float:
-    """Roughly, of a step."""
-    if isinstance(v.op, Loop):
-        return v.op.length * sum([flops_of(u, called) for u in order_of(v.op.outputs)])
-    if v.dtype is None:
-        return 0.0
-    return v.size * (2.0 * v.inputs[0].shape[-1] if is_product(v) else 1.0)
 
 
 def nest(loop: Loop, order: list[Value], called) -> list[Loop]:
@@ -258,147 +235,7 @@ class Schedule:
     # In which order
 
     def arrange(self) -> None:
-        depth: dict = {}
-        sums = list(enumerate(self.loop.sums))
-        skipped = set()
-        for _, s in sums:  # sums over rows are added up where their terms are computed
-            if is_sum(s) and not any(s in v.inputs for v in self.order) and s not in self.homes:
-                skipped.add(s)
-            if not is_product(s) or s in self.called or any(s in v.inputs for v in self.order):
-                continue
-            elsewhere = s in self.homes or any(s is v for v, _ in self.copies)
-            if self.kinds[s] == PARTIAL or not (self.rows or elsewhere or any(x.ndim != 2 for x in s.inputs)):
-                skipped.add(s)
-        for v in self.order:
-            is_given = v.op is Pick and not any(v in u.inputs for u in self.order)  # by a loop in the step, to a sum
-            if self.kinds[v] == PARTIAL and v not in skipped and not is_given:
-                raise Unsupported("a sum over the batch inside a step")
-
-        def base(x):
-            while self.is_view(x):
-                x = x.inputs[0]
-            return x
-
-        fused: dict = {}
-        barriers: dict = {}
-        for v in self.order:
-            if v.op is None or v in skipped:
-                depth[v] = 0
-                continue
-            if self.is_view(v):
-                depth[v] = depth[base(v)]
-                continue
-            level = 0
-            for x in v.inputs:
-                if isinstance(x, Value):
-                    u = base(x)
-                    if u.op is None:
-                        continue
-                    if self.is_fused(v):
-                        together = self.is_fused(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                        level = max(level, depth[u] + (0 if together else 1))
-                    elif is_join(v) and any(x is w for w, _ in self.copies):
-                        level = max(level, depth[u] + 1)
-                    else:
-                        level = max(level, depth[u])
-            depth[v] = level
-        self.delay(depth, base, skipped)
-        for v in self.order:
-            if v.op is None or v in skipped or self.is_view(v):
-                continue
-            level = depth[v]
-            if self.is_fused(v):
-                key = (level, key_of(v.shape), self.kinds[v])
-                axis = axis_of(self.kinds[v])
-                fused.setdefault(key, Fused(v.shape, axis is not None, axis=axis or 0)).values.append(v)
-            else:
-                barriers.setdefault(level, []).append(v)
-        group_of = {v: task for task in fused.values() for v in task.values}
-        for task in fused.values():
-            inside = set(task.values)
-            for v in task.values:
-                others = [u for u in self.order if v in u.inputs and u not in inside]
-                users = [u for u in others if u not in skipped or is_product(u)]  # which reads it from memory
-                if users or v in self.homes or any(v is w for w, _ in self.copies):
-                    task.writes.append((v, self.home(v)))
-        extra: dict = {}
-        for v, view in self.copies:
-            u = base(v)
-            direct = group_of.get(v)
-            if direct is not None and (direct.rows or not self.rows or view.buffer.private):
-                direct.writes.append((v, view))
-                continue
-            level = depth[u] + 1 if u.op is not None else 0
-            rows = self.rows and not view.buffer.private
-            axis = axis_of(self.kinds[v]) or 0
-            extra.setdefault(level, []).append(Fused(v.shape, rows, [], [(v, view)], axis=axis))
-        for j, s in sums:
-            b = self.parts[j]
-            if self.adds_up(s) is not None:  # where its terms are
-                if self.rows and self.kinds[s] == REPLICATE:
-                    self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
-                continue
-            to = View(b, 0, s.shape, natural(s.shape), s.dtype)
-            if s in skipped and is_product(s):
-                a, g = s.inputs
-                level = max(depth[base(a)], depth[base(g)])
-                barriers.setdefault(level, []).append((s, to))
-                continue
-            source: Value = s
-            axes: tuple[int, ...] = ()
-            if s in skipped:
-                source, axes = s.inputs[0], s.params["axis"]
-            strides = iter(to.strides)
-            spread = []
-            for k in range(source.ndim):
-                spread.append(0 if k in axes else next(strides))
-                if k in axes and s.ndim == source.ndim:
-                    next(strides)
-            view = to.like(0, source.shape, spread)
-            task = group_of.get(source)
-            inner = [stride for stride, n in zip(spread, source.shape) if n != 1]
-            if task is not None and inner and inner[-1] == 0:  # sums along the innermost axis are a task of their own
-                if not any(v is source for v, _ in task.writes):
-                    task.writes.append((source, self.home(source)))
-                task = None
-            axis = axis_of(self.kinds[source])
-            rows = axis is not None
-            if (
-                self.rows and self.kinds[source] == REPLICATE
-            ):  # each thread adds up the whole: only the first one's counts
-                self.results[len(self.loop.carries) + j] = (self.totals[b], "first")
-            if task is None:
-                level = depth[base(source)] + (1 if base(source).op is not None else 0)
-                task = Fused(source.shape, rows, axis=axis or 0)
-                extra.setdefault(level, []).append(task)
-            task.adds.append((source, view))
-        last = max([0, *barriers, *extra, *[level for level, _, _ in fused]])
-        for level in range(last + 1):
-            self.tasks += [task for key, task in fused.items() if key[0] == level]
-            self.tasks += extra.get(level, [])
-            for v in barriers.get(level, []):
-                self.tasks += self.barrier(*v) if isinstance(v, tuple) else self.barrier(v)
-
-    def delay(self, depth, base, skipped) -> None:
-        """Compute an elementwise value no sooner than it is needed: what it is computed from is there anyway."""
-        users: dict = {}
-        for v in self.order:
-            if not self.is_view(v):
-                for x in v.inputs:
-                    if isinstance(x, Value):
-                        users.setdefault(base(x), []).append((v, x))
-        for v in reversed(self.order):
-            if not self.is_fused(v) or v not in users:
-                continue
-            limits = []
-            for u, x in users[v]:
-                if u in skipped:
-                    continue
-                together = self.is_fused(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
-                ahead = self.is_fused(u) or (is_join(u) and x is not v)
-                limits.append(depth[u] - (0 if together or not ahead else 1))
-            if limits and v not in self.homes and not any(base(w) is v for w, _ in self.copies):
-                depth[v] = max(depth[v], min(limits))
+        self.tasks += Arrangement(self).tasks()
 
     def barrier(self, v: Value, to: View | None = None) -> list:
         rows = self.kinds[v] == SHARD

@@ -7,7 +7,7 @@ from programs import draw, same
 
 import minigrad as mg
 from minigrad import models
-from minigrad.compile import schedule
+from minigrad.compile import partition, schedule
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
 T, B, H, L = 5, 4, 3, 3
@@ -129,7 +129,7 @@ def test_a_large_loop_in_one_that_is_not_divided_keeps_its_threads(monkeypatch):
         return mg.scan(epoch, w, None, length=2)[0]
 
     assert all("call(python" not in loop.source for loop in same(f, [W], W).explain(W).loops)
-    monkeypatch.setattr(schedule, "LARGE", 1)
+    monkeypatch.setattr(partition, "LARGE", 1)
     assert all("call(python" in loop.source for loop in same(f, [W], W).explain(W).loops)
 
 
