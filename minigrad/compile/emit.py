@@ -7,9 +7,9 @@ import ast
 import math
 import re
 
-from minigrad.compile import along, fused, nested
-from minigrad.compile.fused import BLOCK, FUSED, SUMMED, TERMS, sums
-from minigrad.compile.nest import Nest, element, flat_rows, spread
+from minigrad.compile import along, fused, nested, products
+from minigrad.compile.fused import BLOCK, SUMMED, TERMS, sums
+from minigrad.compile.nest import Nest, element
 from minigrad.compile.schedule import Schedule
 from minigrad.compile.tasks import (
     Along,
@@ -176,7 +176,7 @@ class Emitter:
         if isinstance(task, Fused):
             return [fused.fused(self, task)]
         if isinstance(task, Product):
-            return self.product(task)
+            return products.product(self, task)
         if isinstance(task, Convolution):
             return [self.convolution(task)]
         return [self.reduction(task)]
@@ -207,41 +207,6 @@ class Emitter:
             given += [self.base(view), *[self.number(n) for n in view.strides if isinstance(n, str)]]
         return f"call({', '.join(given)})"
 
-    def product(self, task: Product) -> list[str]:
-        a, to = task.a, task.to
-        if isinstance(task.b, Buffer):
-            K, N = task.b.shape
-            head: list[str] = []
-            a, to = flat_rows(a), flat_rows(to)
-            row, column = a.strides if len(a.shape) == 2 else (0, a.strides[0])
-            ldc = to.strides[0] if len(to.shape) == 2 else 0
-            stride = self.elements
-            start_a, start_c = self.base(a), self.base(to)
-            if not task.rows:
-                count = self.number(a.shape[0]) if len(a.shape) == 2 else "1"
-            else:
-                shape = task.value.shape
-                group = math.prod(shape[task.axis + 1 : -1])
-                if group != 1:
-                    first, count = f"first * {self.number(group)}", f"(last - first) * {self.number(group)}"
-                else:
-                    first, count = "first", "last - first"
-                leading = math.prod(shape[: task.axis])
-                if leading != 1:  # rows of each of several matrices
-                    rows = self.number(math.prod(shape[task.axis : -1]))
-                    head, first = [f"for lead in range({self.number(leading)}):"], f"(lead * {rows} + {first})"
-                start_a = f"{start_a} + {first} * {self.bytes(row, a.dtype)}"
-                start_c = f"{start_c} + {first} * {self.bytes(ldc, to.dtype)}"
-            indent = "    " * len(head)
-            return [
-                *head,
-                f"{indent}call(matmul, {start_a}, {stride(row)}, {stride(column)}, {count}, {task.b.name}, "
-                f"{self.number(K)}, {self.number(N)}, {start_c}, {stride(ldc)}, 0)",
-            ]
-        if task.room is not None:
-            return self.packing_product(task)
-        return [self.plain_product(task)]
-
     def convolution(self, task: Convolution) -> str:
         x, to = task.x, task.to
         first, count = ("first", "last - first") if task.rows else ("0", self.number(x.shape[0]))
@@ -253,76 +218,8 @@ class Emitter:
             f"{', '.join(rest)}, {result}, {self.elements(to.strides[0])}, {task.workspace.name})"
         )
 
-    def packing_product(self, task: Product) -> list[str]:
-        """to (+)= a @ b, b packed on the way; over the rows of this thread, or for its rows."""
-        a, b, to, stride = task.a, task.b, task.to, self.elements
-        N, K, M = self.number(b.shape[1]), self.number(b.shape[0]), self.number(a.shape[0])
-        start_a, start_b, start_c = self.base(a), self.base(b), self.base(to)
-        head: list[str] = []
-        if task.adds and self.schedule.rows:
-            K, first = "last - first", "first"
-            if task.times != 1:
-                head = [f"for lead in range({self.number(task.times)}):"]
-                first = f"(lead * {self.number(b.shape[0] // task.times)} + first)"
-            start_b += f" + {first} * {self.bytes(b.strides[0], b.dtype)}"
-            start_a += f" + {first} * {self.bytes(a.strides[1], a.dtype)}"
-        elif task.rows:
-            M = "last - first"
-            start_a += f" + first * {self.bytes(a.strides[0], a.dtype)}"
-            start_c += f" + first * {self.bytes(to.strides[0], to.dtype)}"
-        lines = [
-            f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, {K}, {N}, {task.room.name})",
-            f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {M}, {task.room.name}, {K}, {N}, "
-            f"{start_c}, {stride(to.strides[0])}, {int(task.adds)})",
-        ]
-        return [*head, *["    " * len(head) + line for line in lines]]
-
     def elements(self, stride) -> str:
         return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)
-
-    def plain_product(self, task: Product) -> str:
-        """to (+)= a @ b, over any batch axes, all read where they lie; a vector is a row on the left, else a column."""
-        a, b, to = task.a, task.b, task.to
-        if len(a.shape) == 1:
-            a = a.like(a.offset, (1, *a.shape), (0, *a.strides))
-            to = to.like(to.offset, (*to.shape, 1), (*to.strides, 0)) if len(b.shape) == 1 else to.like(
-                to.offset, (*to.shape[:-1], 1, to.shape[-1]), (*to.strides[:-1], 0, to.strides[-1])
-            )  # fmt: skip
-            if len(b.shape) == 1:
-                to = to.like(to.offset, (1, 1), (0, 0))
-        elif len(b.shape) == 1:
-            to = to.like(to.offset, (*to.shape, 1), (*to.strides, 0))
-        if len(b.shape) == 1:
-            b = b.like(b.offset, (*b.shape, 1), (*b.strides, 0))
-        batch = to.shape[:-2]
-        shape = (*batch, a.shape[-2], a.shape[-1], b.shape[-1])
-
-        def in_batch(view):
-            return spread(view.like(view.offset, view.shape[:-2], view.strides[:-2]), batch).strides
-
-        of_a = (*in_batch(a), *a.strides[-2:], 0)
-        of_b = (*in_batch(b), 0, *b.strides[-2:])
-        of_c = (*to.strides[:-1], 0, to.strides[-1])
-        lines, indent = [], ""
-        if not task.adds:
-            clear = Nest(to.shape, [to], task.rows, self, axis=task.axis)
-            lines += clear.opening([], [("c", to)])
-            place, index = clear.place("c", to)
-            lines.append(f"{clear.indent}store_any({place}, {index}, Float(0))")
-        divided = len(batch) + 1 if task.adds and self.schedule.rows else task.axis if task.rows else None
-        for k, n in enumerate(shape):
-            lines.append(f"{indent}for i{k} in range({'first, last' if k == divided else self.number(n)}):")
-            indent += "    "
-
-        def at(name, strides, view):
-            terms = [f"i{k} * {self.bytes(s, view.dtype)}" for k, s in enumerate(strides) if s != 0]
-            return " + ".join([name, *terms])
-
-        lines.append(f"{indent}here = {at('c', of_c, to)}")
-        factors = f"load_any({at('a', of_a, a)}, 0, Float) * load_any({at('b', of_b, b)}, 0, Float)"
-        lines.append(f"{indent}store_any(here, 0, load_any(here, 0, Float) + {factors})")
-        addresses = {"a": self.base(a), "b": self.base(b), "c": self.base(to)}
-        return self.call_of(lines, addresses, FUSED, task.value.op.name, divided is not None)
 
     def reduction(self, task: Reduction) -> str:
         x, fold = task.x, rule_of(task.value.op).kernel

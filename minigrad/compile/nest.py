@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.compile.tasks import View
-from minigrad.ir.rules.rule import Unsupported
 
 
 def spread(view: View, shape) -> View:
@@ -14,22 +13,6 @@ def spread(view: View, shape) -> View:
     lead = len(shape) - len(view.shape)
     strides = [0 if n == 1 and m != 1 else s for n, m, s in zip(view.shape, shape[lead:], view.strides)]
     return view.like(view.offset, shape, [0] * lead + strides)
-
-
-def flat_rows(view: View) -> View:
-    """A view of more than two axes as one of two: all but the last made one."""
-    if len(view.shape) <= 2:
-        return view
-    n = 1
-    for size in view.shape[:-1]:
-        n *= size
-    stride = view.strides[-2]
-    expected = stride
-    for size, s in zip(reversed(view.shape[:-1]), reversed(view.strides[:-1])):
-        if s != expected:
-            raise Unsupported("a product of strided memory")
-        expected = expected * size
-    return view.like(view.offset, (n, view.shape[-1]), (stride, view.strides[-1]))
 
 
 class Nest:

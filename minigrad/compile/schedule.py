@@ -37,6 +37,7 @@ from minigrad.ir.trace import Pick, Value
 from minigrad.kernels import conv, matmul
 
 PACKED = 4096  # multiplications of a product from which packing its right operand at every step pays
+LEAST_ROWS, LEAST_SIDE = 6, 16  # of a product that is worth packing its right operand at every step
 
 
 def schedule(loop: Loop, called: set | None = None) -> "Schedule":
@@ -269,9 +270,11 @@ class Schedule:
         a, b = v.inputs
         left, result, room = self.home(a), to or self.home(v), None
         right: Any = self.packed(b) if b in self.fixed and b.ndim == 2 and to is None else self.home(b)
-        large = a.ndim == 2 == b.ndim and a.shape[0] * b.size >= PACKED and result.strides[-1] == 1
-        if (to is not None and self.rows) or (large and isinstance(right, View)):  # packed at every step
-            size = matmul.packed_size(b.shape[0], b.shape[1], v.dtype)
+        large = a.ndim == 2 == b.ndim and a.shape[0] * b.size >= PACKED
+        many = a.ndim >= 3 <= b.ndim and v.shape[-2] >= LEAST_ROWS and min(b.shape[-2:]) >= LEAST_SIDE
+        pays = (large or many) and isinstance(right, View) and result.strides[-1] == 1
+        if (to is not None and self.rows) or pays:  # packed at every step
+            size = matmul.packed_size(b.shape[-2], b.shape[-1], v.dtype)
             room = self.buffer("scratch", v, (size,), v.dtype, False, True)
         axis = axis_of(self.kinds[v])
         times = merged(self.kinds[b])

@@ -106,6 +106,69 @@ def test_slices_with_steps_and_reshapes_of_strided_memory():
     check(step)
 
 
+def test_integers_that_are_sorted_summed_and_made_one_hot():
+    def step(h, x):
+        places = mg.astype(mg.floor(3 * x), "int64")
+        order = mg.argsort(mg.argsort(places, axis=1), axis=1)
+        best = mg.argmax(places, axis=1)
+        counts = mg.cumsum(x > 0, axis=1) + mg.cumprod(places, axis=1)
+        one = mg.one_hot(best, H) + mg.sum(mg.one_hot(order, H), axis=1)
+        return (mg.tanh(h * mg.astype(one, h.dtype) + x),), mg.astype(counts, h.dtype) + mg.astype(
+            best[:, None], h.dtype
+        )
+
+    check(step)
+
+
+def test_floats_that_no_integer_has_become_the_least_one():
+    x = np.array([[np.nan, np.inf, -np.inf, 1e30, -2.7, 2.7]])
+
+    def f(h):
+        return mg.scan(lambda h, _: (h * 1.0, mg.astype(h, "int64")), h, None, length=2)[1]
+
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(mg.jit(f)(mg.tensor(x)).numpy(), np.stack([x.astype("int64")] * 2))
+
+
+def test_places_along_an_axis_that_an_array_gives():
+    order, table = np.array([3, -1, 0, 0, 2]), np.array([[0, 1, 4], [2, 2, 3]])
+
+    def step(h, x):
+        y = h[:, order] * x[..., [4, 3, 2, 1, 0]]
+        z = mg.take(h, table, axis=1)
+        return (mg.tanh(y + z.sum((1, 2))[:, None] * x),), mg.take(y, table[0], axis=1)
+
+    check(step)
+
+
+@pytest.mark.parametrize("n, k, m", [(1, 5, 1), (1, 5, 3), (3, 5, 1), (2, 1, 3), (3, 5, 4), (8, 17, 18)])
+def test_products_of_matrices_of_every_row(n, k, m):
+    """Vectors and matrices, in order and transposed, small and so large that they are packed."""
+    w, v, u = draw(2, H, n * k), draw(3, H, k * m), draw(4, n * m, H)
+
+    def step(h, x):
+        a, b = mg.tanh(h @ w).reshape(B, n, k), mg.tanh((h + x) @ v).reshape(B, k, m)
+        at, bt = mg.tanh(x @ w).reshape(B, k, n), mg.tanh(x @ v).reshape(B, m, k)
+        y = a @ b + mg.swapaxes(at, 1, 2) @ b + a @ mg.swapaxes(bt, 1, 2)
+        y = y + mg.einsum("bkn,bmk->bnm", at, bt) + mg.einsum("bnk,bk->bn", a, b[:, :, 0])[..., None]
+        return (mg.tanh(y.reshape(B, n * m) @ u + x),), y
+
+    check(step)
+
+
+def test_heads_and_images_keep_their_rows_in_front():
+    w, v, u = draw(2, 3, H, H), draw(3, 4, 2), draw(4, 3, H, H)
+
+    def step(h, x):
+        each = mg.einsum("bd,nde->bne", h, w)
+        each = mg.tanh(mg.einsum("bnd,nde->bne", each, u) + x[:, None])
+        image = mg.stack([h, x], axis=1)
+        made = mg.einsum("bcp,dc->bdp", image, v)
+        return (mg.tanh(mg.sum(each, axis=1) + mg.sum(made, axis=1)),), made
+
+    check(step)
+
+
 def test_einsum_takes_the_product_of_matrices():
     w = draw(3, H, H)
 

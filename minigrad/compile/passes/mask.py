@@ -35,7 +35,16 @@ class _Masking:
         self.loop, self.summed_rows = loop, after_sums_over_rows(loop)
 
     def sums(self) -> list:
-        return [self.masked(*v.inputs[:2]) if is_mask(v, self.loop) else v for v in self.loop.sums]
+        return [self.moved(v) for v in self.loop.sums]
+
+    def moved(self, v):
+        """A term of a sum over the steps, the masks in it moved."""
+        if is_mask(v, self.loop):
+            return self.masked(v.inputs[0], self.moved(v.inputs[1]))
+        if rule_of(v.op).additive and all(isinstance(x, Value) for x in v.inputs):
+            became = {x: self.moved(x) for x in v.inputs}
+            return self.of(v, became) if any(x is not y for x, y in became.items()) else v
+        return v
 
     def masked(self, flag: Value, x: Value) -> Value:
         """where(flag, x, 0), which goes into a sum over the steps, with the mask as near to the operands as it may be.

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import Along, Copies, Gather, Part, Python, of_floats
+from minigrad.ir.rules.kernel import INT64, Along, Copies, Gather, Part, Python, of_numbers
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.index import _reach, complete, is_basic
@@ -19,6 +19,8 @@ from minigrad.tensor import unwrap
 def getitem(p, x, index):
     """A basic index has one entry an axis, an integer or a slice, counted from the front. Of others, `take` remains."""
     if not is_basic(index):
+        if along := one_axis(x.shape, index):
+            return p.apply("take", x, p.constant(along[1]), axis=along[0])
         flat, places, shape = picked(p, x.shape, x, index)
         return p.apply("reshape", p.apply("take", flat, p.constant(places), axis=0), shape=shape)
     whole, shape = complete(index, x.shape)
@@ -31,6 +33,8 @@ def getitem(p, x, index):
 def unindex(p, g, shape, index):
     shape = tuple(shape)
     if not is_basic(index):
+        if along := one_axis(shape, index):
+            return p.apply("untake", g, p.constant(along[1]), shape=shape, axis=along[0])
         _, places, _ = picked(p, shape, None, index)
         width = math.prod(shape[_reach(index, len(shape)) :])
         rows = p.apply("reshape", g, shape=(*places.shape, width))
@@ -55,6 +59,24 @@ def index_put(p, x, value, index):
         return None
     value = p.apply("broadcast_to", value, shape=selected)
     return p.apply("index_put", x, p.apply("reshape", value, shape=shape), index=whole)
+
+
+def one_axis(shape, index) -> tuple[int, np.ndarray] | None:
+    """(the axis, the places along it) of an index that picks along one axis other than the first, and takes all of the
+    others; None of another one."""
+    parts = list(unwrap(index)) if isinstance(index, tuple) else [unwrap(index)]
+    if any(part is Ellipsis for part in parts):
+        at = next(k for k, part in enumerate(parts) if part is Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+    arrays = [k for k, part in enumerate(parts) if isinstance(part, (np.ndarray, list))]
+    whole = all(isinstance(part, slice) and part == slice(None) for k, part in enumerate(parts) if k not in arrays)
+    if len(arrays) != 1 or not whole or arrays == [0]:
+        return None
+    (axis,) = arrays
+    places = np.asarray(parts[axis])
+    if places.dtype == bool and places.ndim != 1:
+        return None
+    return axis, np.arange(shape[axis])[places]
 
 
 def picked(p, shape, x, index):
@@ -220,6 +242,27 @@ def unindex_lowered(o, value, g, shape, index):
     return y
 
 
+# In loops: what kernels are made of
+
+
+def untake_lowered(o, value, g, indices, shape, axis):
+    """Each row of the axis has the same places."""
+    count, after = indices.size, len(shape) - axis - 1
+    g = o.reshape(g, shape=(*shape[:axis], count, *shape[axis + 1 :]))
+    places = o.reshape(indices, shape=(*[1] * axis, count, *[1] * after))
+    return o.untake_along_axis(g, o.broadcast_to(places, shape=g.shape), shape=tuple(shape), axis=axis)
+
+
+def one_hot_lowered(o, value, indices, n):
+    """A one that is added to zeros, at a place that is looked at; a negative one is none."""
+    if indices.dtype != INT64:
+        return None
+    i = o.reshape(indices, shape=(*indices.shape, 1))
+    i = o.where(o.less(i, Number(0, INT64)), Number(n, INT64), i)
+    ones = o.astype(o.equal(i, i), dtype=value.dtype)
+    return o.untake_along_axis(ones, i, shape=value.shape, axis=value.ndim - 1)
+
+
 # Where views lie in their operand's memory
 
 
@@ -271,14 +314,14 @@ def take_along_axis_takes(v, main) -> bool:
 
 
 def untake_along_axis_takes(v, main) -> bool:
-    return v.inputs[0].dtype == main == v.dtype and picks_along(v, v, v.inputs[1])
+    return v.inputs[0].dtype == v.dtype and v.dtype.kind == "f" and picks_along(v, v, v.inputs[1])
 
 
 MOST = 256  # elements along an axis that are sorted by counting, for each, those that come before it
 
 
 def argsort_takes(v, main) -> bool:
-    return of_floats(v, main) and v.shape[v.params["axis"]] <= MOST
+    return of_numbers(v, main) and v.shape[v.params["axis"]] <= MOST
 
 
 def argsort_text(row, n: str) -> list[str]:
@@ -347,7 +390,7 @@ RULES = {
         canonical=take, batch=take_batched, partition=take_partition, kernel=Gather(), hoist=take_hoist
     ),
     "untake": Rule(
-        canonical=untake, batch=untake_batched, partition=mixes, kernel=Python(), sinks=True,
+        canonical=untake, batch=untake_batched, partition=mixes, lower=untake_lowered, kernel=Python(), sinks=True,
         hoist=lambda v, *on: False, over_steps=untake_over_steps,
     ),
     "embedding": Rule(
@@ -361,7 +404,9 @@ RULES = {
         canonical=untake_along_axis, batch=untake_along_axis_batched, partition=partition.along_axes,
         kernel=Along(("x", "i"), untake_along_axis_text, untake_along_axis_takes),
     ),
-    "one_hot": Rule(batch=batch.leading, partition=partition.leading, kernel=Python()),
+    "one_hot": Rule(
+        batch=batch.leading, partition=partition.leading, lower=one_hot_lowered, kernel=Python()
+    ),
     "argsort": Rule(
         canonical=argsort, batch=batch.along_axis, partition=partition.along_axes,
         kernel=Along(("x",), argsort_text, argsort_takes),

@@ -39,6 +39,11 @@ def of_floats(v, main) -> bool:
     return {y.dtype for y in v.inputs} == {main} and (v.dtype.kind != "f" or v.dtype == main)
 
 
+def of_numbers(v, main) -> bool:
+    """Of integers, too, whose places are asked for."""
+    return of_floats(v, main) or {y.dtype for y in v.inputs} == {INT64}
+
+
 class Kernel:
     def fits(self, v, main, constants) -> bool:
         raise NotImplementedError

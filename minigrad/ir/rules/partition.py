@@ -75,9 +75,11 @@ def mixes(v, *given) -> None:
 
 @of_rows
 def along_axes(v, *by_row):
-    """Of ops along axes: they leave the leading one alone, and all operands have it."""
-    axis = v.params["axis"]
-    return all(by_row) and axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+    """Of ops along axes: they leave the leading one alone, and all operands have it. What is the same for all rows is
+    read at the same rows."""
+    axis, size = v.params["axis"], v.shape[:1]
+    have_it = all(b or (x.ndim == v.ndim and x.shape[:1] == size) for x, b in zip(v.inputs, by_row))
+    return have_it and axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
 
 
 @of_rows

@@ -87,8 +87,12 @@ def multiplied(p, a, of_a: str, b, of_b: str, needed: str):
     def shape(*groups) -> tuple:
         return tuple([math.prod([sizes[index] for index in group]) for group in groups])
 
+    lead = (of_a[:1], of_b[:1])
+    crossed = needed[:1] not in (*batch, "") or (lead[0] == lead[1] and lead[0] in (*inner,))
+    if inner and batch and crossed and sizes[batch[0]] <= UNROLLED:
+        return unrolled(p, a, of_a, b, of_b, needed, batch[0], sizes[batch[0]])
     result = batch + rows + columns
-    if not inner or not ((rows and columns) or ((rows or columns) and not batch)):
+    if not inner or not (rows or columns):
         left = ordered(p, a, of_a, batch + rows + inner)
         left = p.apply("reshape", left, shape=shape(*batch, *rows, *([""] * len(columns)), *inner))
         right = ordered(p, b, of_b, batch + columns + inner)
@@ -96,18 +100,44 @@ def multiplied(p, a, of_a: str, b, of_b: str, needed: str):
         product = p.apply("mul", left, right)
         axes = tuple(range(len(result), len(result) + len(inner)))
         return (p.apply("sum", product, axis=axes, keepdims=False) if axes else product), result
-    if not rows:  # a vector on the left
+    if not rows and not batch:  # a vector on the left
         a, of_a, b, of_b, rows, columns = b, of_b, a, of_a, columns, rows
         result = rows
-    left = ordered(p, a, of_a, batch + rows + inner)
-    right = ordered(p, b, of_b, batch + inner + columns)
     groups = (*batch, rows) if batch else (*rows,)  # without a batch, the rows keep their axes
+    if not batch and rows and columns and lead == (inner[0], inner[0]):  # the gradient of a weight, a.T @ b
+        left = p.apply("reshape", ordered(p, a, of_a, inner + rows), shape=shape(inner, rows))
+        left = p.apply("transpose", left, axes=(1, 0))
+    else:
+        left = p.apply("reshape", ordered(p, a, of_a, batch + rows + inner), shape=shape(*groups, inner))
+    right = ordered(p, b, of_b, batch + inner + columns)
+    matrix = columns or batch
     product = p.apply(
-        "matmul",
-        p.apply("reshape", left, shape=shape(*groups, inner)),
-        p.apply("reshape", right, shape=shape(*batch, inner, columns) if columns else shape(inner)),
+        "matmul", left, p.apply("reshape", right, shape=shape(*batch, inner, columns) if matrix else shape(inner))
     )
     return p.apply("reshape", product, shape=shape(*result)), result
+
+
+UNROLLED = 16  # products that are one after another rather than one, whose leading axis would not be the rows'
+
+
+def unrolled(p, a, of_a: str, b, of_b: str, needed: str, index: str, size: int):
+    """A product for each value of an index that both operands and the result have (as heads), side by side.
+
+    As one, its leading axis would be that index; so it stays that of the rows.
+    """
+    made = []
+    for k in range(size):
+        parts = [
+            p.apply("getitem", x, index=(*[slice(None)] * term.index(index), k)) for x, term in ((a, of_a), (b, of_b))
+        ]
+        y, result = multiplied(
+            p, parts[0], of_a.replace(index, ""), parts[1], of_b.replace(index, ""), needed.replace(index, "")
+        )
+        made.append(y)
+    at = int(result[:1] == needed[:1])  # behind the rows
+    shape = (*y.shape[:at], 1, *y.shape[at:])
+    joined = p.apply("concatenate", *[p.apply("reshape", y, shape=shape) for y in made], axis=at)
+    return joined, result[:at] + index + result[at:]
 
 
 def ordered(p, x, term: str, wanted: str):

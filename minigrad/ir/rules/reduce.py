@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import Along, Fold
+from minigrad.ir.rules.kernel import BOOL, INT64, Along, Fold, dtypes_of, of_floats, of_numbers
 from minigrad.ir.rules.partition import PARTIAL, SHARD
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.shape import axes_of, axis_of
@@ -91,12 +91,25 @@ def running(row, n: str, start: str, step: str) -> list[str]:
     return [f"total = {start}", f"for k in range({n}):", f"    total = {step}", f"    {row.store('total')}"]
 
 
+def number_of(row, number: int) -> str:
+    return f"Float({number})" if row.value.dtype.kind == "f" else f"np.int64({number})"
+
+
+def value_of(row) -> str:
+    return row.load("x") if row.value.dtype.kind == "f" else f"np.int64({row.load('x')})"
+
+
+def runs(v, main) -> bool:
+    """Sums and products of integers and booleans are integers."""
+    return of_floats(v, main) or (v.dtype == INT64 and dtypes_of(v) <= {INT64, BOOL})
+
+
 def cumsum_text(row, n: str) -> list[str]:
-    return running(row, n, "Float(0)", f"total + {row.load('x')}")
+    return running(row, n, number_of(row, 0), f"total + {value_of(row)}")
 
 
 def cumprod_text(row, n: str) -> list[str]:
-    return running(row, n, "Float(1)", f"total * {row.load('x')}")
+    return running(row, n, number_of(row, 1), f"total * {value_of(row)}")
 
 
 def linear_recurrence_text(row, n: str) -> list[str]:
@@ -149,8 +162,8 @@ FOLDS = {
 }
 PLACES = {"argmax": partial(extreme, ">"), "argmin": partial(extreme, "<")}
 RUNNING = {
-    "cumsum": Along(("x",), cumsum_text),
-    "cumprod": Along(("x",), cumprod_text),
+    "cumsum": Along(("x",), cumsum_text, runs),
+    "cumprod": Along(("x",), cumprod_text, runs),
     "linear_recurrence": Along(("b", "a"), linear_recurrence_text),
 }
 RULES = {
@@ -160,7 +173,7 @@ RULES = {
 RULES |= {
     name: Rule(
         canonical=partial(along_axis, name), batch=place_batched, partition=partition.along_axes,
-        kernel=Along(("x",), text),
+        kernel=Along(("x",), text, of_numbers),
     )
     for name, text in PLACES.items()
 }  # fmt: skip

@@ -176,13 +176,18 @@ def astype_lowered(o, value, x, dtype):
 
 
 def astype_takes(v, main) -> bool:
-    return dtypes_of(v) <= {FLOAT32, FLOAT64, INT64, BOOL} and (v.dtype.kind != "i" or v.inputs[0].dtype.kind != "f")
+    return dtypes_of(v) <= {FLOAT32, FLOAT64, INT64, BOOL}
 
 
 def astype_text(v, names: dict) -> str:
     if v.dtype == BOOL:
         return f"{names['x']} != np.{v.inputs[0].dtype.name}(0)"
-    return f"np.{v.dtype.name}({names['x']})"
+    x, kind = names["x"], f"np.{v.inputs[0].dtype.name}"
+    if v.dtype == INT64 and v.inputs[0].dtype.kind == "f":  # NaN and what is too large: the least, as in NumPy
+        return (
+            f"np.int64({x}) if {x} > {kind}(-9.2e18) and {x} < {kind}(9.2e18) else np.int64(-9223372036854775807) - 1"
+        )
+    return f"np.{v.dtype.name}({x})"
 
 
 def reshape_copies(v, to):
