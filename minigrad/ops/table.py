@@ -50,7 +50,7 @@ class Spec:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def __str__(self):
+    def __repr__(self):
         return f"{self.dtype}{list(self.shape)}"
 
 
