@@ -18,6 +18,7 @@ from public_calls import BIG, CALLS, METHODS, NOT_FUNCTIONS, of_class, of_op
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.kernels import threads
 from minigrad.ops.table import composites, table
 
 
@@ -228,6 +229,7 @@ def faults(label, wrongs):
     "wrongs", [pytest.param(FEW, id="few"), pytest.param(WRONG, id="all", marks=pytest.mark.heavy)]
 )
 def test_wrong_arguments_are_refused_by_name(label, wrongs, tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "count", threads.count)  # set_num_threads is among them
     monkeypatch.chdir(tmp_path)  # a string is the name of a file, for those that write one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, about values

@@ -40,18 +40,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin)
 
 
+MOST = 1024  # threads
+
+
 def set_num_threads(n: int) -> None:
     """How many threads a kernel may use, the caller's included; at first as many as there are cores.
 
     Results are the same bits each time for one number of threads, and agree to rounding between numbers.
 
-    Raises ValueError for less than 1, TypeError for what is no integer.
+    Raises ValueError for less than 1 or more than 1024, TypeError for what is no integer.
     """
     global count
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
         raise TypeError(f"set_num_threads: got {n!r}, wanted an integer")
-    if n < 1:
-        raise ValueError(f"set_num_threads: got {n}, wanted at least 1")
+    if not 1 <= n <= MOST:  # it would start as many, and divide products into as many parts
+        got = n if abs(n) < 10**9 else f"an integer of {int(n).bit_length()} bits"
+        raise ValueError(f"set_num_threads: got {got}, wanted 1 to {MOST}")
     count = int(n)
 
 
