@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
+from minigrad import creation
 from minigrad.observe import Observer, replaced
 from minigrad.ops.pointwise import Elementwise, _Kernels, condition
 from minigrad.ops.table import table
@@ -131,12 +132,17 @@ def complex_numbers():
         return wrap
 
     def as_array(before):
-        return lambda data, *a, **p: data if is_complex(data) and type(data) is np.ndarray else before(data, *a, **p)
+        def made(data, dtype=None, *args, **kwargs):
+            if is_complex(data) and type(data) is np.ndarray:
+                return data
+            return np.asarray(data, COMPLEX) if dtype == COMPLEX else before(data, dtype, *args, **kwargs)
+
+        return made
 
     with ExitStack() as stack:
         for owner, name, wrap in [
             (_Kernels, "__missing__", missing), (Elementwise, "unify", unify),
-            (sys.modules[Tensor.__module__], "as_array", as_array),
+            (sys.modules[Tensor.__module__], "as_array", as_array), (creation, "as_array", as_array),
             *((table[name], "forward", forward(of_complex)) for name, of_complex in FORWARDS.items()),
         ]:  # fmt: skip
             stack.enter_context(replaced(owner, name, wrap))
