@@ -15,7 +15,7 @@ and `Program.apply`, by which passes make values, makes no others; so every pass
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.ir.rules import conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape
+from minigrad.ir.rules import along, conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape
 from minigrad.ir.rules.batch import Batch, Ops
 from minigrad.ir.rules.rule import NOTHING, Rule
 from minigrad.ops.pointwise import Elementwise
@@ -23,7 +23,7 @@ from minigrad.ops.table import table
 
 RULES = {
     name: rule
-    for family in (conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape)
+    for family in (along, conv, elementwise, index, linalg, loss, neural, pool, product, reduce, shape)
     for name, rule in family.RULES.items()
 }
 
