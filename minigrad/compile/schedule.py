@@ -30,7 +30,7 @@ from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_a, is_join, is_view, order_of
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
-from minigrad.ir.rules.kernel import natural
+from minigrad.ir.rules.kernel import lies_in_order, natural
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, merged
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
@@ -283,7 +283,7 @@ class Schedule:
     def convolution(self, v: Value, kernel) -> Convolution:
         x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)
         for view in (x, to):
-            if view.strides[1:] != natural(view.shape)[1:]:
+            if not lies_in_order(view.shape[1:], view.strides[1:]):
                 raise Unsupported("a convolution of strided memory", v)
         I, H, W, O, kh, kw, top, left, OH, OW = geometry
         size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
@@ -379,7 +379,7 @@ class Nested(Schedule):
         for j, b in enumerate(self.parts):
             if n + j in self.picks and b not in self.around.parts:
                 self.settled.append((b, self.around.home(self.picks[n + j])))
-                if self.settled[-1][1].strides != natural(b.shape):
+                if not lies_in_order(b.shape, self.settled[-1][1].strides):
                     raise Unsupported("a sum in strided memory", self.value)
         self.place_targets()
 

@@ -34,7 +34,6 @@ CALLS = {
     "dilated_conv_gru": "conv2d with dilation",
     "bottleneck_lstm": "conv2d with groups",
     "recurrent_convolution": "pooling",
-    "row_lstm": "conv2d of one row",
 }
 ONE_THREAD: tuple[str, ...] = ()
 

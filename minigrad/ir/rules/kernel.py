@@ -26,6 +26,11 @@ def natural(shape) -> tuple:
     return tuple(reversed(strides))
 
 
+def lies_in_order(shape, strides) -> bool:
+    """Whether these are natural strides, but for those of axes of size 1, which nobody takes."""
+    return all(n == 1 or s == t for n, s, t in zip(shape, strides, natural(shape), strict=True))
+
+
 def dtypes_of(v) -> set:
     return {x.dtype for x in (v, *operands(v))}
 

@@ -11,7 +11,18 @@ import numpy as np
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
-from minigrad.ir.rules.kernel import BOOL, FLOAT32, FLOAT64, INT64, Cast, Copies, Join, dtypes_of, natural
+from minigrad.ir.rules.kernel import (
+    BOOL,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    Cast,
+    Copies,
+    Join,
+    dtypes_of,
+    lies_in_order,
+    natural,
+)
 from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
 from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.join import _sizes
@@ -193,7 +204,7 @@ def astype_text(v, names: dict) -> str:
 def reshape_copies(v, to):
     """Of memory that has no view in this shape, a copy in order."""
     x = v.inputs[0]
-    return [(x, to.like(shape=x.shape, strides=natural(x.shape)))] if to.strides == natural(v.shape) else None
+    return [(x, to.like(shape=x.shape, strides=natural(x.shape)))] if lies_in_order(v.shape, to.strides) else None
 
 
 # Where views lie in their operand's memory
