@@ -53,18 +53,16 @@ class Guards:
         unknown = [x for x in captured if id(x) not in known]
         if unknown:
             gc.unfreeze()  # gc does not tell what frozen objects hold; frozen again, garbage would stay for ever
-        ours: list = [captured, unknown]
-        held = [x for x in unknown if held_elsewhere(x, ours)]
-        ours.append(held)
+        held = held_elsewhere(unknown, captured)
         if held:  # what the function has made and dropped may hold it, in a cycle
             gc.collect()
+            held = held_elsewhere(held, captured, unknown)
         for x in held:
-            if held_elsewhere(x, ours):
-                raise RuntimeError(
-                    f"jit: a tensor {x.dtype}{list(x.shape)}, used at {line_of_site(program.sites[id(x)])}, was found "
-                    "where nobody can watch that another takes its place; pass it as an argument, or keep it in a "
-                    "variable, an attribute, a list or a dict that the function names"
-                )
+            raise RuntimeError(
+                f"jit: a tensor {x.dtype}{list(x.shape)}, used at {line_of_site(program.sites[id(x)])}, was found "
+                "where nobody can watch that another takes its place; pass it as an argument, or keep it in a "
+                "variable, an attribute, a list or a dict that the function names"
+            )
         operands = {id(x._data) for x in captured}  # which are read at every call
         # arrays that nobody holds: NumPy may have computed them of others (single numbers are the engine's)
         derived = any(x.ndim and id(x._data) not in walk.arrays for x in program.borrowed.values())
@@ -147,15 +145,16 @@ def at_once(reads: list) -> Callable:
     return eval(f"lambda: [{', '.join(parts)}]", scope)
 
 
-def held_elsewhere(x: Tensor, ours: list) -> bool:
-    """Whether somebody besides the trace holds a tensor, or a view of it that the trace has made. ours: the lists of it
-    that the trace holds."""
-    return any(
-        not isinstance(owner, (FrameType, TracedView))
-        and not any(owner is one for one in ours)
-        and not (type(owner) is tuple and any(isinstance(v, Value) for v in owner))
-        for owner in gc.get_referrers(x)
-    )
+def held_elsewhere(tensors: list[Tensor], *ours: list) -> list[Tensor]:
+    """Those that somebody besides the trace holds, or a view that the trace has made. ours: the lists of them that the
+    trace holds. One look at all objects that there are serves all tensors."""
+    found: dict[int, Tensor] = {}
+    mine, sought = {id(one) for one in (tensors, *ours)}, {id(x) for x in tensors}
+    for owner in gc.get_referrers(*tensors) if tensors else ():
+        of_the_trace = isinstance(owner, (FrameType, TracedView)) or id(owner) in mine
+        if not of_the_trace and not (type(owner) is tuple and any(isinstance(v, Value) for v in owner)):
+            found |= {id(x): x for x in gc.get_referents(owner) if id(x) in sought}
+    return list(found.values())
 
 
 def kind_of(x: Tensor) -> tuple:
