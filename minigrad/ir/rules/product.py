@@ -89,7 +89,8 @@ def multiplied(p, a, of_a: str, b, of_b: str, needed: str):
 
     lead = (of_a[:1], of_b[:1])
     crossed = needed[:1] not in (*batch, "") or (lead[0] == lead[1] and lead[0] in (*inner,))
-    if inner and batch and crossed and sizes[batch[0]] <= UNROLLED:
+    in_a_loop = p.parent is not None  # whose rows threads divide
+    if inner and batch and crossed and in_a_loop and type(sizes[batch[0]]) is int and sizes[batch[0]] <= UNROLLED:
         return unrolled(p, a, of_a, b, of_b, needed, batch[0], sizes[batch[0]])
     result = batch + rows + columns
     if not inner or not (rows or columns):
