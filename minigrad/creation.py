@@ -19,6 +19,11 @@ from minigrad.tensor import Tensor, as_array, as_tensor, tensor
 Shape = Count | tuple[Count, ...]
 
 
+def constant(x, dtype=None) -> Tensor:
+    """x, or a tensor of it. A trace knows where that comes from, and does not ask who else holds it."""
+    return x if isinstance(x, Tensor) else tensor(x, dtype)
+
+
 @checked
 def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape filled with one value, whose gradient it keeps.
@@ -31,7 +36,7 @@ def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor
 
     Raises TypeError for what is no number, ValueError for a value with axes and for negative sizes.
     """
-    value = value if isinstance(value, Tensor) else as_tensor(as_array(value, dtype))
+    value = constant(value, dtype)
     if value.ndim:
         raise ValueError(f"full: got a value of shape {value.shape}, wanted one without axes; use broadcast_to")
     value = value if dtype is None else astype(value, as_array(0, dtype).dtype)

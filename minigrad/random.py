@@ -8,7 +8,7 @@ a distribution where the sample is a differentiable function of them (loc, scale
 import numpy as np
 
 from minigrad.arguments import Count, Generator, checked
-from minigrad.creation import Shape
+from minigrad.creation import Shape, constant
 from minigrad.dtypes import default_dtype
 from minigrad.ops.along import argsort
 from minigrad.ops.elementwise import add, less, log, mul, neg, sub
@@ -59,7 +59,7 @@ def uniform(size: Shape | None = None, low=0.0, high=1.0, generator: Generator =
         >>> mg.random.uniform((2, 3)).shape
         (2, 3)
     """
-    return add(mul(drawn("random", size, generator, dtype, low, high), sub(as_tensor(high), low)), low)
+    return add(mul(drawn("random", size, generator, dtype, low, high), sub(constant(high), low)), low)
 
 
 @checked
@@ -97,7 +97,7 @@ def bernoulli(p, size: Shape | None = None, generator: Generator = None) -> Tens
         >>> mg.random.bernoulli(mg.full(3, 1.0)).tolist()
         [1.0, 1.0, 1.0]
     """
-    p = as_tensor(p)
+    p = constant(p)
     return astype(less(drawn("random", size, generator, p.dtype, p), p), p.dtype)
 
 
@@ -105,7 +105,7 @@ def bernoulli(p, size: Shape | None = None, generator: Generator = None) -> Tens
 def categorical(logits, axis: int = -1, generator: Generator = None) -> Tensor:
     """Places along an axis, int64, each with the probability softmax(logits) gives it (the Gumbel-max trick: Maddison
     et al. 2014, arXiv:1411.0030)."""
-    logits = as_tensor(logits)
+    logits = constant(logits)
     return argmax(add(logits, gumbel(logits.shape, generator, logits.dtype)), axis=axis)
 
 

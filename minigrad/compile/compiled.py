@@ -58,7 +58,7 @@ class Compiled:
             thread.mode, thread.program = outer
         made = [x for x in tensors if x is not None]
         # after the trace: what it did to a list, say, it does not do again
-        self.guards = Guards(f, leaves, structure, program, before)
+        self.guards = Guards(f, leaves, structure, program, before, {id(t) for _, t, _ in self.captured})
         program.memories.clear()
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]

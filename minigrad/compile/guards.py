@@ -10,6 +10,7 @@ program, so that state which is replaced at every call (`n.h = step(x).detach()`
 """
 
 import gc
+import sys
 from collections.abc import Callable
 from operator import is_
 from types import FrameType
@@ -30,11 +31,12 @@ UNCHANGED: dict[int, Tensor] = {}
 class Guards:
     """What f and the leaves of its arguments read now. `hold()`: whether they would still read the same.
 
-    program: the trace. before: a walk from before the trace. Raises RuntimeError where something has been left with a
-    tensor of it, where it has changed a number, and where a tensor was found that nobody can watch.
+    program: the trace. before: a walk from before the trace. listed: the ids of tensors that the caller has in a list.
+    Raises RuntimeError where something has been left with a tensor of it, where it has changed a number, and where a
+    tensor was found that nobody can watch.
     """
 
-    def __init__(self, f: Callable, leaves, structure, program: Program, before: Walk):
+    def __init__(self, f: Callable, leaves, structure, program: Program, before: Walk, listed: set[int]):
         walk = Walk(f, leaves, structure, before.names)
         for x, what in walk.tensors.values():
             if isinstance(x._data, Value):
@@ -50,7 +52,8 @@ class Guards:
         self.contents = {key[0]: values for key, values in walk.values.items() if key[1] == CONTENT}
         captured = [tensor for [(_, _, tensor)] in program.captured.values()]
         known = {**walk.tensors, **program.borrowed, **program.owned}
-        unknown = [x for x in captured if id(x) not in known]
+        counts = [n - (id(x) in listed) for x, n in zip(captured, references(captured))]
+        unknown = [x for x, n in zip(captured, counts) if id(x) not in known and n > THE_TRACES]
         if unknown:
             gc.unfreeze()  # gc does not tell what frozen objects hold; frozen again, garbage would stay for ever
         held = held_elsewhere(unknown, captured)
@@ -143,6 +146,21 @@ def at_once(reads: list) -> Callable:
             parts.append(f"*{name}()")
         scope[name] = x
     return eval(f"lambda: [{', '.join(parts)}]", scope)
+
+
+def references(tensors: list[Tensor]) -> list[int]:
+    """How many there are to each."""
+    return [sys.getrefcount(x) for x in tensors]
+
+
+def of_the_trace() -> int:
+    """How many references a trace and a list of what it captured have to a tensor: of one that has no more, nobody need
+    be asked who else holds it, which takes a look at all objects that there are."""
+    like_captured = {0: [(None, None, Tensor(None))]}
+    return references([tensor for [(_, _, tensor)] in like_captured.values()])[0]
+
+
+THE_TRACES = of_the_trace()
 
 
 def held_elsewhere(tensors: list[Tensor], *ours: list) -> list[Tensor]:

@@ -33,7 +33,7 @@ from programs import draw
 import minigrad as mg
 from minigrad import nn
 from minigrad.compile import names, walk
-from minigrad.models import LSTMCell
+from minigrad.models import LSTM, LSTMCell
 
 pytestmark = pytest.mark.usefixtures("quick_kernels")
 
@@ -653,3 +653,12 @@ def test_what_a_cache_keeps_is_not_refused():
     for _ in range(2):
         assert f(mg.tensor(np.ones((1, 2)))).tolist() == [[2.0, 3.0]]
     assert f.traces == 1
+
+
+def test_tensors_that_the_trace_has_made_are_not_looked_for_among_all_objects(monkeypatch):
+    """Which takes as long as there are objects: a tenth of a second where there are millions."""
+    monkeypatch.setattr(gc, "get_referrers", lambda *_: pytest.fail("all objects were looked at"))
+    x = mg.tensor(np.ones((5, 2, 3)))
+    mg.jit(LSTM(3, 4, num_layers=2, bidirectional=True).astype("float64"))(x)
+    power = mg.grad(lambda x: (x**2.5 + mg.full(3, 2.0) * mg.random.uniform(3, 0.0, 2.0)).sum())
+    mg.jit(mg.grad(lambda x: power(x).sum()))(mg.tensor(np.ones(3)))
