@@ -10,10 +10,12 @@ from minigrad import cli, io, optim
 
 @pytest.fixture(autouse=True)
 def _interrupts():
-    """SIGINT as in a terminal: where the tests run in the background, it is ignored, here and in child processes."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals as in a terminal: in the background SIGINT is ignored, under nohup SIGHUP, in child processes too."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
