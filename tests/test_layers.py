@@ -1,6 +1,7 @@
 """The order of the library's files: each imports from its own floor and those below, and none in a circle."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -78,3 +79,14 @@ def test_files_have_at_most_400_lines_and_functions_60():
         if not name.startswith("minigrad.models") and (lines > LINES or max(of_functions, default=0) > OF_A_FUNCTION):
             longer[name] = (lines, max(of_functions, default=0))
     assert not longer.keys() - {f"minigrad.{name}" for name in LONGER.split()}, longer
+
+
+def test_the_distribution_has_every_package():
+    listed = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {"minigrad.models": Path(minigrad.models.__file__).parent, "minigrad": HOME}
+    found = {
+        ".".join([package, *path.parent.relative_to(home).parts])
+        for package, home in folders.items()
+        for path in home.rglob("*.py")
+    }
+    assert set(listed) == found
