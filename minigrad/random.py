@@ -15,6 +15,7 @@ from minigrad.ops.elementwise import add, less, log, mul, neg, sub
 from minigrad.ops.neural import draw
 from minigrad.ops.reduce import argmax
 from minigrad.ops.shape import astype
+from minigrad.symbolic import broadcast_shapes
 from minigrad.tensor import Tensor, as_array, as_tensor
 
 __all__ = [
@@ -42,7 +43,7 @@ def manual_seed(seed: Count) -> None:
 def drawn(kind: str, size: Shape | None, generator, dtype, *parameters) -> Tensor:
     """Numbers of a shape that is given, or that of the parameters broadcast with each other."""
     if size is None:
-        size = np.broadcast_shapes(*[as_tensor(x).shape for x in parameters])
+        size = broadcast_shapes(*[as_tensor(x).shape for x in parameters])
     shape = tuple(size) if isinstance(size, (tuple, list)) else (size,)
     dtype = as_array(0, dtype).dtype
     if dtype.kind != "f":

@@ -53,7 +53,7 @@ class Guards:
         captured = [tensor for [(_, _, tensor)] in program.captured.values()]
         known = {**walk.tensors, **program.borrowed, **program.owned}
         counts = [n - (id(x) in listed) for x, n in zip(captured, references(captured))]
-        unknown = [x for x, n in zip(captured, counts) if id(x) not in known and n > THE_TRACES]
+        unknown = [x for x, n in zip(captured, counts) if id(x) not in known and n > OF_A_TRACE]
         if unknown:
             gc.unfreeze()  # gc does not tell what frozen objects hold; frozen again, garbage would stay for ever
         held = held_elsewhere(unknown, captured)
@@ -153,19 +153,21 @@ def references(tensors: list[Tensor]) -> list[int]:
     return [sys.getrefcount(x) for x in tensors]
 
 
-def of_the_trace() -> int:
+def references_of_a_trace() -> int:
     """How many references a trace and a list of what it captured have to a tensor: of one that has no more, nobody need
     be asked who else holds it, which takes a look at all objects that there are."""
     like_captured = {0: [(None, None, Tensor(None))]}
     return references([tensor for [(_, _, tensor)] in like_captured.values()])[0]
 
 
-THE_TRACES = of_the_trace()
+OF_A_TRACE = references_of_a_trace()
 
 
 def held_elsewhere(tensors: list[Tensor], *ours: list) -> list[Tensor]:
-    """Those that somebody besides the trace holds, or a view that the trace has made. ours: the lists of them that the
-    trace holds. One look at all objects that there are serves all tensors."""
+    """The tensors to which something besides the trace refers. ours: lists of them that are the trace's.
+
+    One look at all objects that there are serves all tensors.
+    """
     found: dict[int, Tensor] = {}
     mine, sought = {id(one) for one in (tensors, *ours)}, {id(x) for x in tensors}
     for owner in gc.get_referrers(*tensors) if tensors else ():

@@ -2,9 +2,8 @@
 
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import is_product, order_of
-from minigrad.ir.rules import kernel as kernels
-from minigrad.ir.rules import rule_of, stacks
-from minigrad.ir.rules.partition import MERGED, PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, stacked
+from minigrad.ir.rules import rule_of
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, axis_of, stacked
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
 from minigrad.symbolic import key_of
@@ -84,13 +83,23 @@ def kind_of(v: Value, kinds: dict) -> str:
     if v.op is Pick:
         return kinds[v.inputs[0]]
     rule = rule_of(v.op)
-    is_stack = any(k is not None and (axis_of(k) or MERGED in k) for k in given)
+    is_stack = any(k is not None and axis_of(k) for k in given)
     made = None if is_stack or rule.partition is None else rule.partition(v, *given)
     if made is None:
-        made = stacks.divided(v, given, isinstance(rule.kernel, kernels.Scalar))
+        made = kind_of_stack(v, given, rule)
     if made is None:
         raise Unsupported(f"{v.op.name} mixes the batch")
     return made
+
+
+def kind_of_stack(v: Value, given: list, rule) -> str | None:
+    kinds = {k for k in given if k not in (None, REPLICATE)}
+    axis = axis_of(next(iter(kinds)))
+    if len(kinds) > 1 or axis is None or rule.stacked is None:
+        return None
+    (kind,) = kinds
+    made = rule.stacked(v, axis, *[k == kind for k in given])
+    return stacked(kind, made - axis) if isinstance(made, int) else made
 
 
 def kind_of_result(v: Value, kinds: dict) -> str:
@@ -127,7 +136,7 @@ def divide_loop(v: Value, kinds: dict, batch: int, called) -> None:
         if not joined:
             break
     plain = [axis_of(kinds[u]) is not None or kinds[u] == REPLICATE for u in loop.ys]
-    if not all(plain) or any(TRANSPOSED in kinds[s] or MERGED in kinds[s] for s in loop.sums):
+    if not all(plain) or any(axis_of(kinds[s]) is None and kinds[s] not in (REPLICATE, PARTIAL) for s in loop.sums):
         raise Unsupported("an output that mixes the batch")
     if any(u is not None and kinds[u] != REPLICATE for u in (loop.count, loop.go)):
         raise Unsupported("rows that decide how many steps there are")

@@ -88,7 +88,7 @@ def of_branches(name: str, chosen: Sequence[Tensor], branches: Sequence[Callable
     (_, first, structure), *others = traced
     for f, (_, leaves, other) in zip(branches[1:], others):
         same_results(name, branches[0], f, structure, first, tree.unflatten(other, leaves))
-    results = [Tensor(parent.constant(np.zeros(x.shape, x.dtype))) for x in first]
+    results = [Tensor(parent.filled(x.shape, x.dtype)) for x in first]
     for count, (body, leaves, _) in zip(chosen, traced):
         inits = []
         for before in results:

@@ -131,6 +131,7 @@ PROGRAMS = {
     "halves": of_function(lambda x: x[: x.shape[0] // 2].sum() + x[-(x.shape[0] // 2) :].max()),
     "running sums": of_function(lambda x: mg.cumsum(x, 0) * mg.flip(x, 1)),
     "sizes as numbers": of_function(lambda x: x * x.shape[0] + x.shape[1] / 3 - 1 / x.size),
+    "a branch": of_function(lambda x: mg.cond(x.mean() > 0, lambda x: mg.sin(x) * x.shape[0], lambda x: x * x, x)),
     "a gradient": using(lambda m, x: mg.grad(lambda x: (m(x)[0] ** 2).sum())(x)),
 }  # fmt: skip
 CALLS = [(20, 8), (13, 8), (17, 9), (11, 4), (31, 6), (9, 3), (40, 10), (12, 13)]

@@ -54,7 +54,10 @@ def of_booleans(text: str) -> Rule:
     return replace(ELEMENTWISE, kernel=Scalar(takes, booleans=text))
 
 
-ELEMENTWISE = Rule(batch=batch.elementwise, partition=partition.elementwise, kernel=Scalar(takes))
+ELEMENTWISE = Rule(
+    batch=batch.elementwise, partition=partition.elementwise, stacked=partition.elementwise_stacked,
+    kernel=Scalar(takes),
+)  # fmt: skip
 NONZERO = Scalar(takes, booleans="({y}) != 0")  # in a kernel the sum, or product, of two booleans is an integer
 RULES = {
     # the sum of -0.0 and 0.0 is 0.0, so that 0.0 is not neutral

@@ -180,9 +180,16 @@ def getitem_partition(v, x):
     return v.params["index"][0] == slice(0, v.inputs[0].shape[0], 1)
 
 
+def getitem_stacked(v, axis, x):
+    index = v.params["index"]
+    whole = index[axis] == slice(0, v.inputs[0].shape[axis], 1)
+    return axis - sum([not isinstance(part, slice) for part in index[:axis]]) if whole else None
+
+
 RULES = {
     "getitem": Rule(
-        canonical=getitem, batch=getitem_batched, partition=getitem_partition, layout=getitem_layout, kernel=Part(),
+        canonical=getitem, batch=getitem_batched, partition=getitem_partition, stacked=getitem_stacked,
+        layout=getitem_layout, kernel=Part(),
         view=lambda v: is_basic(v.params["index"]), additive=True,
     ),
     "unindex": Rule(

@@ -8,6 +8,14 @@ where not all of them are replicated, and gives how the value is divided, or Non
     d = sum(g, axis=0)     shard                           PARTIAL
     d = x.T @ g            transposed, shard               PARTIAL
     m = max(x, axis=0)     shard                           None: it needs all rows
+
+Of stacks of a loop in the step, (L, B, ...), the rows are the second axis. Their rules are called as
+rule(v, axis, *by_row): the axis of the rows, and which operands have them. They give that of the value.
+
+    y = ys[2]              (L, B, H) to (B, H)             the rows are its leading axis
+    y = sum(ys, axis=0)    (L, B, H) to (B, H)             the same
+    d = sum(g, axis=(0, 1))                                PARTIAL
+    y = reshape(ys)        (L, B, H) to (L * B, H)         MERGED: its transpose and another one give a PARTIAL product
 """
 
 import functools
@@ -18,11 +26,10 @@ from minigrad.ops.index import is_basic
 SHARD = "shard"  # its leading axis is that of the rows: each thread has some
 REPLICATE = "replicate"  # the same for every row (weights, and what comes of them alone): each thread has all of it
 PARTIAL = "partial"  # a sum over the rows: each thread has that over its own
-TRANSPOSED = "transposed"  # a matrix whose last axis is that of the rows, fit for such a sum
 STACKED = (
     "shard at "  # followed by the axis of the rows, if that is not the leading one: what a loop in the step stacks
 )
-MERGED = "shard of "  # followed by a number: a matrix of so many times the rows, a stack whose steps are rows, too
+MERGED = "shards of "  # followed by a number: a matrix of so many times the rows, a stack whose steps are rows, too
 
 
 def stacked(kind: str, by: int = 1) -> str | None:
@@ -41,6 +48,14 @@ def axis_of(kind: str) -> int | None:
     return 0 if kind == SHARD else int(kind.removeprefix(STACKED)) if kind.startswith(STACKED) else None
 
 
+def transposed(kind: str) -> str:
+    """How the transpose of a matrix is divided: its last axis is that of the rows, fit for a sum over them."""
+    return f"transposed {kind}"
+
+
+TRANSPOSED = transposed(SHARD)
+
+
 def merged(kind: str) -> int:
     """Of how many times the rows a matrix is, or the transpose of one."""
     return int(kind.rpartition(MERGED)[2]) if MERGED in kind else 1
@@ -51,7 +66,7 @@ def of_rows(rule: Callable) -> Callable:
 
     @functools.wraps(rule)
     def partition(v, *given):
-        if PARTIAL in given or TRANSPOSED in given:
+        if not {SHARD, REPLICATE, None}.issuperset(given):
             return None
         return SHARD if rule(v, *[None if g is None else g == SHARD for g in given]) else None
 
@@ -67,6 +82,10 @@ def elementwise(v, *by_row):
 def leading(v, *by_row):
     """Of ops that work on the last axes alone: each operand has rows."""
     return all(by_row)
+
+
+def elementwise_stacked(v, axis, *by_row):
+    return axis if all(x.ndim == v.ndim for x, b in zip(v.inputs, by_row) if b) else None
 
 
 def mixes(v, *given) -> None:

@@ -6,7 +6,7 @@ import string
 import numpy as np
 
 from minigrad.ir.rules.kernel import Product
-from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
+from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, transposed
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
 from minigrad.symbolic import hinted
@@ -185,7 +185,7 @@ def matmul_batched(b, x, y):
 
 def matmul_partition(v, of_a, of_b):
     a, b = v.inputs
-    if of_a == TRANSPOSED and of_b == SHARD and a.ndim == 2 == b.ndim:
+    if of_a == transposed(of_b) and a.ndim == 2 == b.ndim:
         return PARTIAL
     if of_a == SHARD and of_b == REPLICATE and a.ndim >= 2 and b.ndim <= 2:
         return SHARD
@@ -196,6 +196,12 @@ def matmul_partition(v, of_a, of_b):
     if of_a == REPLICATE and of_b == SHARD and b.ndim >= 3 and 2 <= a.ndim < b.ndim:
         return SHARD
     return None
+
+
+def matmul_stacked(v, axis, of_a, of_b):
+    """Rows times a matrix that is the same for all."""
+    a, b = v.inputs
+    return axis if not of_b and b.ndim <= 2 and axis < a.ndim - 1 else None
 
 
 def matmul_flops(shapes, results) -> float:
@@ -261,6 +267,7 @@ RULES = {
     "matmul": Rule(
         batch=matmul_batched,
         partition=matmul_partition,
+        stacked=matmul_stacked,
         kernel=Product(),
         flops=matmul_flops,
         hoist=matmul_hoist,

@@ -153,6 +153,17 @@ def sum_partition(v, given):
     return PARTIAL if given == SHARD and 0 in v.params["axis"] else partition.along_axes(v, given)
 
 
+def fold_stacked(v, axis, x):
+    axes = v.params["axis"]
+    if axis in axes:
+        return None
+    return axis if v.ndim == v.inputs[0].ndim else axis - sum([a < axis for a in axes])
+
+
+def sum_stacked(v, axis, x):
+    return PARTIAL if axis in v.params["axis"] else fold_stacked(v, axis, x)
+
+
 FOLDS = {
     "max": Fold(folding("Float(-np.inf)", MAX, MAX, SMALLEST)),
     "min": Fold(folding("Float(np.inf)", MIN, MIN, LARGEST)),
@@ -167,9 +178,12 @@ RUNNING = {
     "linear_recurrence": Along(("b", "a"), linear_recurrence_text),
 }
 RULES = {
-    name: Rule(canonical=partial(reduction, name), batch=batch.over_axes, partition=partition.along_axes, kernel=kernel)
+    name: Rule(
+        canonical=partial(reduction, name), batch=batch.over_axes, partition=partition.along_axes,
+        stacked=fold_stacked, kernel=kernel,
+    )
     for name, kernel in FOLDS.items()
-}
+}  # fmt: skip
 RULES |= {
     name: Rule(
         canonical=partial(along_axis, name), batch=place_batched, partition=partition.along_axes,
@@ -186,6 +200,7 @@ RULES |= {
 RULES["sum"] = Rule(
     canonical=partial(reduction, "sum"), batch=batch.over_axes, partition=sum_partition,
     kernel=Fold(folding("np.int64(0)", "total + value", "total + np.int64(value)"), sums=True), linear=(0,),
+    stacked=sum_stacked,
 )  # fmt: skip
 RULES["sum_to"] = Rule(canonical=sum_to, batch=sum_to_batched, linear=(0,))
 RULES["logsumexp"] = Rule(batch=batch.over_axes, partition=partition.along_axes, lower=logsumexp_lowered)

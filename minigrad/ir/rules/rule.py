@@ -44,6 +44,9 @@ class Rule:
     batch: Callable[..., Any] | None = None
     # (v, *given) -> what becomes of the rows where threads divide them (rules/partition.py)
     partition: Callable[..., Any] | None = None
+    # (v, axis, *by_row) -> the same of a stack of a loop in the step, (L, B, ...), whose rows are not its leading axis:
+    # the axis that is that of the value's rows, PARTIAL for a sum over them, None where it mixes them
+    stacked: Callable[..., Any] | None = None
     # (value) -> whether it lies in the memory of its first operand; or a bool
     view: bool | Callable[..., bool] = False
     # (memory, value) -> where a view in its canonical form lies in its operand's memory, a View (compile/tasks.py)

@@ -23,7 +23,7 @@ from minigrad.ir.rules.kernel import (
     lies_in_order,
     natural,
 )
-from minigrad.ir.rules.partition import SHARD, TRANSPOSED, of_rows
+from minigrad.ir.rules.partition import MERGED, SHARD, of_rows, transposed
 from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
 from minigrad.ops.join import _sizes
 from minigrad.ops.shape import _reshaped, axes_of, axis_of, shape_of
@@ -249,9 +249,9 @@ def broadcast_partition(v, x):
 
 
 def transpose_partition(v, given):
-    if given != SHARD:
-        return None
-    return TRANSPOSED if v.params["axes"] == (1, 0) else SHARD if v.params["axes"][0] == 0 else None
+    if v.params["axes"] == (1, 0) and (given == SHARD or given.startswith(MERGED)):
+        return transposed(given)
+    return SHARD if given == SHARD and v.params["axes"][0] == 0 else None
 
 
 @of_rows
@@ -259,17 +259,44 @@ def concatenate_partition(v, *by_row):
     return v.params["axis"] != 0
 
 
+def reshape_stacked(v, axis, x):
+    """The axes before that of the rows, and those behind it, may become others; or the rows those of one matrix."""
+    (x,) = v.inputs
+    if axis and v.shape == (math.prod(x.shape[: axis + 1]), *x.shape[axis + 1 :]):
+        return f"{MERGED}{math.prod(x.shape[:axis])}" if v.ndim == 2 else None
+    for k, n in enumerate(v.shape):
+        if n == x.shape[axis] and math.prod(v.shape[:k]) == math.prod(x.shape[:axis]):
+            return k
+    return None
+
+
+def broadcast_stacked(v, axis, x):
+    at = axis + v.ndim - v.inputs[0].ndim
+    return at if v.inputs[0].shape[axis] == v.shape[at] else None
+
+
+def transpose_stacked(v, axis, x):
+    return axis if v.params["axes"][: axis + 1] == tuple(range(axis + 1)) else None
+
+
+def concatenate_stacked(v, axis, *by_row):
+    return axis if all(by_row) and v.params["axis"] != axis else None
+
+
 RULES = {
     "reshape": Rule(
-        canonical=reshape, batch=reshape_batched, partition=reshape_partition, view=True, layout=reshape_layout,
+        canonical=reshape, batch=reshape_batched, partition=reshape_partition, stacked=reshape_stacked,
+        view=True, layout=reshape_layout,
         additive=True, kernel=Copies(reshape_copies),
     ),
     "broadcast_to": Rule(
         canonical=broadcast_to, batch=broadcast_to_batched, partition=broadcast_partition, view=True,
+        stacked=broadcast_stacked,
         layout=broadcast_layout, linear=(0,),
     ),
     "transpose": Rule(
         canonical=transpose, batch=transpose_batched, partition=transpose_partition, view=True, layout=transpose_layout,
+        stacked=transpose_stacked,
         additive=True,
     ),
     "swapaxes": Rule(canonical=swapaxes, batch=swapaxes_batched, additive=True, view=True),
@@ -277,6 +304,7 @@ RULES = {
     "roll": Rule(canonical=roll, batch=roll_batched),
     "concatenate": Rule(
         canonical=concatenate, batch=concatenate_batched, partition=concatenate_partition, cheap=True, kernel=Join(),
+        stacked=concatenate_stacked,
         additive=True,
     ),
     "split": Rule(canonical=split, batch=split_batched, view=True),
@@ -284,6 +312,7 @@ RULES = {
     "unstack": Rule(canonical=unstack, batch=unstack_batched, view=True),
     "astype": Rule(
         canonical=astype, batch=same_batched, partition=partition.leading, lower=astype_lowered,
+        stacked=partition.elementwise_stacked,
         kernel=Cast(astype_takes, text=astype_text),
     ),
     "copy": Rule(canonical=copy, batch=same_batched),
