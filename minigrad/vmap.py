@@ -143,6 +143,15 @@ def samples_first(leaves: list, axes: list, names: list[str]) -> tuple[list, int
 
 
 def run(f: Callable, leaves: list, structure, axes: list, size: int, out_axes):
+    outs, out_structure, found, places = record(f, leaves, structure, axes, size, out_axes)
+    for k, (x, axis, place) in enumerate(zip(outs, found, places)):
+        if axis is not None and (axis := position(axis, x.ndim, f"{place}, with its samples,")):
+            outs[k] = moveaxis(x, 0, axis)
+    return tree.unflatten(out_structure, outs)
+
+
+def record(f: Callable, leaves: list, structure, axes: list, size: int, out_axes) -> tuple[list, Any, list, list]:
+    """The results, with the samples in front; their structure; for each its axis of samples, and what to call it."""
     samples = Samples(size, thread.program if tracing() else None)
     with samples.recording(), np.errstate(all="ignore"):
         given = [
@@ -159,12 +168,11 @@ def run(f: Callable, leaves: list, structure, axes: list, size: int, out_axes):
     for x, axis, place in zip(outs, found, places):
         if axis is None and x._data.on:
             raise ValueError(f"vmap: {place} differs from sample to sample, and out_axes says None")
-    inside = [axis is not None for axis in found]
-    results = apart(recorded(samples, outs, inside, f"vmap of {getattr(f, '__name__', type(f).__name__)}"), outs)
-    for k, (x, axis, place) in enumerate(zip(results, found, places)):
-        if axis is not None and (axis := position(axis, x.ndim, f"{place}, with its samples,")):
-            results[k] = moveaxis(x, 0, axis)
-    return tree.unflatten(out_structure, results)
+    call = VmapCall(samples, f"vmap of {getattr(f, '__name__', type(f).__name__)}")
+    if tracing():
+        call.again = lambda: record(f, leaves, structure, axes, size, out_axes)[0]
+    made = apart(recorded(call, samples, outs, [axis is not None for axis in found]), outs)
+    return made, out_structure, found, places
 
 
 def entered(samples: Samples, x, place: str) -> Tensor:
@@ -185,7 +193,7 @@ def apart(results: list[Tensor], outs: Sequence[Tensor]) -> list[Tensor]:
     return results
 
 
-def recorded(samples: Samples, outs: Sequence[Tensor], inside: Sequence[bool], name: str) -> list[Tensor]:
+def recorded(call: "VmapCall", samples: Samples, outs: Sequence[Tensor], inside: Sequence[bool]) -> list[Tensor]:
     """Results as tensors of the program around, on its tape. inside: whether they are to have the axis of samples."""
     made = samples.taken_out([x._data for x in outs], inside)
     roots = [x._node for x in outs]
@@ -193,13 +201,21 @@ def recorded(samples: Samples, outs: Sequence[Tensor], inside: Sequence[bool], n
         return [Tensor(x) for x in made]
     nodes = [node for _, _, node in samples.entries]
     saved = roots, [(leaf, value) for leaf, value, _ in samples.entries], inside
-    tensors = on_tape(VmapCall(samples, name), nodes, {}, saved, made)
+    tensors = on_tape(call, nodes, {}, saved, made)
     return [Tensor(x._data) if root is None else x for x, root in zip(tensors, roots)]
+
+
+def began(program):
+    """Of programs that continue each other, as those of vmap do, the first."""
+    return program.first if isinstance(program, Samples) else program
 
 
 class VmapCall:
     """The op of one call of a mapped function. Its node saves the results' nodes inside, what entered from the tape
-    around, and which results have the axis of samples."""
+    around, and which results have the axis of samples. again: records the call once more, in the program that is traced
+    then; it gives the results."""
+
+    again: Any = None
 
     def __init__(self, samples: Samples, name: str):
         self.samples, self.name = samples, name
@@ -216,8 +232,24 @@ class VmapCall:
 
     def pull(self, node: Node, g, useful=None) -> list:
         """The cotangents of what entered. What all samples share is sent the sum over them."""
+        entries, raw = node.saved[1], thread.mode is RAW
+        wanted = [useful is None or n in useful for n in node.inputs]
+        result: list[Any] = [None] * len(entries)
+        if recording():
+            for k, x in zip(*self.record_backward(node, g, wanted)):
+                result[k] = x if entries[k][1].on else sum(x, axis=0)
+        else:
+            samples, places, outs = self.run_backward(node, g, wanted)
+            with samples.running():
+                for k, x in zip(places, outs):
+                    found = samples.whole(x._data) if entries[k][1].on else samples.total(x._data)
+                    result[k] = found if raw else Tensor(found)
+        return result
+
+    def run_backward(self, node: Node, g, wanted: Sequence[bool]) -> tuple[Samples, list[int], list[Tensor]]:
+        """The numbers of the entries that get something, and what each sample sends them."""
         roots, entries, inside = node.saved
-        raw, differentiable = thread.mode is RAW, recording()
+        differentiable = recording()
         samples = Samples(self.samples.size, thread.program if tracing() else None, self.samples.first)
         with samples.recording():
             for (leaf, value), parent in zip(entries, node.inputs) if differentiable else ():
@@ -227,20 +259,26 @@ class VmapCall:
                 for root, one, flag in zip(roots, g, inside)
                 if root is not None and one is not None
             ]
-            wanted = {leaf for (leaf, _), n in zip(entries, node.inputs) if useful is None or n in useful}
             pulled = pull_back(
                 [root for root, _ in given], [one for _, one in given],
-                wanted=wanted, keep=True, differentiable=differentiable,
+                wanted={leaf for (leaf, _), yes in zip(entries, wanted) if yes}, keep=True,
+                differentiable=differentiable,
             )  # fmt: skip
             places = [k for k, (leaf, _) in enumerate(entries) if leaf in pulled]
-            outs = [Tensor(*samples.enter(pulled[entries[k][0]])) for k in places]
-        result: list[Any] = [None] * len(entries)
-        if differentiable:
-            for k, x in zip(places, recorded(samples, outs, [True] * len(outs), f"backward of {self.name}")):
-                result[k] = x if entries[k][1].on else sum(x, axis=0)
-        else:
-            with samples.running():
-                for k, x in zip(places, outs):
-                    found = samples.whole(x._data) if entries[k][1].on else samples.total(x._data)
-                    result[k] = found if raw else Tensor(found)
-        return result
+            return samples, places, [Tensor(*samples.enter(pulled[entries[k][0]])) for k in places]
+
+    def record_backward(self, node: Node, g, wanted: Sequence[bool]) -> tuple[list[int], list[Tensor]]:
+        """The same, on the tape."""
+        node = self.here(node)
+        samples, places, outs = node.op.run_backward(node, g, wanted)
+        call = VmapCall(samples, f"backward of {self.name}")
+        if tracing():
+            call.again = lambda: self.record_backward(node, g, wanted)[1]
+        return places, recorded(call, samples, outs, [True] * len(outs))
+
+    def here(self, node: Node) -> Node:
+        """The node, recorded again if that was in the step of a loop, and what is traced now is the step of its
+        backward: which has the numbers of that step, but not what was on the tape between them."""
+        if self.again is None or began(thread.program) is began(self.samples.outside):
+            return node
+        return next(x._node.inputs[0] for x in self.again() if x._node is not None)

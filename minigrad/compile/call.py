@@ -32,7 +32,7 @@ class Call:
 
     def pull(self, node, g, useful=None):
         if thread.mode is not RAW:
-            return self.pull_uncompiled(node, g)
+            return self.pull_uncompiled(node, g) if tracing() else self.pull_recorded(node, g, useful)
         compiled, root = self.compiled, self.root
         present = frozenset([k for k, one in enumerate(g) if one is not None])
         cotangents = [np.zeros(s.shape, s.dtype) if one is None else np.asarray(one) for one, s in zip(g, node.shape)]
@@ -55,7 +55,7 @@ class Call:
         else:
             if present not in root.variants:
                 root.variants[present] = type(root)(
-                    root.f, root.structure_in, leaves, root.needs, root.every, present=present
+                    root.f, root.derivatives, root.structure_in, leaves, root.needs, root.every, present=present
                 )
                 root.variants[present].basis = self.root_became
             variant, root.used = root.variants[present], present
@@ -87,9 +87,29 @@ class Call:
                 f"{what} run it again; change it after they have been taken"
             )
 
+    def pull_recorded(self, node, g, useful) -> list:
+        """On the tape: a call of the jitted backward of f."""
+        self.refuse_changed(node, "derivatives of a second order", self.copies.values())
+        root, leaves = self.root, list(node.saved[1])
+        tensors = [k for k, x in enumerate(leaves) if type(x) is tuple]
+        captured = [len(tensors) + k for k, (_, _, had) in enumerate(root.captured) if had]
+        number = {k: k for k in range(len(tensors))} | {k: len(tensors) + n for n, k in enumerate(captured)}
+        parents = dict(zip(root.wanted, node.inputs))
+        for n, k in enumerate(tensors):
+            data, parent = leaves[k]
+            leaves[k] = Tensor(data, parents.get(n, parent))  # another one, if a checkpoint around has put it there
+        args, kwargs = tree.unflatten(root.structure_in, leaves)
+        cotangents = [None] * root.count
+        for k, one in zip(root.differentiable, g):
+            cotangents[k] = one
+        wanted = tuple([number[k] for k, n in parents.items() if useful is None or n in useful])
+        with self.drawing_as_before():
+            found = root.derivatives.backward(args, kwargs, cotangents, wanted, root.needs)
+        return [found.get(number[k]) for k in root.wanted]
+
     def pull_uncompiled(self, node, g) -> list:
-        """On the tape: f runs again, uncompiled, and what it recorded is pulled back, to its arguments and to what was
-        there before."""
+        """While something else is traced: f runs again, as a part of that, and what it recorded is pulled back, to its
+        arguments and to what was there before."""
         compiled, differentiable, inside_a_trace = self.compiled, recording(), tracing()
         self.refuse_changed(node, "derivatives of a second order", self.copies.values())
         if inside_a_trace and self.states:

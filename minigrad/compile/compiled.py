@@ -7,6 +7,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.compile.call import Call
+from minigrad.compile.derivatives import Derivatives
 from minigrad.compile.execute import Sequence, apart, compile_loops
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.passes.pipeline import optimise
@@ -37,11 +38,11 @@ class Compiled:
     """
 
     def __init__(
-        self, f, structure, leaves, needs: bool, every=None, log=None, present: frozenset | None = None,
-        sizes: Sizes | None = None, shapes: list | None = None,
+        self, f, derivatives: Derivatives | None, structure, leaves, needs: bool, every=None, log=None,
+        present: frozenset | None = None, sizes: Sizes | None = None, shapes: list | None = None,
     ):  # fmt: skip
         """shapes: of the tensors among the leaves, in which sizes are symbols of `sizes`; None: their own."""
-        self.f, self.structure_in, self.needs, self.every = f, structure, needs, every
+        self.f, self.derivatives, self.structure_in, self.needs, self.every = f, derivatives, structure, needs, every
         self.sizes, self.shapes = sizes, shapes
         self.variants: dict[frozenset, Compiled] = {}
         self.used: frozenset = frozenset()

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.arguments import Size, checked
 from minigrad.compile.compiled import Compiled
+from minigrad.compile.derivatives import Derivatives
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.family import Family, kind_of_any_size
 from minigrad.compile.guards import UNCHANGED
@@ -48,8 +49,8 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     answers where it looks at them (`if x.shape[0] > 10`, `range(n)`, `np.zeros(x.shape)`; `mg.zeros` does not look).
     `traces` counts how often. Loops (`mg.scan`, `mg.while_loop`), with the loops and branches (`mg.cond`) in their
     steps, become kernels that serve every length and batch size. What no kernel has (a matrix inverse, say) the kernel
-    calls Python for at every step (`explain` names it). On the tape a call is one node; derivatives of a second order
-    run f uncompiled.
+    calls Python for at every step (`explain` names it). On the tape a call is one node. Its backward
+    is compiled with it, and where that is differentiated again, it is a call of a jitted function, too.
 
     As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would
@@ -94,13 +95,16 @@ class Jitted:
     """A function that `jit` has made; the call of a module that it has made. What it is asked for and has not, and what
     is set on it, is f's."""
 
-    own = frozenset({"f", "known", "checkpoint", "traces", *functools.WRAPPER_ASSIGNMENTS, "__wrapped__"})
+    own = frozenset({
+        "f", "known", "checkpoint", "derivatives", "traces", *functools.WRAPPER_ASSIGNMENTS, "__wrapped__",
+    })  # fmt: skip
 
     def __init__(self, f: Callable, checkpoint: int | None = None):
         self.f = f
+        self.checkpoint = checkpoint
         functools.update_wrapper(self, f, updated=())
         self.known = Known()
-        self.checkpoint = checkpoint
+        self.derivatives = Derivatives(f, self.again)
         self.traces = 0
 
     @property
@@ -182,7 +186,7 @@ class Jitted:
         self.traces += 1
 
         def compiled(*symbolic):
-            return Compiled(self.f, structure, leaves, needs, self.checkpoint, None, None, *symbolic)
+            return Compiled(self.f, self.derivatives, structure, leaves, needs, self.checkpoint, None, None, *symbolic)
 
         return family.trace(shapes, compiled) or compiled(), UNCHANGED
 
@@ -200,7 +204,7 @@ class Jitted:
         def compiled(*symbolic):
             stages.clear()
             log = functools.partial(log_stage, stages)
-            return Compiled(self.f, structure, leaves, kind[1], self.checkpoint, log, None, *symbolic)
+            return Compiled(self.f, self.derivatives, structure, leaves, kind[1], self.checkpoint, log, None, *symbolic)
 
         family = self.known.families.get(kind_of_any_size(kind))
         generic = family and family.generic([x._data.shape for x in tensors], compiled)

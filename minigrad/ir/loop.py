@@ -45,6 +45,8 @@ class Body(Program):
         if key not in self.captured:
             self.alive.append(x._data)  # an in-place change gives x another value, and then this id could be reused
             forward = self.forward
+            if forward is not None and key in forward.loop.body.captured:  # which read it from where this one cannot
+                x = Tensor(*forward.loop.body.captured[key][:2])
             if self.again(x):
                 self.captured[key] = (self.copied(x._data), None, x)
             elif forward is not None and isinstance(x._data, Value) and x._data.program is forward.loop.body:

@@ -47,7 +47,7 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
 
     try:
         with enable_grad(), replaced(execute, "Kernel", in_this_thread):
-            compiled = Compiled(f, structure, leaves, True)
+            compiled = Compiled(f, None, structure, leaves, True)
     except Exception as error:
         return Kernels(why_not=" ".join(f"{type(error).__name__}: {error}".split()))
     found = Kernels()

@@ -375,13 +375,14 @@ def test_what_a_function_reads_weakly_lives_as_long_as_the_tape_of_a_call(refer,
 
     x = mg.tensor([0.0, 1.0, 2.0, 3.0], dtype="float64", requires_grad=True)
     unused, y = f(x)
-    wanted = 2 * layer.w.detach().numpy()[0] * x.detach().numpy()
+    w = layer.w
+    wanted = 2 * w.detach().numpy()[0] * x.detach().numpy()
     gc.disable()
     try:
         del layer
         y.sum().backward(create_graph=order == 2)
         np.testing.assert_allclose(x.grad.detach().numpy(), wanted)
-        x.grad = None
+        x.grad = w.grad = None  # which hold the tape of the backward, and it what f reads
         del unused, y
         assert gone() is None  # no cycle has kept it
     finally:
