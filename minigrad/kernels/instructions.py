@@ -161,7 +161,8 @@ class Writer:
         if is_tuple(a) and is_tuple(b) and len(a) == len(b):
             return tuple([self.selected(condition, x, y) for x, y in zip(a, b)])
         a, b = self.alike(a, b)
-        return Value(a.kind, self.new(f"select i1 {condition}, {a.kind} {a.text}, {b.kind} {b.text}"))
+        fast = self.fast if a.kind in FLOATS else ""  # by which LLVM knows the maximum of a row
+        return Value(a.kind, self.new(f"select {fast}i1 {condition}, {a.kind} {a.text}, {b.kind} {b.text}"))
 
     def arithmetic(self, of_integers: str, of_floats: str, a: Value, b: Value) -> Value:
         a, b = self.alike(a, b)

@@ -19,7 +19,8 @@ HELPERS = """
 def largest(x, at, n):
     m = x[at]
     for i in range(at, at + n):
-        m = x[i] if x[i] > m else m
+        v = x[i]
+        m = v if v > m else m
     return m
 """
 
