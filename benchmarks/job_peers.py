@@ -1,6 +1,7 @@
 """The jobs of jobs.py, as each peer's users write them. A step returns its loss and the norm of its gradients."""
 
 import contextlib
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +13,7 @@ RATE = 1e-4
 def mlp(rng):
     sizes = [784, 512, 512, 10]
     parameters = {}
-    for k, (n, m) in enumerate(zip(sizes, sizes[1:])):
+    for k, (n, m) in enumerate(pairwise(sizes)):
         parameters |= {f"w{k}": uniform(rng, n, m, n), f"b{k}": uniform(rng, n, m)}
     return parameters, {"x": normal(rng, 64, 784), "target": rng.integers(0, 10, 64)}
 
@@ -26,7 +27,10 @@ def cnn(rng):
 
 
 def embedding(rng):
-    return {"w": normal(rng, 10_000, 128)}, {"indices": rng.integers(0, 10_000, (64, 32)), "g": normal(rng, 64, 32, 128)}
+    return {"w": normal(rng, 10_000, 128)}, {
+        "indices": rng.integers(0, 10_000, (64, 32)),
+        "g": normal(rng, 64, 32, 128),
+    }
 
 
 def layer_norm(rng):
@@ -69,7 +73,11 @@ def uniform(rng, fan, *shape):
 
 
 JOBS = {f.__name__: f for f in (mlp, cnn, embedding, layer_norm, cross_entropy, max_pool, ctc, clip_adam, character)}
-TRAINED = ("mlp", "cnn", "character")  # a step ends with an update: clipped, where it is the character model, and Adam's
+TRAINED = (
+    "mlp",
+    "cnn",
+    "character",
+)  # a step ends with an update: clipped, where it is the character model, and Adam's
 CLIPPED = ("character", "clip_adam")
 
 

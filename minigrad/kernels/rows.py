@@ -7,12 +7,13 @@ Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectori
 import ctypes
 import functools
 import importlib
-from itertools import pairwise
 
 import numpy as np
 
 from minigrad.kernels import build, loops, threads
-from minigrad.kernels.entry import FLOATS, refuse, require_indices
+from minigrad.kernels.entry import FLOATS, address_of, refuse, require_indices
+
+RUN = 64  # rows whose sum is taken one row after another
 
 HELPERS = """
 @njit(error_model="numpy", fastmath={"nnan", "nsz", "reassoc"}, forceinline=True)
@@ -47,8 +48,17 @@ HELPERS += "".join([
         ("total_product", "x, y", "x[i] * y[i]"),
         ("total_exp", "x, m", "exp(x[i] - m)"),
         ("total_square", "x, m", "(x[i] - m) * (x[i] - m)"),
+        ("total_centred", "g, x, m", "g[i] * (x[i] - m)"),
     )
 ])  # fmt: skip
+HELPERS += f"""
+RUN = {RUN}
+
+@njit(error_model="numpy", fastmath={{"contract"}}, forceinline=True)
+def affine(y, x, m, scale, weight, bias, at, n):
+    for k in range(n):
+        y[at + k] = (x[at + k] - m) * scale * weight[k] + bias[k]
+"""
 
 KERNELS = {
     "softmax": """
@@ -107,28 +117,60 @@ def cross_entropy_pull(result, g, x, target, rows, n):
             result[at + target[r]] -= g[r]
 """,
     "standardize": """
-def standardize(y, x, rows, n, eps):
+def standardize(y, x, eps, rows, n):
     for at in range(0, rows * n, n):
         m = total(x, at, n) / Float(n)
-        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps))
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
         for i in range(at, at + n):
             y[i] = (x[i] - m) * scale
 """,
     "standardize_pull": """
-def standardize_pull(result, g, x, y, rows, n, eps):
+def standardize_pull(result, g, x, y, eps, rows, n):
     for at in range(0, rows * n, n):
         m = total(x, at, n) / Float(n)
-        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps))
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
         a = total(g, at, n) / Float(n)
         b = total_product(g, y, at, n) / Float(n)
         for i in range(at, at + n):
             result[i] = scale * (g[i] - a - y[i] * b)
 """,
+    "standardize_affine": """
+def standardize_affine(y, x, weight, bias, eps, rows, n):
+    for at in range(0, rows * n, n):
+        m = total(x, at, n) / Float(n)
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
+        affine(y, x, m, scale, weight, bias, at, n)
+""",
+    "standardize_affine_pull": """
+def standardize_affine_pull(result, g, x, weight, eps, rows, n):
+    for at in range(0, rows * n, n):
+        m = total(x, at, n) / Float(n)
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
+        for k in range(n):
+            result[at + k] = g[at + k] * weight[k]
+        a = total(result, at, n) / Float(n)
+        b = total_centred(result, x, m, at, n) / Float(n) * scale
+        for i in range(at, at + n):
+            result[i] = scale * (result[i] - a - (x[i] - m) * scale * b)
+""",
+    "standardize_affine_weight": """
+def standardize_affine_weight(sums, g, x, eps, rows, n):
+    for r in range(rows):
+        at, to = r * n, r // RUN * n
+        m = total(x, at, n) / Float(n)
+        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
+        if r % RUN == 0:
+            for k in range(n):
+                sums[to + k] = Float(0)
+        for k in range(n):
+            sums[to + k] += g[at + k] * ((x[at + k] - m) * scale)
+""",
 }
 
 
-# What each kernel takes: "m" is a matrix of n columns, "r" has a number for each of its rows, both of the result's
-# dtype; "t" has an int64 for each row, in [0, n). All are in C order.
+# What each kernel takes: "m" is a matrix of n columns; "c" has a number for each column, "r" one for each row, "b" a
+# row for each RUN of rows, all of the result's dtype; "t" has an int64 for each row, in [0, n); "s" is a float64. All
+# are in C order.
 SIGNATURES = {
     "softmax": "mm",
     "softmax_pull": "mmm",
@@ -136,21 +178,33 @@ SIGNATURES = {
     "log_softmax_pull": "mmm",
     "cross_entropy": "rmt",
     "cross_entropy_pull": "mrmt",
-    "standardize": "mm",
-    "standardize_pull": "mmmm",
+    "standardize": "mms",
+    "standardize_pull": "mmmms",
+    "standardize_affine": "mmccs",
+    "standardize_affine_pull": "mmmcs",
+    "standardize_affine_weight": "bmms",
 }
-INT64 = np.dtype("int64")
+INT64, FLOAT64 = np.dtype("int64"), np.dtype("float64")
+WORDS = {
+    "m": "{rows} x {n} floats", "c": "{n} floats", "r": "{rows} floats", "b": "{runs} x {n} floats",
+    "t": "{rows} int64", "s": "a float64",
+}  # fmt: skip
+SHARED = 1 << 17  # elements from which several threads are quicker than one
+PIECE = 1 << 14  # elements that a thread takes at once
 
 
 def check(name: str, rows: int, n: int, arrays) -> None:
     signature, dtype, good = SIGNATURES[name], arrays[0].dtype, len(arrays) == len(SIGNATURES[name])
+    runs = -(-rows // RUN)
+    sizes = {"m": rows * n, "c": n, "r": rows, "b": runs * n, "t": rows, "s": 1}
+    dtypes = {"t": INT64, "s": FLOAT64}
     for kind, a in zip(signature, arrays):
         flags = a.flags
-        good = good and a.size == (rows * n if kind == "m" else rows) and flags.c_contiguous and flags.aligned
-        good = good and a.dtype == (INT64 if kind == "t" else dtype)
+        good = good and a.size == sizes[kind] and flags.c_contiguous and flags.aligned
+        good = good and a.dtype == dtypes.get(kind, dtype)
     if not good or dtype not in FLOATS:
-        words = {"m": f"{rows} x {n} floats", "r": f"{rows} floats", "t": f"{rows} int64"}
-        refuse(name, f"{', '.join(words[kind] for kind in signature)}, in C order", *arrays)
+        wanted = ", ".join([WORDS[kind].format(rows=rows, n=n, runs=runs) for kind in signature])
+        refuse(name, f"{wanted}, in C order", *arrays)
     if signature[-1] == "t":
         require_indices("targets", "classes", arrays[-1], n)
 
@@ -161,11 +215,17 @@ def source(name: str, dtype: str) -> str:
 
 
 @functools.cache
-def compiled(name: str, kinds: tuple[str, ...], scalars: int):
-    """A kernel that takes pointers to arrays of `kinds`, the number of rows, their length, and float64 scalars."""
-    types = [*[f"CPointer({kind})" for kind in kinds], "intp", "intp", *["float64"] * scalars]
-    prototype = [*[ctypes.c_void_p] * len(kinds), *[ctypes.c_ssize_t] * 2, *[ctypes.c_double] * scalars]
-    return ctypes.CFUNCTYPE(None, *prototype)(build.address(source(name, kinds[0]), name, ", ".join(types)))
+def compiled(name: str, kinds: tuple[str, ...]):
+    """(a kernel, its address): it takes pointers to arrays of `kinds`, the number of rows, and their length."""
+    address = build.address(source(name, kinds[0]), name, ", ".join([*[f"CPointer({k})" for k in kinds], "intp, intp"]))
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (len(kinds) + 2))(address), address
+
+
+@functools.cache
+def piece(arguments: int) -> int:
+    """Address of piece(at, _, _), which calls a kernel: its address and its arguments lie one after another at `at`."""
+    numbers = ", ".join([f"load_any(at, {k}, np.int64)" for k in range(arguments + 1)])
+    return build.address(f"def piece(at, unused, room):\n    call({numbers})", "piece", "intp, intp, intp")
 
 
 @functools.cache
@@ -176,30 +236,35 @@ def interpreted(name: str, dtype: str):
     return namespace[name]
 
 
-def run(name: str, n: int, *arrays: np.ndarray, scalars=()) -> np.ndarray:
+def run(name: str, n: int, *arrays: np.ndarray) -> np.ndarray:
     """Run a kernel over rows of length n. arrays: the result, which it writes, then the operands, as SIGNATURES says.
 
     Returns the result. Threads share the rows of a large matrix.
 
     Raises ValueError for arrays that are not what the kernel takes, IndexError for a target outside [0, n).
     """
-    result = arrays[0]
-    rows = max(a.size for a in arrays) // max(n, 1)
+    result, signature = arrays[0], SIGNATURES[name]
+    rows = arrays[signature.index("m")].size // n if n else max([a.size for a in arrays])
     check(name, rows, n, arrays)
     if rows == 0 or n == 0:
         return result
     if loops.INTERPRETED:
         with np.errstate(all="ignore"):
-            interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n, *scalars)
+            interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n)
         return result
-    kernel = compiled(name, tuple([a.dtype.name for a in arrays]), len(scalars))
-    starts = [(a.ctypes.data, a.nbytes // rows) for a in arrays]
-    count = threads.count if rows * n >= threads.LARGE else 1
-    edges = [rows * k // count for k in range(count + 1)]
-
-    def part(first, last):
-        return lambda: kernel(*[start + first * size for start, size in starts], last - first, n, *scalars)
-
-    tasks = [part(first, last) for first, last in pairwise(edges)]
-    threads.run(tasks) if count > 1 else tasks[0]()
+    kernel, address = compiled(name, tuple([a.dtype.name for a in arrays]))
+    starts = [address_of(a) for a in arrays]
+    if threads.count == 1 or rows * n < SHARED:
+        kernel(*starts, rows, n)
+        return result
+    each = max(1, PIECE // n // RUN) * RUN if "b" in signature else max(1, PIECE // n)  # rows of a piece
+    first = np.arange(0, rows, each)
+    steps = {"m": n, "c": 0, "r": 1, "b": n / RUN, "t": 1, "s": 0}
+    records = np.empty((len(first), len(arrays) + 3), np.int64)
+    records[:, 0], records[:, -2], records[:, -1] = address, np.minimum(each, rows - first), n
+    for k, (kind, a) in enumerate(zip(signature, arrays)):
+        records[:, k + 1] = starts[k] + first * int(steps[kind] * RUN) // RUN * a.itemsize
+    calls = np.zeros((len(first), 2), np.int64)
+    calls[:, 0] = address_of(records) + np.arange(len(first)) * records.strides[0]
+    threads.call(piece(len(arrays) + 2), calls, np.arange(len(first) + 1))
     return result

@@ -8,12 +8,13 @@ from minigrad.arguments import Finite, Probability, checked
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import rows
 from minigrad.kernels.entry import in_order
+from minigrad.kernels.sums import add_reduce
 from minigrad.modes import thread, tracing
 from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
-from minigrad.ops.reduce import axes_of, mean, sum, var
+from minigrad.ops.reduce import axes_of, mean, sum, sum_to, var
 from minigrad.ops.shape import reshape
-from minigrad.ops.table import Spec
+from minigrad.ops.table import Spec, filled
 from minigrad.tensor import as_array
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
@@ -37,7 +38,7 @@ def _pulled_along(g: Spec, *others: Spec, axis=-1) -> tuple[int, ...]:
     return g.shape
 
 
-def _sweep(kernel: str, axis, *operands: np.ndarray, scalars=()) -> np.ndarray:
+def _sweep(kernel: str, axis, *operands: np.ndarray, eps: float | None = None) -> np.ndarray:
     """Run a kernel of rows.py along axes of operands of one shape."""
     ndim = operands[0].ndim
     axes = axes_of(axis, ndim)
@@ -46,7 +47,8 @@ def _sweep(kernel: str, axis, *operands: np.ndarray, scalars=()) -> np.ndarray:
         operands = [np.moveaxis(x, axes, last) for x in operands]
     operands = [in_order(np.asarray(x)) for x in operands]
     n = math.prod(operands[0].shape[ndim - len(axes) :])
-    result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, scalars=scalars)
+    scalars = () if eps is None else (np.array([eps]),)
+    result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, *scalars)
     return result if axes == last else np.asarray(np.moveaxis(result, last, axes), order="C")
 
 
@@ -118,7 +120,7 @@ def log_softmax_pull(g, log_p, /, axis=-1):
 def standardize(x, /, axis=-1, eps: Finite = 1e-5):
     """(x - mean) / sqrt(variance + eps) over an axis, or several; the variance is the mean of the squares."""
     _along(x, axis)
-    return _sweep("standardize", axis, x, scalars=(eps,))
+    return _sweep("standardize", axis, x, eps=eps)
 
 
 def _scale_of(x, axis, eps):
@@ -146,7 +148,102 @@ def _standardize_pull_z(c, g, x, z, axis, eps):
 def standardize_pull(g, x, z, /, axis=-1, eps: Finite = 1e-5):
     """(g - mean(g) - z mean(g z)) / sqrt(variance of x + eps): how standardize(x), of result z, pulls back g."""
     _pulled_along(g, x, z, axis=axis)
-    return _sweep("standardize_pull", axis, g, x, z, scalars=(eps,))
+    return _sweep("standardize_pull", axis, g, x, z, eps=eps)
+
+
+# The same over the last axes, with a weight and a bias of their shape. `last` is the number of these axes.
+
+
+def _affine(x: Spec, weight: Spec, bias: Spec, last, eps) -> tuple[int, ...]:
+    dtype = common_dtype([x, weight, bias])
+    shape = x.shape[x.ndim - last :]
+    if dtype.kind != "f" or not 0 < last <= x.ndim or weight.shape != shape or bias.shape != shape:
+        raise ValueError(f"wanted floats, and weights of the shape of the last axes, {shape}")
+    return x.shape
+
+
+def _affine_pulled(g: Spec, x: Spec, weight: Spec, last, eps) -> tuple[int, ...]:
+    if g.shape != x.shape:
+        raise ValueError("wanted operands of one shape")
+    return _affine(x, weight, weight, last, eps)
+
+
+def _affine_weighed(g: Spec, x: Spec, last, eps) -> tuple[int, ...]:
+    weight = Spec(x.shape[x.ndim - last :], x.dtype)
+    return _affine_pulled(g, x, weight, last, eps)[x.ndim - last :]
+
+
+def _last_axes(last: int) -> tuple[int, ...]:
+    return tuple(range(-last, 0))
+
+
+def _affine_sweep(kernel: str, result: np.ndarray, *operands: np.ndarray, n: int, eps: float) -> np.ndarray:
+    return rows.run(kernel, n, result, *[in_order(a) for a in operands], np.array([eps]))
+
+
+def _affine_sample(d):
+    last = d.choice([1, 2])
+    x = d.array(d.choice([(3, 4), (2, 3, 4)]))
+    return x, d.array(x.shape[-last:]), d.array(x.shape[-last:]), {"last": last, "eps": d.choice([1e-3, 0.5])}
+
+
+@op(
+    shape=_affine,
+    sample=_affine_sample,
+    x=lambda g, x, weight, last, eps: standardize_affine_pull(g, x, weight, last, eps),
+    weight=lambda g, x, last, eps: standardize_affine_weight(g, x, last, eps),
+    bias=lambda g, bias_shape: sum_to(g, shape=bias_shape),
+    method=False,
+    public=False,
+)
+def standardize_affine(x, weight, bias, /, last: int, eps: Finite):
+    """standardize(x) * weight + bias."""
+    _affine(x, weight, bias, last, eps)
+    return _affine_sweep("standardize_affine", np.empty(x.shape, x.dtype), x, weight, bias, n=weight.size, eps=eps)
+
+
+def _affine_pull_x(c, g, x, weight, last, eps):
+    axes, g = _last_axes(last), g * weight
+    z = standardize(x, axes, eps)
+    direct = _standardize_pull_x(c, x, standardize_pull(g, x, z, axes, eps), axes, eps)
+    return direct + standardize_pull(_standardize_pull_z(c, g, x, z, axes, eps), x, z, axes, eps)
+
+
+def _pulled_back(c, x, last, eps):
+    axes = _last_axes(last)
+    return standardize_pull(c, x, standardize(x, axes, eps), axes, eps)
+
+
+@op(
+    shape=_affine_pulled,
+    sample=lambda d: (lambda x, w, _, params: (d.array(x.shape), x, w, params))(*_affine_sample(d)),
+    g=lambda c, x, weight, last, eps: _pulled_back(c, x, last, eps) * weight,
+    x=_affine_pull_x,
+    weight=lambda c, g, x, weight_shape, last, eps: sum_to(g * _pulled_back(c, x, last, eps), shape=weight_shape),
+    method=False,
+    public=False,
+)
+def standardize_affine_pull(g, x, weight, /, last: int, eps: Finite):
+    """How standardize_affine pulls back g to x: standardize_pull of g * weight."""
+    _affine_pulled(g, x, weight, last, eps)
+    result = np.empty(x.shape, x.dtype)
+    return _affine_sweep("standardize_affine_pull", result, g, x, weight, n=weight.size, eps=eps)
+
+
+@op(
+    shape=_affine_weighed,
+    sample=lambda d: (lambda x, w, _, params: (d.array(x.shape), x, params))(*_affine_sample(d)),
+    g=lambda c, x, last, eps: c * standardize(x, _last_axes(last), eps),
+    x=lambda c, g, x, last, eps: _pulled_back(c * g, x, last, eps),
+    method=False,
+    public=False,
+)
+def standardize_affine_weight(g, x, /, last: int, eps: Finite):
+    """How standardize_affine pulls back g to the weight: the sum over the rows of g * standardize(x)."""
+    shape = _affine_weighed(g, x, last, eps)
+    n = math.prod(shape)
+    runs = np.zeros((-(-g.size // max(n, 1) // rows.RUN), n), x.dtype)
+    return add_reduce(_affine_sweep("standardize_affine_weight", runs, g, x, n=n, eps=eps), (0,)).reshape(shape)
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
@@ -159,15 +256,17 @@ def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
     """
     axes = axes_of(axis, x.ndim)
     shape = tuple([x.shape[k] for k in axes])
-    y = standardize(x, axis=axis, eps=eps)
     for name, p in (("weight", weight), ("bias", bias)):
-        if p is None:
-            continue
-        if p.shape != shape:
+        if p is not None and p.shape != shape:
             raise ValueError(f"{name} is {p.shape}, wanted the normalised axes' {shape}")
-        p = reshape(p, tuple([n if k in axes else 1 for k, n in enumerate(x.shape)]))
-        y = y * p if name == "weight" else y + p
-    return y
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    if weight is not None and axes == last and x.dtype.kind == "f":
+        bias = filled(shape, weight.dtype) if bias is None else bias
+        return standardize_affine(x, weight, bias, last=len(axes), eps=eps)
+    y = standardize(x, axis=axis, eps=eps)
+    inner = tuple([n if k in axes else 1 for k, n in enumerate(x.shape)])
+    y = y if weight is None else y * reshape(weight, inner)
+    return y if bias is None else y + reshape(bias, inner)
 
 
 # Dropout

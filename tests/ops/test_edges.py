@@ -243,7 +243,10 @@ CURVED = {  # name: (ours, PyTorch's, operand): of one float tensor
     "cross_entropy": (
         lambda x: mg.cross_entropy(x, CLASSES), lambda x: F.cross_entropy(x, torch.tensor(CLASSES)), ROWS
     ),
-    "layer_norm": (lambda x: mg.layer_norm(x), standardized, ROWS),
+    "layer_norm": (
+        lambda x: mg.layer_norm(x, ROWS[2], ROWS[3]),
+        lambda x: standardized(x) * torch.tensor(ROWS[2]) + torch.tensor(ROWS[3]), ROWS,
+    ),
     **{
         f"norm of order {p}": (
             lambda x, p=p: mg.norm(x, p, 1), lambda x, p=p: torch.linalg.vector_norm(x, p, 1), ROWS[1:]
@@ -255,7 +258,8 @@ CURVED = {  # name: (ours, PyTorch's, operand): of one float tensor
 # The derivatives of these are polynomials of other ops' values, or other ops of this list.
 SMOOTH = {
     "matmul", "einsum", "conv2d", "conv_transpose2d", "conv2d_weight", "linear_recurrence", "cofactor", "softmax_pull",
-    "log_softmax_pull", "standardize_pull", "softmax_error",
+    "log_softmax_pull", "standardize_pull", "standardize_affine", "standardize_affine_pull",
+    "standardize_affine_weight", "softmax_error",
 }  # fmt: skip
 
 

@@ -47,9 +47,30 @@ def test_huge_and_masked_logits():
 def test_threads_give_the_same_rows(monkeypatch):
     x = np.random.default_rng(0).normal(size=(33, 9)).astype("float32")
     alone = mg.softmax(x).numpy()
-    monkeypatch.setattr(rows.threads, "LARGE", 1)
+    monkeypatch.setattr(rows, "SHARED", 1)
+    monkeypatch.setattr(rows, "PIECE", 1)
     monkeypatch.setattr(rows.threads, "count", 3)
     np.testing.assert_array_equal(mg.softmax(x).numpy(), alone)
+
+
+@pytest.mark.parametrize("n", [1, 64, 65, 200])
+def test_threads_share_the_rows_of_layer_norm(monkeypatch, n):
+    """The weight's gradient is a sum over rows, of 64 at a time."""
+    rng = np.random.default_rng(n)
+    g, *arrays = [rng.normal(size=shape).astype("float32") for shape in [(n, 7), (n, 7), (7,), (7,)]]
+
+    def gradients():
+        tensors = [mg.tensor(a, requires_grad=True) for a in arrays]
+        y = mg.layer_norm(*tensors)
+        y.backward(g)
+        return [y.detach().numpy(), *[t.grad.numpy() for t in tensors]]
+
+    alone = gradients()
+    monkeypatch.setattr(rows, "SHARED", 1)
+    monkeypatch.setattr(rows, "PIECE", 1)
+    monkeypatch.setattr(rows.threads, "count", 3)
+    for a, b in zip(alone, gradients()):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("axes", [(2,), (1, 2)])

@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 from minigrad.ir.rules import batch, partition
+from minigrad.ir.rules.kernel import Python
 from minigrad.ir.rules.reduce import total
 from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.shape import axes_of
@@ -57,6 +58,64 @@ def standardize_pull_lowered(o, value, g, x, z, axis, eps):
     return o.mul(scale, o.sub(o.sub(g, of_g), o.mul(z, of_gz)))
 
 
+# With a weight and a bias. In loops these are what they consist of, so that every pass sees it.
+
+
+def last_axes(x, last: int) -> tuple[int, ...]:
+    return tuple(range(x.ndim - last, x.ndim))
+
+
+def affine(p, x, weight, bias, last, eps):
+    if p.parent is None:
+        return None
+    z = p.apply("standardize", x, axis=last_axes(x, last), eps=eps)
+    return p.apply("add", p.apply("mul", z, weight), bias)
+
+
+def affine_pull(p, g, x, weight, last, eps):
+    if p.parent is None:
+        return None
+    axes = last_axes(x, last)
+    z = p.apply("standardize", x, axis=axes, eps=eps)
+    return p.apply("standardize_pull", p.apply("mul", g, weight), x, z, axis=axes, eps=eps)
+
+
+def affine_weight(p, g, x, last, eps):
+    if p.parent is None:
+        return None
+    z = p.apply("standardize", x, axis=last_axes(x, last), eps=eps)
+    return p.apply("sum", p.apply("mul", g, z), axis=tuple(range(x.ndim - last)), keepdims=False)
+
+
+def affine_batched(b, x, weight, bias, last, eps):
+    if b.on == (True, False, False):
+        return b.apply(x, weight, bias, last=last, eps=eps)
+    x, ndim = b.whole(0), len(b.shape(0))
+    z = b.o.standardize(x, axis=last_axes(x, last), eps=eps)
+    return b.o.add(b.o.mul(z, b.padded(1, ndim)), b.padded(2, ndim))
+
+
+def affine_pull_batched(b, g, x, weight, last, eps):
+    g, x = b.whole(0), b.whole(1)
+    if not b.on[2]:
+        return b.apply(g, x, weight, last=last, eps=eps)
+    axes = last_axes(x, last)
+    z = b.o.standardize(x, axis=axes, eps=eps)
+    return b.o.standardize_pull(b.o.mul(g, b.padded(2, len(b.shape(0)))), x, z, axis=axes, eps=eps)
+
+
+def affine_weight_batched(b, g, x, last, eps):
+    g, x = b.whole(0), b.whole(1)
+    z = b.o.standardize(x, axis=last_axes(x, last), eps=eps)
+    return b.o.sum(b.o.mul(g, z), axis=tuple(range(1, x.ndim - last)), keepdims=False)
+
+
+@partition.of_rows
+def affine_partition(v, *by_row):
+    rows_there = all(b == (x.ndim == v.ndim) for x, b in zip(v.inputs, by_row))
+    return rows_there and v.ndim > v.params["last"]
+
+
 def stop_gradient_batched(b, x):
     return b.o.stop_gradient(x)
 
@@ -73,4 +132,15 @@ RULES = {
     "standardize": along("standardize", standardize_lowered),
     "standardize_pull": along("standardize_pull", standardize_pull_lowered),
 }
+RULES |= {
+    "standardize_affine": Rule(
+        canonical=affine, batch=affine_batched, partition=affine_partition, kernel=Python()
+    ),
+    "standardize_affine_pull": Rule(
+        canonical=affine_pull, batch=affine_pull_batched, partition=affine_partition, kernel=Python()
+    ),
+    "standardize_affine_weight": Rule(
+        canonical=affine_weight, batch=affine_weight_batched, partition=partition.mixes, kernel=Python()
+    ),
+}  # fmt: skip
 RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched, flops=no_flops)
