@@ -24,6 +24,10 @@ def deep_copy(self, memo) -> Tensor:
     return copied
 
 
+def reduced(self) -> tuple:
+    return Tensor(self._data, self._node).__reduce__()
+
+
 NO_CALL: tuple[Any, dict, Any] = None, {}, None
 
 
@@ -50,7 +54,7 @@ class View(Tensor):
     def _node(self, node):
         self._own, self._seen = node, self._parent._node
 
-    __deepcopy__ = deep_copy
+    __deepcopy__, __reduce__ = deep_copy, reduced
 
     @property
     def source(self) -> Tensor:
@@ -113,7 +117,7 @@ class Argument(Tensor):
     must: it may not change it in place."""
 
     __slots__ = ()
-    __deepcopy__ = deep_copy
+    __deepcopy__, __reduce__ = deep_copy, reduced
 
 
 def as_arguments(leaves) -> list:

@@ -21,8 +21,8 @@ ARGUMENTS = {  # where those of most functions, one or two matrices, do not do
     "isinf": ([1.0, math.inf, -math.inf],),
 }  # fmt: skip
 KEYWORDS = {"cumulative_sum": {"axis": 0}, "cumulative_prod": {"axis": 0}}
-TWO = {"append", "divmod", "floor_divide", "fmod", "hypot", "hstack", "inner", "logaddexp", "logaddexp2", "remainder",
-       "true_divide", "vdot", "vstack"}  # fmt: skip
+TWO = {"append", "divmod", "fmod", "hypot", "hstack", "inner", "logaddexp", "logaddexp2", "true_divide", "vdot",
+       "vstack"}  # fmt: skip
 LISTS = {"column_stack", "hstack", "vstack"}  # which take their arrays in one list
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.testing import arrays, shapes, spread
 
 f32, f64 = np.float32, np.float64
@@ -219,8 +220,12 @@ def test_copies_and_pickles():
     assert y.requires_grad and y.tolist() == [1, 2] and not np.shares_memory(x.numpy(), y.numpy())
     with pytest.raises(RuntimeError, match="result of exp; detach"):
         copy.deepcopy(mg.exp(x))
-    with pytest.raises(TypeError, match="not pickled"):
-        pickle.dumps(x)
+    with pytest.raises(RuntimeError, match="result of exp; detach"):
+        pickle.dumps(mg.exp(x))
+    for z in (x, x.detach(), x.detach()[1:], mg.tensor([1, 2]), mg.tensor(True), nn.Parameter(np.ones(2))):
+        again = pickle.loads(pickle.dumps(z))
+        assert type(again) is (nn.Parameter if isinstance(z, nn.Parameter) else mg.Tensor)
+        assert again.dtype == z.dtype and again.tolist() == z.tolist() and again.requires_grad == z.requires_grad
 
 
 # Indexing

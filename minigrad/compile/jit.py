@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -129,8 +130,12 @@ class Jitted:
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
 
-    def __reduce__(self):  # a copy compiles for itself
-        return self.again, (self.f,)
+    def __reduce__(self):
+        """By its name, if a module has it under that, as functions are; any other copy compiles for itself."""
+        named: Any = sys.modules.get(getattr(self, "__module__", None) or "")
+        for name in getattr(self, "__qualname__", "?").split("."):
+            named = getattr(named, name, None)
+        return self.__qualname__ if named is self else (self.again, (self.f,))
 
     def __repr__(self):
         return f"jit({self.f!r})"

@@ -27,6 +27,7 @@ import numpy as np
 
 from minigrad.ir.loop import UNBOUNDED, Body, Loop
 from minigrad.ir.number import Number
+from minigrad.ir.rules.kernel import NARROW
 from minigrad.ir.trace import Pick, Program, Value
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec, table
@@ -36,6 +37,7 @@ ENDS = "next", "sum", "give", "times", "while"  # times: the constant that count
 KINDS = ("input", "captured", "cotangent")
 LITERALS = {"slice": slice, "dtype": np.dtype, "array": np.array, "inf": np.inf, "nan": np.nan, "__builtins__": {}}
 LITERALS |= {d: functools.partial(Number, dtype=d) for d in ("float32", "float64", "int64", "bool")}
+LITERALS |= {d.name: functools.partial(Number, dtype=d) for d in NARROW}
 
 
 def show(roots) -> str:

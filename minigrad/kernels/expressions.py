@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigrad.kernels import instructions
-from minigrad.kernels.instructions import FLOATS, KIND_OF, Refused, Value
+from minigrad.kernels.instructions import FLOATS, KIND_OF, Refused, Value, machine
 
 OPERATORS: dict[type, tuple] = {  # Python's, LLVM's for integers and for floats
     ast.Add: (operator.add, "add", "fadd"), ast.Sub: (operator.sub, "sub", "fsub"),
@@ -228,11 +228,6 @@ class Expressions(instructions.Writer):
                 first = self.new(f"select i1 {chosen}, i64 {n}, i64 {first}")
             return Value("i64", first)
         raise Refused(f"`{ast.unparse(e)}` is not in the language of kernels")
-
-
-def machine(kind: str) -> str:
-    """LLVM's type of a kind."""
-    return "ptr" if kind.startswith("ptr") else kind
 
 
 def foldable(*values) -> bool:

@@ -25,6 +25,7 @@ class Value(NamedTuple):
 KIND_OF: dict[object, str] = {
     np.float32: "float", np.float64: "double", np.int32: "i32", np.int64: "i64", np.bool_: "i1",
     float: "double", int: "i64", bool: "i1",
+    np.int8: "i8", np.int16: "i16", np.uint8: "u8", np.uint16: "u16", np.uint32: "u32", np.uint64: "u64",
 }  # fmt: skip
 NUMPY = {
     np.abs: "fabs", np.fabs: "fabs", np.copysign: "copysign", np.sqrt: "sqrt", np.floor: "floor", np.ceil: "ceil",
@@ -32,6 +33,7 @@ NUMPY = {
 }  # fmt: skip
 NUMPY_TYPE = {"float": np.float32, "double": np.float64}
 FLOATS = ("float", "double")
+NARROW = {"i8": "sext", "i16": "sext", "u8": "zext", "u16": "zext", "u32": "zext", "u64": "bitcast"}  # to 64 bits
 SAME_SIZE = {("float", "i32"), ("i32", "float"), ("double", "i64"), ("i64", "double")}
 
 HAS_SSE = llvm.get_process_triple().startswith("x86_64")
@@ -154,7 +156,7 @@ class Writer:
         verb = CONVERSIONS.get((x.kind, kind))
         if verb is None:
             raise Refused(f"{x.kind} as {kind}")
-        return Value(kind, self.new(f"{verb} {x.kind} {x.text} to {kind}"))
+        return Value(kind, self.new(f"{verb} {machine(x.kind)} {x.text} to {machine(kind)}"))
 
     def selected(self, condition: str, a, b):
         """One of two values that are there."""
@@ -166,6 +168,9 @@ class Writer:
 
     def arithmetic(self, of_integers: str, of_floats: str, a: Value, b: Value) -> Value:
         a, b = self.alike(a, b)
+        if a.kind in FLOATS and of_integers in ("floordiv", "mod"):
+            method = self.remainder if of_integers == "mod" else self.floor_quotient
+            return Value(a.kind, method(a.kind, a.text, b.text))
         if a.kind in FLOATS and of_floats:
             return Value(a.kind, self.new(f"{of_floats} {self.fast}{a.kind} {a.text}, {b.text}"))
         if a.kind == "i1" and of_integers in ("and", "or", "xor"):
@@ -184,16 +189,47 @@ class Writer:
         shift = b.isdigit() and int(b).bit_count() == 1
         if shift:
             return self.new(f"and i64 {a}, {int(b) - 1}" if remainder else f"ashr i64 {a}, {int(b).bit_length() - 1}")
-        by_zero = self.new(f"icmp eq i64 {b}, 0")
-        divisor = self.new(f"select i1 {by_zero}, i64 1, i64 {b}")
+        by_zero, by_minus_one = [self.new(f"icmp eq i64 {b}, {n}") for n in (0, -1)]
+        by_neither = self.new(f"select i1 {by_zero}, i64 1, i64 {b}")
+        divisor = self.new(f"select i1 {by_minus_one}, i64 1, i64 {by_neither}")  # the CPU traps at -(2**63) / -1
         rest = self.new(f"srem i64 {a}, {divisor}")
         signs = self.new(f"icmp slt i64 {self.new(f'xor i64 {rest}, {divisor}')}, 0")
         down = self.new(f"and i1 {signs}, {self.new(f'icmp ne i64 {rest}, 0')}")
         if remainder:
             result = self.new(f"add i64 {rest}, {self.new(f'select i1 {down}, i64 {divisor}, i64 0')}")
         else:
-            result = self.new(f"sub i64 {self.new(f'sdiv i64 {a}, {divisor}')}, {self.new(f'zext i1 {down} to i64')}")
+            whole = self.new(f"sub i64 {self.new(f'sdiv i64 {a}, {divisor}')}, {self.new(f'zext i1 {down} to i64')}")
+            result = self.new(f"select i1 {by_minus_one}, i64 {self.new(f'sub i64 0, {a}')}, i64 {whole}")
         return self.new(f"select i1 {by_zero}, i64 0, i64 {result}")
+
+    def truncated(self, kind: str, a: str, b: str) -> tuple[str, str]:
+        """The remainder of the quotient rounded towards 0, and whether b has the other sign."""
+        zero, rest = literal(0.0), self.new(f"frem {kind} {a}, {b}")
+        negative = [self.new(f"fcmp olt {kind} {x}, {zero}") for x in (rest, b)]
+        is_there = self.new(f"fcmp one {kind} {rest}, {zero}")
+        return rest, self.new(f"and i1 {is_there}, {self.new(f'xor i1 {negative[0]}, {negative[1]}')}")
+
+    def remainder(self, kind: str, a: str, b: str) -> str:
+        """Python's remainder of floats: it has the sign of b, also where it is 0."""
+        rest, other = self.truncated(kind, a, b)
+        moved = self.new(f"select i1 {other}, {kind} {self.new(f'fadd {kind} {rest}, {b}')}, {kind} {rest}")
+        zero = self.new(f"fcmp oeq {kind} {moved}, {literal(0.0)}")
+        signed = self.intrinsic("copysign", [Value(kind, moved), Value(kind, b)]).text
+        return self.new(f"select i1 {zero}, {kind} {signed}, {kind} {moved}")
+
+    def floor_quotient(self, kind: str, a: str, b: str) -> str:
+        """Python's quotient of floats, rounded down, by the exact remainder; the quotient itself where b is 0."""
+        rest, other = self.truncated(kind, a, b)
+        whole = self.new(f"fdiv {kind} {self.new(f'fsub {kind} {a}, {rest}')}, {b}")
+        less = self.new(f"fsub {kind} {whole}, {literal(1.0)}")
+        near = self.new(f"select i1 {other}, {kind} {less}, {kind} {whole}")
+        quotient = self.new(f"fdiv {kind} {a}, {b}")
+        zero = self.intrinsic("copysign", [Value(kind, literal(0.0)), Value(kind, quotient)]).text
+        rounded = self.intrinsic("rint", [Value(kind, near)]).text
+        is_zero = self.new(f"fcmp oeq {kind} {near}, {literal(0.0)}")
+        result = self.new(f"select i1 {is_zero}, {kind} {zero}, {kind} {rounded}")
+        by_zero = self.new(f"fcmp oeq {kind} {b}, {literal(0.0)}")
+        return self.new(f"select i1 {by_zero}, {kind} {quotient}, {kind} {result}")
 
     def intrinsic(self, name: str, arguments: list) -> Value:
         """One of LLVM's functions of floats."""
@@ -235,6 +271,9 @@ CONVERSIONS = {
     ("i1", "i32"): "zext", ("i1", "i64"): "zext",
     **{(a, b): verb for b in FLOATS for a, verb in (("i1", "uitofp"), ("i32", "sitofp"), ("i64", "sitofp"))},
     **{(a, b): "fptosi" for a in FLOATS for b in ("i32", "i64")},
+    **{("i64", kind): "bitcast" if kind == "u64" else "trunc" for kind in NARROW},
+    **{(kind, "i64"): verb for kind, verb in NARROW.items()},
+    **{("i1", kind): "zext" for kind in NARROW},
 }  # fmt: skip
 
 
@@ -261,9 +300,14 @@ def fma(w: Writer, a, b, c):
     return w.intrinsic("fma", [a, b, c])
 
 
+def machine(kind: str) -> str:
+    """LLVM's type of a kind."""
+    return "ptr" if kind.startswith("ptr") else kind.replace("u", "i", 1) if kind in NARROW else kind
+
+
 def stored(x: Value) -> str:
     """LLVM's type of a value in memory: a boolean is a byte there."""
-    return "i8" if x.kind == "i1" else x.kind
+    return "i8" if x.kind == "i1" else machine(x.kind)
 
 
 @instruction
@@ -274,7 +318,7 @@ def load(w: Writer, address, index, dtype, scope=READ):
     if kind == "i1":
         byte = w.new(f"load i8, ptr {w.address(address, index, 'i8')}{scope}")
         return Value("i1", w.new(f"trunc i8 {byte} to i1"))
-    return Value(kind, w.new(f"load {kind}, ptr {w.address(address, index, kind)}{scope}"))
+    return Value(kind, w.new(f"load {machine(kind)}, ptr {w.address(address, index, machine(kind))}{scope}"))
 
 
 TABLE["load"] = load, 3

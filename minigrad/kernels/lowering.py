@@ -15,7 +15,8 @@ A text defines constants, which Python evaluates when the text is read (only `np
 - under `@llvm("attribute")` a function of integers that returns nothing, whose docstring is its body in LLVM.
 
 Values are 64-bit integers, float32, float64, booleans, and pointers to them, which only arguments are. `np.int32`
-holds bits: arithmetic on it gives 64 bits, as in Numba. A variable keeps its type. What the language lacks raises
+holds bits: arithmetic on it gives 64 bits, as in Numba. Other integers are read and written, and computed with as
+`np.int64` of them. A variable keeps its type. What the language lacks raises
 KernelError, which names the statement.
 """
 
@@ -26,8 +27,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.kernels import instructions
-from minigrad.kernels.expressions import Expressions, Slot, machine
-from minigrad.kernels.instructions import FLOATS, NUMPY_TYPE, Refused, Value
+from minigrad.kernels.expressions import Expressions, Slot
+from minigrad.kernels.instructions import FLOATS, NUMPY_TYPE, Refused, Value, machine
 
 ARGUMENTS = {"intp": "i64", "int64": "i64", "float32": "float", "float64": "double", "voidptr": "ptr i8"}
 

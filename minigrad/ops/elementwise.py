@@ -41,6 +41,16 @@ pow = elementwise(
     domain={"a": (0.3, 3), "b": (-2, 2)}, kinks={"a": (0,)},
     doc="Power, a to the b (IEEE 754 pow). At a = b = 0 both subgradients are 0.",
 )  # fmt: skip
+remainder = elementwise(
+    "remainder(a, b)", "a % b", a="g", b="-g * (a // b)", integers=np.remainder, numpy=np.remainder,
+    domain={"a": (4.2, 4.8), "b": (1.7, 2.05)}, kinks="a == b",
+    doc="a - b floor(a / b), with the sign of b, also of integers. Derivatives where a / b is whole: 1 and -a / b.",
+)  # fmt: skip
+floor_divide = elementwise(
+    "floor_divide(a, b)", "a // b", a=ZERO, b=ZERO, integers=np.floor_divide, numpy=np.floor_divide,
+    domain={"a": (4.2, 4.8), "b": (1.7, 2.05)}, kinks="a == b",
+    doc="floor(a / b), also of integers. Its derivatives are 0 everywhere.",
+)  # fmt: skip
 neg = elementwise("neg(x)", "-x", x="-g", integers=np.negative, numpy=np.negative, doc="Negative.")
 abs = elementwise(
     "abs(x)", "abs(x)", x="g * sign(x)", integers=np.absolute, numpy=np.absolute, kinks=(0,),
@@ -240,6 +250,7 @@ def _of_bools(op, symbol: str):
 
 OPERATORS = {
     "add": operator(add.op), "sub": operator(sub.op), "mul": operator(mul.op), "truediv": operator(div.op),
+    "mod": operator(remainder.op), "floordiv": operator(floor_divide.op),
     "pow": _power,
     "and": _of_bools(logical_and, "&"), "or": _of_bools(logical_or, "|"), "xor": _of_bools(logical_xor, "^"),
 }  # fmt: skip

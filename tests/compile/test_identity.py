@@ -8,7 +8,7 @@ import itertools
 import sys
 import types
 import weakref
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -201,6 +201,60 @@ def test_values_that_can_be_told_apart_are(one, two):
         assert described(x, value)[1] == told(value)
     traces = described.traces
     assert described(x, copy.deepcopy(one))[1] == told(one) and described.traces == traces
+
+
+class Odd:
+    """Equal to all of its kind; there are no weak references to it."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number):
+        self.number = number
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 0
+
+
+def with_more(scale):
+    made = FrozenByValue(1.0)
+    object.__setattr__(made, "scale", scale)
+    return made
+
+
+ALMOST_EQUAL = {
+    "steps of slices": (lambda v: v.step or 1, slice(0, 4), slice(0, 4, 2)),
+    "units of time": (
+        lambda v: 1.0 if v < np.timedelta64(1, "h") else 2.0,
+        np.timedelta64(1, "m"),
+        np.timedelta64(1, "D"),
+    ),
+    "defaults of dicts": (lambda v: v.default_factory(), defaultdict(int), defaultdict(float)),
+    "objects without weak references": (lambda v: v.number, Odd(1.0), Odd(2.0)),
+    "what is not a field of a frozen dataclass": (lambda v: v.scale, with_more(1.0), with_more(2.0)),
+}
+
+
+@pytest.mark.parametrize("name", ALMOST_EQUAL)
+def test_what_differs_in_one_part_is_another_argument(name):
+    read, one, two = ALMOST_EQUAL[name]
+    f = mg.jit(lambda x, value: (x * read(value), repr(read(value))))
+    for value in (one, two, one):
+        y, kind = f(mg.tensor([1.0]), value)
+        assert y.tolist() == [read(value)] and kind == repr(read(value))
+
+
+def test_what_is_known_of_all_sizes_goes_with_the_object():
+    f = mg.jit(lambda owner, x: owner.times(x))
+    owner = Equal(2.0)
+    for n in (3, 4, 5, 6):
+        f(owner, mg.tensor(np.ones((n, 2))))
+    assert f.known.families
+    del owner
+    gc.collect()
+    assert not f.known.families and not f.known
 
 
 def test_equal_values_share_a_program():

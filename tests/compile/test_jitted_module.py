@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import pickle
 import weakref
 from dataclasses import dataclass
 
@@ -317,3 +318,35 @@ def test_it_goes_when_nobody_holds_it(way):
     del f
     gc.collect()
     assert [ref() for ref in gone] == [None, None]
+
+
+def test_it_can_be_pickled():
+    layer = LSTM(3, 4)
+    for way in (mg.jit, mg.checkpoint):
+        f, x = way(layer), draw(0, 5, 2, 3).astype("float32")
+        f(x)
+        again = pickle.loads(pickle.dumps(f))
+        assert type(again) is type(f) and type(again.forward(x)) is tuple
+        assert not {id(p) for p in f.parameters()} & {id(p) for p in again.parameters()}
+        agree(again, f, x)
+
+
+@mg.jit
+def doubled(x):
+    return x * 2.0
+
+
+def test_jitted_functions_are_pickled_by_name_and_optimizers_with_their_parameters():
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
+    f = pickle.loads(pickle.dumps(mg.jit(np.negative)))
+    assert f(mg.tensor([1.0])).tolist() == [-1.0]
+    layer = nn.Linear(2, 1)
+    optimizer = optim.Adam(layer.parameters(), lr=0.1)
+    layer(mg.tensor([[1.0, 2.0]])).sum().backward()
+    optimizer.step()
+    again, its = pickle.loads(pickle.dumps((layer, optimizer)))
+    for module, o in ((layer, optimizer), (again, its)):
+        o.zero_grad()
+        module(mg.tensor([[3.0, 1.0]])).sum().backward()
+        o.step()
+    assert [p.tolist() for p in again.parameters()] == [p.tolist() for p in layer.parameters()]

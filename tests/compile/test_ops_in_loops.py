@@ -113,3 +113,68 @@ def test_a_result_without_axes_is_an_array(name):
 def test_a_product_of_nothing_is_zero():
     y = mg.jit(mg.matmul)(mg.tensor(np.ones((2, 3, 0), "float32")), mg.tensor(np.ones((0, 4), "float32")))
     np.testing.assert_array_equal(y.numpy(), np.zeros((2, 3, 4)))
+
+
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]
+ON_INTEGERS = {
+    "arithmetic": lambda n, k: n * 3 + k - n // 2 + n % 5 - (-k),
+    "quotients by anything": lambda n, k: (n // (k - 4), n % (k - 4)),
+    "functions": lambda n, k: (abs(n), mg.sign(n), n**3, n**0, mg.floor(n), mg.relu(n), mg.clip(n, 1, 5)),
+    "choices": lambda n, k: (mg.where(n > k, n, k - n), mg.maximum(n, k), n == k, n < 3, (n > 2) & (k != 1)),
+    "sums": lambda n, k: (n.sum(), n.sum(axis=-1), mg.prod(n, axis=0), n.max(axis=0), n.min(), mg.any(n, axis=1)),
+    "along an axis": lambda n, k: (mg.sort(n, axis=-1), mg.argsort(n, axis=0), mg.cumsum(n, axis=-1), n.argmax(axis=1)),
+    "places": lambda n, k: (n[:, ::-1], mg.concatenate([n, k], axis=-1), n.T.reshape(2, 6), mg.roll(n, 1, axis=0)),
+    "picks": lambda n, k: (mg.take(n, k[0] % 3, axis=0), mg.take_along_axis(n, k % 4, axis=1), mg.one_hot(k % 3, 3)),
+    "casts": lambda n, k: (n.astype("float32"), n.astype("float64") / 7, n.astype(bool), n.astype("int16"), k * 0.5),
+}
+
+
+@pytest.mark.filterwarnings("error")  # of calls of Python
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("kind", ON_INTEGERS)
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_of_every_width_are_numpys(dtype, kind):
+    """Overflow wraps, sums are of 64 bits; no kernel calls Python for them."""
+    f, rng = ON_INTEGERS[kind], np.random.default_rng(0)
+    n = rng.integers(0, 100, (3, 4)).astype(dtype)
+    ks = rng.integers(0, 9, (6, 3, 4)).astype(dtype)
+
+    def step(n, k):
+        return n * 3 + k, f(n, k)
+
+    def both(n, ks):
+        return mg.scan(step, n, ks)
+
+    with np.errstate(all="ignore"):
+        wanted = mg.tree.flatten(both(mg.tensor(n), mg.tensor(ks)))[0]
+        got = mg.tree.flatten(mg.jit(both)(mg.tensor(n), mg.tensor(ks)))[0]
+    for ours, theirs in zip(got, wanted, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_quotients_of_the_least_integer():
+    least = np.full(2, np.iinfo("int64").min)
+    f = lambda n, ks: mg.scan(lambda n, k: (n, (n // k, n % k)), n, ks)  # noqa: E731
+    with np.errstate(all="ignore"):
+        _, parts = mg.jit(f)(mg.tensor(least), mg.tensor(np.array([-1, 1, 0, 3])))
+        for ours, op in zip(parts, (np.floor_divide, np.remainder)):
+            np.testing.assert_array_equal(ours.numpy(), [op(least, k) for k in (-1, 1, 0, 3)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(data=st.data())
+def test_quotients_rounded_down_and_remainders_are_numpys(dtype, data):
+    numbers = st.floats(width=32 if dtype == "float32" else 64) | st.integers(-9, 9).map(float)
+    a, b = [np.array(data.draw(st.lists(numbers, min_size=9, max_size=9)), dtype) for _ in range(2)]
+
+    def f(a, b):
+        return mg.scan(lambda c, ab: (c, (ab[0] % ab[1], ab[0] // ab[1])), 0.0, (a, b))[1]
+
+    with np.errstate(all="ignore"):
+        wanted = np.remainder(a, b), np.floor_divide(a, b)
+        for made in (f(mg.tensor(a), mg.tensor(b)), mg.jit(f)(mg.tensor(a), mg.tensor(b))):
+            for ours, theirs in zip(made, wanted):
+                np.testing.assert_array_equal(ours.numpy(), theirs)
+                known = ~np.isnan(theirs)
+                np.testing.assert_array_equal(np.signbit(ours.numpy())[known], np.signbit(theirs)[known])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import models
 from minigrad.compile.execute import Sequence
-from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink
+from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink, widen
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import read, show
@@ -600,6 +600,38 @@ def test_softmax_in_a_loop_is_lowered_to_sweeps():
         n = div(e, s)
     """)
     check(reduced(lower.lower), before, reduced_text(after))
+
+
+def test_narrow_integers_are_wide_in_between():
+    loop = """
+        n = input int8[5]
+        k = input int8[7, 5]
+        last, s, y = loop 7 steps
+            carry m = n
+            each k_t = k
+{}
+            next c
+            give s, f
+        return last, s, y
+    """
+    before = loop.format("""
+            a = mul(m, k_t)
+            c = add(a, int8(1))
+            s = sum(a, axis=(0,), keepdims=False)
+            f = astype(a, dtype=dtype('float32'))
+    """)
+    after = loop.format("""
+            w = astype(m, dtype=dtype('int64'))
+            v = astype(k_t, dtype=dtype('int64'))
+            b = mul(w, v)
+            a = astype(b, dtype=dtype('int8'))
+            d = astype(a, dtype=dtype('int64'))
+            e = add(d, int64(1))
+            c = astype(e, dtype=dtype('int8'))
+            s = sum(d, axis=(0,), keepdims=False)
+            f = astype(d, dtype=dtype('float32'))
+    """)
+    check(reduced(widen.widen), before, reduced_text(after))
 
 
 def test_outside_of_loops_softmax_stays_whole():

@@ -662,3 +662,31 @@ def test_tensors_that_the_trace_has_made_are_not_looked_for_among_all_objects(mo
     mg.jit(LSTM(3, 4, num_layers=2, bidirectional=True).astype("float64"))(x)
     power = mg.grad(lambda x: (x**2.5 + mg.full(3, 2.0) * mg.random.uniform(3, 0.0, 2.0)).sum())
     mg.jit(mg.grad(lambda x: power(x).sum()))(mg.tensor(np.ones(3)))
+
+
+def test_a_tensor_in_the_place_of_another_may_be_of_another_kind():
+    """Of another shape or dtype, and with or without a gradient: what is traced is traced for its kind."""
+    holder = Holder(mg.tensor([1.0, 2.0]))
+    f = mg.jit(lambda x: (x * holder.value).sum())
+    for value in (
+        mg.tensor([3.0, 4.0]), mg.tensor([[1.0], [2.0], [3.0]]), mg.tensor([1.0, 2.0], dtype="float64"),
+        mg.tensor([1, 2]), mg.tensor([5.0, 6.0], requires_grad=True), mg.tensor([7.0, 8.0]),
+        mg.tensor([5.0, 6.0], requires_grad=True) * 2.0,
+    ):  # fmt: skip
+        holder.value = value
+        x = mg.tensor([1.0, 10.0], requires_grad=True)
+        y = f(x)
+        wanted = (x * value).sum()
+        assert y.item() == wanted.item() and y.dtype == wanted.dtype
+        y.backward()
+        assert x.grad.tolist() == mg.grad(lambda x, value=value: (x * value).sum())(x).tolist()
+        if value.requires_grad and value.grad is not None:  # of a leaf
+            assert value.grad.tolist() == [1.0, 10.0]
+
+
+def test_the_keywords_of_a_partial_are_read():
+    holder = Holder(2.0)
+    f = mg.jit(functools.partial(lambda x, by: x * by.value, by=holder))
+    assert f(mg.tensor([1.0])).tolist() == [2.0]
+    holder.value = 3.0
+    assert f(mg.tensor([1.0])).tolist() == [3.0]

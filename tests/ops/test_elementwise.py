@@ -49,6 +49,8 @@ EXACT = {
     "log_sigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)),
     "round": mpmath.nint,
     "where": lambda condition, a, b: a if condition else b,
+    "remainder": lambda a, b: a - b * mpmath.floor(a / b),
+    "floor_divide": lambda a, b: mpmath.floor(a / b),
 }
 
 

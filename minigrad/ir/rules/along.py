@@ -124,9 +124,7 @@ def untake_lowered(o, value, g, indices, shape, axis):
 
 def one_hot_lowered(o, value, indices, n):
     """A one that is added to zeros, at a place that is looked at; a negative one is none."""
-    if indices.dtype != INT64:
-        return None
-    i = o.reshape(indices, shape=(*indices.shape, 1))
+    i = o.reshape(o.astype(indices, dtype=INT64), shape=(*indices.shape, 1))
     i = o.where(o.less(i, Number(0, INT64)), Number(n, INT64), i)
     ones = o.astype(o.equal(i, i), dtype=value.dtype)
     return o.untake_along_axis(ones, i, shape=value.shape, axis=value.ndim - 1)

@@ -50,6 +50,35 @@ def masks(v) -> tuple[int, ...]:
     return (1,) if type(other) is Number and other.value == 0 else ()
 
 
+def of_integers(make) -> Rule:
+    """Of a function that kernels have of floats alone. make: (o, *inputs) -> the same of integers, by operators."""
+
+    def lower(o, value, *inputs):
+        return make(o, *inputs) if value.dtype.kind in "iu" else None
+
+    return replace(ELEMENTWISE, lower=lower)
+
+
+def abs_of_integers(o, x):
+    return o.where(o.less(x, 0), o.neg(x), x)
+
+
+def sign_of_integers(o, x):
+    above, below = o.greater(x, 0), o.less(x, 0)
+    return o.sub(o.astype(above, dtype=x.dtype), o.astype(below, dtype=x.dtype))
+
+
+def power_of_integers(o, a, b):
+    """With a constant exponent, by squaring."""
+    if type(b) is not Number or b.value < 0:
+        return None
+    result, square, n = o.add(o.mul(a, 0), 1), a, int(b.value)
+    while n:
+        result = o.mul(result, square) if n % 2 else result
+        square, n = o.mul(square, square), n // 2
+    return result
+
+
 def of_booleans(text: str) -> Rule:
     return replace(ELEMENTWISE, kernel=Scalar(takes, booleans=text))
 
@@ -72,6 +101,10 @@ RULES = {
         over_steps=outer_over_steps,
     ),
     "div": replace(ELEMENTWISE, identity=neutral(None, 1), linear=(0,)),
+    "abs": of_integers(abs_of_integers),
+    "sign": of_integers(sign_of_integers),
+    "pow": of_integers(power_of_integers),
+    **dict.fromkeys(["floor", "ceil", "round"], of_integers(lambda o, x: x)),
     "neg": replace(ELEMENTWISE, cheap=True, additive=True, linear=(0,)),
     "equal": of_booleans("{y}"),
     "not_equal": of_booleans("{y}"),

@@ -15,6 +15,7 @@ from minigrad.ir.number import Number
 
 INT64, BOOL = np.dtype("int64"), np.dtype(bool)
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+NARROW = frozenset([np.dtype(f"{u}int{bits}") for u in ("", "u") for bits in (8, 16, 32)])  # which int64 can hold
 
 
 def natural(shape) -> tuple:

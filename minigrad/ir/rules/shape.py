@@ -16,6 +16,7 @@ from minigrad.ir.rules.kernel import (
     FLOAT32,
     FLOAT64,
     INT64,
+    NARROW,
     Cast,
     Copies,
     Join,
@@ -187,7 +188,10 @@ def astype_lowered(o, value, x, dtype):
 
 
 def astype_takes(v, main) -> bool:
-    return dtypes_of(v) <= {FLOAT32, FLOAT64, INT64, BOOL}
+    dtypes = dtypes_of(v)
+    if v.dtype == "uint64":  # what sums of unsigned integers are
+        return v.inputs[0].dtype == INT64
+    return dtypes <= {FLOAT32, FLOAT64, INT64, BOOL} or dtypes <= {INT64, BOOL, *NARROW}
 
 
 def astype_text(v, names: dict) -> str:
