@@ -9,12 +9,12 @@ import numpy as np
 
 from minigrad.arguments import Count
 from minigrad.ops.declare import composite, op
-from minigrad.ops.index import _scattered, getitem, is_basic, owned_index, unindex
+from minigrad.ops.index import _scattered, getitem, unindex
 from minigrad.ops.shape import axis_of, flip
 from minigrad.ops.table import FLOAT32, Spec
 from minigrad.symbolic import broadcast_shapes
 from minigrad.symbolic import index as size_as_index
-from minigrad.tensor import Tensor, as_array
+from minigrad.tensor import as_array
 
 # Slices along an axis
 
@@ -244,14 +244,3 @@ def topk(x, /, k: Count, axis=-1, largest: bool = True):
     order = n - 1 - flip(argsort(flip(x, axis), axis), axis) if largest else argsort(x, axis)
     indices = order[(slice(None),) * axis + (slice(0, k),)]
     return take_along_axis(x, indices, axis), indices
-
-
-def _getitem(self, index):
-    if type(index) is int or is_basic(index):
-        return getitem(self, index)
-    if isinstance(index, Tensor) and index.dtype.kind in "iu":
-        return take(self, index, 0)
-    return getitem(self, owned_index(index))
-
-
-Tensor.__getitem__ = _getitem

@@ -19,6 +19,7 @@ from minigrad.modes import clock, no_grad, recording, thread, tracing
 from minigrad.mutations import memory_of, mutations
 from minigrad.ops.elementwise import OPERATORS, where
 from minigrad.ops.index import getitem, index_put, is_basic, owned_index
+from minigrad.ops.picked import picked, put
 from minigrad.ops.shape import astype, broadcast_to, copy, reshape
 from minigrad.sites import call_site
 from minigrad.tape import Leaf, Node, tape_of
@@ -157,6 +158,9 @@ def setitem(self, index, value, name="setitem"):
         return  # the end of self[index] += x, which has written into self
     try:
         value = fitting(name, self, as_tensor(value, like=self.dtype))
+        if (at := picked(self, index)) is not None:
+            write(name, at.part, put(at, value), start)
+            return
         mask = mask_in(index, self, value)
         if mask is not None:
             write(name, self, where(mask, value, self), start)

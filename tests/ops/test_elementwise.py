@@ -74,7 +74,8 @@ def test_value_and_derivatives_are_the_exact_ones(name, data):
     tensors = [mg.tensor(a, requires_grad=n in op.vjps) for n, a in zip(op.inputs, arrays)]
     y = Elementwise.namespace[name](*tensors)
     y.sum().backward()
-    exact = eval(f"lambda {', '.join(op.inputs)}: {op.expression}", dict(EXACT))
+    expression = op.expression.replace("a // b", "floor(a / b)")  # mpmath has no //
+    exact = eval(f"lambda {', '.join(op.inputs)}: {expression}", dict(EXACT))
     for k, numbers in enumerate(zip(*arrays)):
         with mpmath.workdps(50):
             numbers = [bool(x) if x.dtype == bool else mpmath.mpf(float(x)) for x in numbers]
