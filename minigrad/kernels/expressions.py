@@ -10,11 +10,12 @@ import numpy as np
 
 from minigrad.kernels import instructions
 from minigrad.kernels.instructions import FLOATS, KIND_OF, Refused, Value, machine
+from minigrad.kernels.quotients import quotient
 
 OPERATORS: dict[type, tuple] = {  # Python's, LLVM's for integers and for floats
     ast.Add: (operator.add, "add", "fadd"), ast.Sub: (operator.sub, "sub", "fsub"),
     ast.Mult: (operator.mul, "mul", "fmul"), ast.Div: (operator.truediv, "", "fdiv"),
-    ast.FloorDiv: (operator.floordiv, "floordiv", ""), ast.Mod: (operator.mod, "mod", ""),
+    ast.FloorDiv: (operator.floordiv, "", ""), ast.Mod: (operator.mod, "", ""),
     ast.Pow: (operator.pow, "", ""), ast.LShift: (operator.lshift, "shl", ""),
     ast.RShift: (operator.rshift, "ashr", ""), ast.BitAnd: (operator.and_, "and", ""),
     ast.BitOr: (operator.or_, "or", ""), ast.BitXor: (operator.xor, "xor", ""),
@@ -108,6 +109,8 @@ class Expressions(instructions.Writer):
                 result = of_python(a, b)
             if isinstance(result, int) or np.isfinite(result):  # the sign of Python's NaN is not LLVM's
                 return result
+        if isinstance(e.op, ast.FloorDiv | ast.Mod):
+            return quotient(self, self.typed(a), self.typed(b), isinstance(e.op, ast.Mod))
         return self.arithmetic(of_integers, of_floats, self.typed(a), self.typed(b))
 
     def of_UnaryOp(self, e: ast.UnaryOp):

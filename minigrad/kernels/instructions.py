@@ -168,9 +168,6 @@ class Writer:
 
     def arithmetic(self, of_integers: str, of_floats: str, a: Value, b: Value) -> Value:
         a, b = self.alike(a, b)
-        if a.kind in FLOATS and of_integers in ("floordiv", "mod"):
-            method = self.remainder if of_integers == "mod" else self.floor_quotient
-            return Value(a.kind, method(a.kind, a.text, b.text))
         if a.kind in FLOATS and of_floats:
             return Value(a.kind, self.new(f"{of_floats} {self.fast}{a.kind} {a.text}, {b.text}"))
         if a.kind == "i1" and of_integers in ("and", "or", "xor"):
@@ -178,58 +175,8 @@ class Writer:
         if a.kind == "i1" and of_integers in ("add", "sub", "mul"):  # as in Numba, of integers
             a, b = self.converted(a, np.int64), self.converted(b, np.int64)
         if a.kind in ("i32", "i64") and of_integers:
-            x, y = self.integer(a), self.integer(b)
-            if of_integers in ("floordiv", "mod"):
-                return Value("i64", self.divided(x, y, of_integers == "mod"))
-            return Value("i64", self.new(f"{of_integers} i64 {x}, {y}"))
+            return Value("i64", self.new(f"{of_integers} i64 {self.integer(a)}, {self.integer(b)}"))
         raise Refused(f"this operator of {a.kind}")
-
-    def divided(self, a: str, b: str, remainder: bool) -> str:
-        """Python's quotient, rounded down, or its remainder, which has the sign of b; 0 where b is 0."""
-        shift = b.isdigit() and int(b).bit_count() == 1
-        if shift:
-            return self.new(f"and i64 {a}, {int(b) - 1}" if remainder else f"ashr i64 {a}, {int(b).bit_length() - 1}")
-        by_zero, by_minus_one = [self.new(f"icmp eq i64 {b}, {n}") for n in (0, -1)]
-        by_neither = self.new(f"select i1 {by_zero}, i64 1, i64 {b}")
-        divisor = self.new(f"select i1 {by_minus_one}, i64 1, i64 {by_neither}")  # the CPU traps at -(2**63) / -1
-        rest = self.new(f"srem i64 {a}, {divisor}")
-        signs = self.new(f"icmp slt i64 {self.new(f'xor i64 {rest}, {divisor}')}, 0")
-        down = self.new(f"and i1 {signs}, {self.new(f'icmp ne i64 {rest}, 0')}")
-        if remainder:
-            result = self.new(f"add i64 {rest}, {self.new(f'select i1 {down}, i64 {divisor}, i64 0')}")
-        else:
-            whole = self.new(f"sub i64 {self.new(f'sdiv i64 {a}, {divisor}')}, {self.new(f'zext i1 {down} to i64')}")
-            result = self.new(f"select i1 {by_minus_one}, i64 {self.new(f'sub i64 0, {a}')}, i64 {whole}")
-        return self.new(f"select i1 {by_zero}, i64 0, i64 {result}")
-
-    def truncated(self, kind: str, a: str, b: str) -> tuple[str, str]:
-        """The remainder of the quotient rounded towards 0, and whether b has the other sign."""
-        zero, rest = literal(0.0), self.new(f"frem {kind} {a}, {b}")
-        negative = [self.new(f"fcmp olt {kind} {x}, {zero}") for x in (rest, b)]
-        is_there = self.new(f"fcmp one {kind} {rest}, {zero}")
-        return rest, self.new(f"and i1 {is_there}, {self.new(f'xor i1 {negative[0]}, {negative[1]}')}")
-
-    def remainder(self, kind: str, a: str, b: str) -> str:
-        """Python's remainder of floats: it has the sign of b, also where it is 0."""
-        rest, other = self.truncated(kind, a, b)
-        moved = self.new(f"select i1 {other}, {kind} {self.new(f'fadd {kind} {rest}, {b}')}, {kind} {rest}")
-        zero = self.new(f"fcmp oeq {kind} {moved}, {literal(0.0)}")
-        signed = self.intrinsic("copysign", [Value(kind, moved), Value(kind, b)]).text
-        return self.new(f"select i1 {zero}, {kind} {signed}, {kind} {moved}")
-
-    def floor_quotient(self, kind: str, a: str, b: str) -> str:
-        """Python's quotient of floats, rounded down, by the exact remainder; the quotient itself where b is 0."""
-        rest, other = self.truncated(kind, a, b)
-        whole = self.new(f"fdiv {kind} {self.new(f'fsub {kind} {a}, {rest}')}, {b}")
-        less = self.new(f"fsub {kind} {whole}, {literal(1.0)}")
-        near = self.new(f"select i1 {other}, {kind} {less}, {kind} {whole}")
-        quotient = self.new(f"fdiv {kind} {a}, {b}")
-        zero = self.intrinsic("copysign", [Value(kind, literal(0.0)), Value(kind, quotient)]).text
-        rounded = self.intrinsic("rint", [Value(kind, near)]).text
-        is_zero = self.new(f"fcmp oeq {kind} {near}, {literal(0.0)}")
-        result = self.new(f"select i1 {is_zero}, {kind} {zero}, {kind} {rounded}")
-        by_zero = self.new(f"fcmp oeq {kind} {b}, {literal(0.0)}")
-        return self.new(f"select i1 {by_zero}, {kind} {quotient}, {kind} {result}")
 
     def intrinsic(self, name: str, arguments: list) -> Value:
         """One of LLVM's functions of floats."""
