@@ -241,17 +241,11 @@ class Tensor:
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)
 
-    def __deepcopy__(self, memo):
-        if not self.is_leaf:
-            raise RuntimeError(f"deepcopy: this tensor is the result of {self._node.op.name}; detach() it first")
-        copy = type(self)(self._data.copy())
-        memo[id(self)] = copy
-        return copy.requires_grad_() if self.requires_grad else copy
-
     def __reduce__(self):
         if not self.is_leaf:
-            raise RuntimeError(f"pickle: this tensor is the result of {self._node.op.name}; detach() it first")
-        return _unpickled, (type(self), look(self._data), self.requires_grad)
+            what = "a copy or a pickle of a tensor on the tape"
+            raise RuntimeError(f"{what}: this one is the result of {self._node.op.name}; detach() it first")
+        return _made, (type(self), look(self._data).copy(), self.requires_grad)
 
     def __array__(self, dtype=None, copy=None):
         if self.requires_grad:
@@ -262,7 +256,7 @@ class Tensor:
         return np.array(look(self._data), dtype=dtype, copy=True if copy is None else copy)
 
 
-def _unpickled(kind, array, requires_grad) -> Tensor:
+def _made(kind, array, requires_grad) -> Tensor:
     return kind(array).requires_grad_(requires_grad)
 
 

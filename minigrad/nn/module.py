@@ -27,9 +27,6 @@ class Parameter(Tensor):
         super().__init__(np.array(as_array(data), order="C"))
         self.requires_grad_(requires_grad)
 
-    def __deepcopy__(self, memo):
-        return super().__deepcopy__(memo).requires_grad_(self.requires_grad)
-
     def __repr__(self):
         return "Parameter" + super().__repr__().removeprefix("tensor")
 
