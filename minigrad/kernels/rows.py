@@ -4,14 +4,13 @@ A row stays in the cache between the passes over it, where a NumPy function a pa
 Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectorise them.
 """
 
-import ctypes
 import functools
 import importlib
 
 import numpy as np
 
-from minigrad.kernels import build, loops, threads
-from minigrad.kernels.entry import FLOATS, address_of, refuse, require_indices
+from minigrad.kernels import build, loops, pieces
+from minigrad.kernels.entry import FLOATS, refuse, require_indices
 
 RUN = 64  # rows whose sum is taken one row after another
 
@@ -189,8 +188,6 @@ WORDS = {
     "m": "{rows} x {n} floats", "c": "{n} floats", "r": "{rows} floats", "b": "{runs} x {n} floats",
     "t": "{rows} int64", "s": "a float64",
 }  # fmt: skip
-SHARED = 1 << 17  # elements from which several threads are quicker than one
-PIECE = 1 << 14  # elements that a thread takes at once
 
 
 def check(name: str, rows: int, n: int, arrays) -> None:
@@ -215,17 +212,9 @@ def source(name: str, dtype: str) -> str:
 
 
 @functools.cache
-def compiled(name: str, kinds: tuple[str, ...]):
-    """(a kernel, its address): it takes pointers to arrays of `kinds`, the number of rows, and their length."""
-    address = build.address(source(name, kinds[0]), name, ", ".join([*[f"CPointer({k})" for k in kinds], "intp, intp"]))
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (len(kinds) + 2))(address), address
-
-
-@functools.cache
-def piece(arguments: int) -> int:
-    """Address of piece(at, _, _), which calls a kernel: its address and its arguments lie one after another at `at`."""
-    numbers = ", ".join([f"load_any(at, {k}, np.int64)" for k in range(arguments + 1)])
-    return build.address(f"def piece(at, unused, room):\n    call({numbers})", "piece", "intp, intp, intp")
+def compiled(name: str, kinds: tuple[str, ...]) -> int:
+    """Address of a kernel: it takes pointers to arrays of `kinds`, the number of rows, and their length."""
+    return build.address(source(name, kinds[0]), name, ", ".join([*[f"CPointer({k})" for k in kinds], "intp, intp"]))
 
 
 @functools.cache
@@ -252,19 +241,9 @@ def run(name: str, n: int, *arrays: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n)
         return result
-    kernel, address = compiled(name, tuple([a.dtype.name for a in arrays]))
-    starts = [address_of(a) for a in arrays]
-    if threads.count == 1 or rows * n < SHARED:
-        kernel(*starts, rows, n)
-        return result
-    each = max(1, PIECE // n // RUN) * RUN if "b" in signature else max(1, PIECE // n)  # rows of a piece
-    first = np.arange(0, rows, each)
-    steps = {"m": n, "c": 0, "r": 1, "b": n / RUN, "t": 1, "s": 0}
-    records = np.empty((len(first), len(arrays) + 3), np.int64)
-    records[:, 0], records[:, -2], records[:, -1] = address, np.minimum(each, rows - first), n
-    for k, (kind, a) in enumerate(zip(signature, arrays)):
-        records[:, k + 1] = starts[k] + first * int(steps[kind] * RUN) // RUN * a.itemsize
-    calls = np.zeros((len(first), 2), np.int64)
-    calls[:, 0] = address_of(records) + np.arange(len(first)) * records.strides[0]
-    threads.call(piece(len(arrays) + 2), calls, np.arange(len(first) + 1))
+    multiple = RUN if "b" in signature else 1
+    elements = {"m": n * multiple, "c": 0, "r": multiple, "b": n, "t": multiple, "s": 0}  # for so many rows
+    given = [(a, elements[kind] * a.itemsize) for kind, a in zip(signature, arrays)]
+    function = compiled(name, tuple([a.dtype.name for a in arrays]))
+    pieces.call(function, rows, n, given, n, multiple=multiple)
     return result

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from minigrad.arguments import Count
+from minigrad.kernels import picks
 from minigrad.ops.declare import composite, op
 from minigrad.ops.index import _scattered, getitem, unindex
 from minigrad.ops.shape import axis_of, flip
@@ -128,7 +129,15 @@ def take_along_axis(x, indices, /, axis=-1):
 
     Axes other than this one broadcast. None: from the flattened x, by indices of one dimension.
     """
+    if _along_rows(x.shape, indices.shape, axis) and picks.takes(x, indices, x.shape[-1]):
+        lined = [a.reshape(-1, a.shape[-1]) for a in (x, indices)]
+        return picks.take_along(*lined).reshape(indices.shape)
     return np.take_along_axis(x, indices, axis)
+
+
+def _along_rows(shape, others, axis) -> bool:
+    """Whether an axis is the last one, and two shapes differ on it at most."""
+    return len(shape) == len(others) > 0 and axis in (-1, len(shape) - 1) and shape[:-1] == others[:-1]
 
 
 def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
@@ -148,6 +157,9 @@ def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
 def untake_along_axis(g, indices, /, shape, axis=-1):
     """Zeros of `shape` with g added at these indices along an axis: the transpose of take_along_axis."""
     _untaken_along(g, indices, shape, axis)
+    if _along_rows(shape, indices.shape, axis) and shape[-1] <= picks.MOST and picks.takes(g, indices, shape[-1]):
+        lined = [a.reshape(-1, a.shape[-1]) for a in (g, indices)]
+        return picks.add_along(*lined, shape[-1]).reshape(shape)
     places = np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), indices, axis)
     return _scattered(places, g, shape, 1)
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from minigrad.kernels import pool
+from minigrad.kernels.entry import in_order
+from minigrad.kernels.pool import Windows
 from minigrad.ops.along import take_along_axis
 from minigrad.ops.conv import pair_of, require_float
 from minigrad.ops.declare import composite, op
@@ -11,8 +14,7 @@ from minigrad.ops.table import Spec
 INT64 = np.dtype("int64")
 
 
-def _pool_geometry(x: Spec, kernel_size, stride, padding, dilation=1, ceil_mode=False):
-    """Kernel, stride, padding and dilation, two numbers each, and the two sides of the result."""
+def _pool_geometry(x: Spec, kernel_size, stride, padding, dilation=1, ceil_mode=False) -> Windows:
     require_float(x)
     if x.ndim != 4:
         raise ValueError("wanted (N, channels, height, width)")
@@ -29,26 +31,11 @@ def _pool_geometry(x: Spec, kernel_size, stride, padding, dilation=1, ceil_mode=
     if ceil_mode:  # one more window for the rest, if it begins before the padding behind x
         for k, (room, s, n, p) in enumerate(zip(rooms, stride, x.shape[2:], padding)):
             sides[k] += room % s > 0 and sides[k] * s < n + p
-    return kernel, stride, padding, dilation, sides
+    return Windows(kernel, stride, padding, dilation, tuple(sides))
 
 
 def _pool_shape(x: Spec, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> tuple[int, ...]:
-    return (*x.shape[:2], *_pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)[-1])
-
-
-def _seen(i: int, outputs: int, stride: int) -> slice:
-    """Where the i-th place of each window lies."""
-    return slice(i, i + (outputs - 1) * stride + 1, stride)
-
-
-def _margins(size, kernel, stride, padding, dilation, sides) -> list[tuple[int, int]]:
-    """The padding before and behind x: what the last window covers beyond it as well."""
-    needed = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(sides, stride, dilation, kernel)]
-    return [(p, max(p, m - n - p)) for n, p, m in zip(size, padding, needed)]
-
-
-def _padded(x: np.ndarray, margins, value) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), *margins), constant_values=value) if np.any(margins) else x
+    return (*x.shape[:2], *_pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode).sides)
 
 
 def _pool_sample(d):
@@ -72,20 +59,9 @@ def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0, dilation=1, ce
 
     No gradient.
     """
-    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
-    width = x.shape[3]
-    top, left = [np.arange(n) * s - p for n, s, p in zip(sides, stride, padding)]
-    first_row, first_column = [start + -(np.minimum(start, 0) // d) * d for start, d in zip((top, left), dilation)]
-    index = np.empty((*x.shape[:2], *sides), np.int64)
-    index[...] = first_row[:, None] * width + first_column
-    largest = np.full(index.shape, -np.inf, x.dtype)
-    padded = _padded(x, _margins(x.shape[2:], kernel, stride, padding, dilation, sides), -np.inf)
-    for i in range(0, kernel[0] * dilation[0], dilation[0]):
-        for j in range(0, kernel[1] * dilation[1], dilation[1]):
-            value = padded[:, :, _seen(i, sides[0], stride[0]), _seen(j, sides[1], stride[1])]
-            better = (value > largest) | (value != value)
-            np.copyto(largest, value, where=better)
-            np.copyto(index, (top + i)[:, None] * width + (left + j), where=better)
+    windows = _pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    index = np.empty((*x.shape[:2], *windows.sides), np.int64)
+    pool.run("largest", index, in_order(x), windows)
     return index
 
 
@@ -120,16 +96,11 @@ def _pool_spread_shape(g: Spec, size, kernel_size, stride=None, padding=0, ceil_
     method=False,
 )
 def pool_sum(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False):
-    """Sum of each window of the last two axes: along the columns, then along the rows."""
-    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
-    padded = _padded(x, _margins(x.shape[2:], kernel, stride, padding, dilation, sides), 0)
-    y = np.zeros((*padded.shape[:3], sides[1]), x.dtype)
-    for j in range(kernel[1]):
-        y += padded[..., _seen(j, sides[1], stride[1])]
-    z = np.zeros((*x.shape[:2], *sides), x.dtype)
-    for i in range(kernel[0]):
-        z += y[:, :, _seen(i, sides[0], stride[0])]
-    return z
+    """Sum of each window of the last two axes."""
+    windows = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    y = np.empty((*x.shape[:2], *windows.sides), x.dtype)
+    pool.run("total", y, in_order(x), windows)
+    return y
 
 
 @op(
@@ -147,15 +118,10 @@ def pool_sum(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False)
 def pool_spread(g, /, size, kernel_size, stride=None, padding=0, ceil_mode=False):
     """The transpose of pool_sum: each number goes to every place of its window. `size`: of the last two axes."""
     x = Spec(_pool_spread_shape(g, size, kernel_size, stride, padding, ceil_mode), g.dtype)
-    kernel, stride, padding, dilation, sides = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
-    (above, below), (left, right) = _margins(size, kernel, stride, padding, dilation, sides)
-    y = np.zeros((*x.shape[:2], above + size[0] + below, sides[1]), g.dtype)
-    for i in range(kernel[0]):
-        y[:, :, _seen(i, sides[0], stride[0])] += g
-    padded = np.zeros((*y.shape[:3], left + size[1] + right), g.dtype)
-    for j in range(kernel[1]):
-        padded[..., _seen(j, sides[1], stride[1])] += y
-    return padded[:, :, above : above + size[0], left : left + size[1]]
+    windows = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    y = np.empty(x.shape, g.dtype)
+    pool.run("spread", in_order(g), y, windows)
+    return y
 
 
 @composite(sample=_pool_sample, method=False)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import modes
-from minigrad.kernels import rows
+from minigrad.kernels import pieces
 from minigrad.testing import arrays, gradcheck, shapes
 
 
@@ -47,9 +47,9 @@ def test_huge_and_masked_logits():
 def test_threads_give_the_same_rows(monkeypatch):
     x = np.random.default_rng(0).normal(size=(33, 9)).astype("float32")
     alone = mg.softmax(x).numpy()
-    monkeypatch.setattr(rows, "SHARED", 1)
-    monkeypatch.setattr(rows, "PIECE", 1)
-    monkeypatch.setattr(rows.threads, "count", 3)
+    monkeypatch.setattr(pieces, "SHARED", 1)
+    monkeypatch.setattr(pieces, "PIECE", 1)
+    monkeypatch.setattr(pieces.threads, "count", 3)
     np.testing.assert_array_equal(mg.softmax(x).numpy(), alone)
 
 
@@ -66,9 +66,9 @@ def test_threads_share_the_rows_of_layer_norm(monkeypatch, n):
         return [y.detach().numpy(), *[t.grad.numpy() for t in tensors]]
 
     alone = gradients()
-    monkeypatch.setattr(rows, "SHARED", 1)
-    monkeypatch.setattr(rows, "PIECE", 1)
-    monkeypatch.setattr(rows.threads, "count", 3)
+    monkeypatch.setattr(pieces, "SHARED", 1)
+    monkeypatch.setattr(pieces, "PIECE", 1)
+    monkeypatch.setattr(pieces.threads, "count", 3)
     for a, b in zip(alone, gradients()):
         np.testing.assert_array_equal(a, b)
 
