@@ -22,7 +22,7 @@ from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fuse
 from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
-from minigrad.kernels import build, conv, matmul, threads
+from minigrad.kernels import build, conv, matmul, memory, threads
 from minigrad.kernels.entry import address_of
 from minigrad.ops.table import Spec
 
@@ -256,7 +256,7 @@ class Kernel:
             kind = b.kind
             if kind == "y" or kind == "history":
                 slots = T + 1 if kind == "history" else T
-                array = np.empty((count, slots, *b.shape) if b.private else (slots, *b.shape), b.dtype)
+                array = memory.empty((count, slots, *b.shape) if b.private else (slots, *b.shape), b.dtype)
                 results[b] = array[0] if b.private else array
                 at = address_of(array)
                 pointers[:, k] = at
