@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.ir.absent import EMPTY, Steps, Varies, follow, guard, note_stacks, over_steps, there
-from minigrad.ir.rewrite import is_layout, rebuilt
-from minigrad.ir.rules import rule_of
+from minigrad.ir.residuals import Residuals
+from minigrad.ir.rewrite import rebuilt
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
@@ -76,8 +76,9 @@ class Body(Program):
             or value.program is not forward.loop.body
         ):
             return False
-        cheap = is_layout(value) or rule_of(value.op).is_cheap(value) or forward.is_invariant(value)
-        return (cheap or value.recompute) and (x._node is None or thread.mode is not TRACED)
+        return (value.recompute or forward.residuals.are_computed_again(value)) and (
+            x._node is None or thread.mode is not TRACED
+        )
 
     def copied(self, value: Value) -> Value:
         inputs = [self.enter(v)[0] if isinstance(v, Value) else v for v in value.inputs]
@@ -205,25 +206,8 @@ class LoopCall:
         self.results = len(self.roots)  # others, for the backward, come later
         self.node: Any = None  # on the tape
         self.stacks: dict = {}
-        self.invariant: dict[Value, bool] = {}
+        self.residuals = Residuals(loop)
         self.trips: Tensor | None = None  # of a loop whose steps are counted: how many it has taken
-
-    def is_invariant(self, value: Value) -> bool:
-        """Whether it is the same at every step: it rests on constants alone. The backward computes it, outside of its
-        loop then, rather than reading a copy for each step."""
-        known, stack = self.invariant, [value]
-        while stack:
-            v = stack[-1]
-            operands = [x for x in v.inputs if isinstance(x, Value)]
-            if v.op is None or v.op is Pick or isinstance(v.op, Loop):
-                known[v] = v in self.loop.consts
-            elif all(x in known for x in operands):
-                known[v] = all(known[x] for x in operands)
-            if v in known:
-                stack.pop()
-            else:
-                stack += [x for x in operands if x not in known]
-        return known[value]
 
     def kept(self, x: Tensor) -> tuple[Tensor, bool]:
         """A value of the body as the backward sees it from outside: (tensor, whether it has a slice for each step)."""

@@ -85,7 +85,7 @@ def of_booleans(text: str) -> Rule:
 
 ELEMENTWISE = Rule(
     batch=batch.elementwise, partition=partition.elementwise, stacked=partition.elementwise_stacked,
-    kernel=Scalar(takes),
+    kernel=Scalar(takes), light=lambda v: of_operators(v.op),
 )  # fmt: skip
 NONZERO = Scalar(takes, booleans="({y}) != 0")  # in a kernel the sum, or product, of two booleans is an integer
 RULES = {

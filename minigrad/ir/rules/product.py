@@ -153,6 +153,11 @@ def spread(p, x, term: str, result: str, sizes):
         [sizes[index] if index in term else 1 for index in result])), shape=shape)  # fmt: skip
 
 
+def matmul(p, a, b):
+    """An outer product for each row is a multiplication, which is fused with what is made of it."""
+    return p.apply("mul", a, b) if a.ndim >= 3 <= b.ndim and a.shape[-1] == 1 else None
+
+
 # Under one more leading axis
 
 
@@ -206,6 +211,16 @@ def matmul_stacked(v, axis, of_a, of_b):
 
 def matmul_flops(shapes, results) -> float:
     return 2.0 * math.prod(results[0]) * shapes[0][-1]
+
+
+def matmul_is_outer(v) -> bool:
+    """Whether no term is added to another."""
+    return v.inputs[0].shape[-1] == 1
+
+
+def einsum_is_outer(v) -> bool:
+    terms, result = _terms(v.params["subscripts"], tuple([x.ndim for x in v.inputs]))
+    return set("".join(terms)) == set(result)
 
 
 def matmul_hoist(v, of_a, of_b) -> bool:
@@ -263,14 +278,16 @@ def matrices_over_steps(v, a, b, k: int):
 
 
 RULES = {
-    "einsum": Rule(canonical=einsum, batch=einsum_batched),
+    "einsum": Rule(canonical=einsum, batch=einsum_batched, light=einsum_is_outer),
     "matmul": Rule(
+        canonical=matmul,
         batch=matmul_batched,
         partition=matmul_partition,
         stacked=matmul_stacked,
         kernel=Product(),
         flops=matmul_flops,
         hoist=matmul_hoist,
+        light=matmul_is_outer,
         sinks=True,
         linear=(0, 1),
         over_steps=matmul_over_steps,

@@ -55,6 +55,9 @@ class Rule:
     identity: Callable[..., Any] | None = None
     # (value) -> whether the backward of a loop computes it again rather than keeping it for every step; or a bool
     cheap: bool | Callable[..., bool] = False
+    # (value) -> whether it takes less time to compute than to write and read, so that the backward of a loop computes
+    # it again where its operands are less to keep than it is; or a bool
+    light: bool | Callable[..., bool] = False
     # (o, value, *inputs, **params) -> what stands for it in a loop, made of ops that have kernels; None where it stays
     lower: Callable[..., Any] | None = None
     # the Kernel that computes it in a loop (rules/kernel.py)
@@ -81,6 +84,9 @@ class Rule:
 
     def is_cheap(self, value) -> bool:
         return self.cheap if isinstance(self.cheap, bool) else self.cheap(value)
+
+    def is_light(self, value) -> bool:
+        return self.light if isinstance(self.light, bool) else self.light(value)
 
 
 NOTHING = Rule()  # of what is no op of the table: loops, picks, draws
