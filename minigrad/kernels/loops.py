@@ -55,8 +55,8 @@ def source_of(module: str) -> str:
 
 @functools.cache
 def definitions(dtype: str) -> dict[str, str]:
-    """Text of every function and constant of float32.py or float64.py, in order, by name."""
-    text = source_of(dtype)
+    """Text of every function and constant of float32.py or float64.py and its trigonometry, in order, by name."""
+    text = f"{source_of(dtype)}\n{source_of(f'trigonometry_{dtype}')}"
     lines, found = text.splitlines(), {}
     for node in ast.parse(text).body:
         segment = "\n".join(lines[node.lineno - 1 : node.end_lineno])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.kernels import conv, loops, threads
-from minigrad.kernels.matmul import SHAPE, Shape
+from minigrad.kernels.tiles import SHAPE, Shape
 from minigrad.ops.conv import conv2d_weight
 
 pytestmark = pytest.mark.skipif(loops.INTERPRETED, reason="compiled kernels only")
