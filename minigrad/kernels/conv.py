@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import build, matmul, threads, tiles
+from minigrad.kernels import build, matmul, threads
 from minigrad.kernels.entry import FLOATS, in_order, refuse
 from minigrad.kernels.sums import add_reduce
-from minigrad.kernels.tiles import SHAPE, Shape, pointer
+from minigrad.kernels.tiles import SHAPE, Shape, copy_text, every_lane, in_llvm, pointer, vector_types
 
 ARGUMENTS = "a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate"
 
@@ -29,7 +29,7 @@ def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
     stay in registers.
     """
     size = np.dtype(dtype).itemsize
-    lanes, element, vector, fused = tiles.vector_types(dtype, shape)
+    lanes, element, vector, fused = vector_types(dtype, shape)
     prefetch = "void @llvm.prefetch.p0(ptr"
     each = [f"{i}.{j}" for i in range(rows) for j in range(vectors)]
     lines = [f"declare {fused}({vector}, {vector}, {vector})", f"declare {prefetch}, i32, i32, i32)"]
@@ -67,7 +67,7 @@ def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
     lines += ["%far.int = add i64 %at, %ahead", "%far = inttoptr i64 %far.int to ptr"]
     lines.append(f"call {prefetch} %far, i32 0, i32 3, i32 1)")  # read, keep, data
     for i in range(rows):
-        lines += [f"%a{i}.at = add i64 %at, %a{i}", *tiles.every_lane(f"left{i}", f"%a{i}.at", element, lanes)]
+        lines += [f"%a{i}.at = add i64 %at, %a{i}", *every_lane(f"left{i}", f"%a{i}.at", element, lanes)]
         lines += [
             f"%next{i}.{j} = call {fused}({vector} %left{i}, {vector} %right{j}, {vector} %term{i}.{j})"
             for j in range(vectors)
@@ -78,7 +78,7 @@ def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
     lines += [f"%at_b{j}.next = add i64 %at_b{j}, %b_jump" for j in range(vectors)]
     lines += ["br label %outer", "end:"]
     lines += [f"store {vector} %sum{ij}, ptr %to{ij}, align {size}" for ij in each]
-    return tiles.in_llvm(f"tile_{rows}_{vectors}({ARGUMENTS})", "noinline", [*lines, "ret void"])
+    return in_llvm(f"tile_{rows}_{vectors}({ARGUMENTS})", "noinline", [*lines, "ret void"])
 
 
 HELPERS = """
@@ -280,9 +280,9 @@ SIZE, LANES, ROWS, PANEL = {size}, {lanes}, {shape.rows}, {shape.vectors * lanes
     few = max(2, shape.rows // 4)  # rows that leave registers for four vectors
     tiles = [(m, v) for m in range(1, shape.rows + 1) for v in ((1, 2, 4) if m <= few else (1, 2))]
     lines = [tile_text(m, v, dtype, shape) for m, v in tiles]
-    element = tiles.vector_types(dtype, shape)[1]
+    element = vector_types(dtype, shape)[1]
     for name, n in (("move", lanes), ("move_half", lanes // 2)):
-        lines.append(tiles.copy_text(name, element, n, size))
+        lines.append(copy_text(name, element, n, size))
     lines += ["@njit", "def vectors_of(m, left):", f"    if m <= {few} and left >= 4: return 4"]
     lines += ["    return min(left, 2)", "@njit", f"def tile(m, v, {ARGUMENTS}):"]
     for m, v in reversed(tiles):
