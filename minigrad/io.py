@@ -258,5 +258,5 @@ def _safetensors():
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError("saving wants the safetensors package: pip install minigrad[io]") from error
+        raise ImportError("saving wants the safetensors package: pip install 'minigrad-rnn[io]'") from error
     return safetensors.numpy

@@ -227,7 +227,7 @@ def test_a_link_is_written_through(tmp_path):
 
 def test_the_extra_is_named_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"pip install minigrad\[io\]"):
+    with pytest.raises(ImportError, match=r"pip install .minigrad-rnn\[io\]"):
         io.save(tmp_path / "file", {})
 
 

@@ -1,6 +1,7 @@
 """The order of the library's files: each imports from its own floor and those below, and none in a circle."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -90,3 +91,11 @@ def test_the_distribution_has_every_package():
         for path in home.rglob("*.py")
     }
     assert set(listed) == found
+
+
+def test_what_errors_advise_to_install_is_this_distribution():
+    """`minigrad` is another project on the index."""
+    text = (HOME.parent / "pyproject.toml").read_text()
+    name = tomllib.loads(text)["project"]["name"]
+    found = {one for path in FILES.values() for one in re.findall(r"pip install '?([\w-]+)\[", path.read_text())}
+    assert found == {name} == set(re.findall(r'"([\w-]+)\[', text))

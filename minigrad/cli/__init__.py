@@ -73,7 +73,7 @@ def main() -> None:
     except BadInput as error:
         message = str(error)
     except ImportError as error:
-        message = f"{error}; the command needs all of: pip install 'minigrad[cli]'"
+        message = f"{error}; the command needs all of: pip install 'minigrad-rnn[cli]'"
     except MemoryError as error:
         message = f"not enough memory: {error}"
     except OSError as error:

@@ -481,7 +481,7 @@ def test_bad_prompt_and_temperature(train, minigrad, tmp_path):
 
 def test_packages_that_are_missing(minigrad, monkeypatch):
     monkeypatch.setitem(sys.modules, "typer", None)
-    refused(minigrad("tasks"), "pip install 'minigrad[cli]'")
+    refused(minigrad("tasks"), "pip install 'minigrad-rnn[cli]'")
 
 
 # The parts
