@@ -1,6 +1,7 @@
 """In-place changes of arrays that a backward may still need: when they happened, and to which memory."""
 
 import math
+import sys
 import weakref
 from typing import Any
 
@@ -90,6 +91,34 @@ def memory_of(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def references(array: np.ndarray) -> tuple[int, int]:
+    """How many there are to an array, and to the memory behind it, counting those of the functions on the way here."""
+    owner = array.base
+    return sys.getrefcount(array), sys.getrefcount(owner)
+
+
+def references_of_one() -> tuple[int, int]:
+    """To an array that is in one variable, a view of memory to which nothing else refers, asked as `unshared` does."""
+
+    def asked(array):
+        return references(array)
+
+    array = np.empty(2).reshape(2, 1)
+    return asked(array)
+
+
+OF_ONE = references_of_one()
+
+
+def unshared(array: np.ndarray) -> bool:
+    """Whether nothing refers to an array, or to its memory, but one variable of the caller's."""
+    (of_array, of_memory), owner = references(array), array.base
+    if owner is None:
+        return of_array == OF_ONE[0] and array.flags.owndata
+    whole = type(owner) is np.ndarray and owner.flags.owndata and owner.nbytes <= array.nbytes + 64
+    return whole and (of_array, of_memory) == OF_ONE and array.flags.writeable
 
 
 mutations = Mutations()

@@ -21,7 +21,7 @@ import numpy as np
 from minigrad import modes
 from minigrad.deferred import DeferredProduct, value_of
 from minigrad.modes import RAW, clock, thread
-from minigrad.mutations import mutations
+from minigrad.mutations import mutations, unshared
 from minigrad.sites import line_of_site
 
 
@@ -92,8 +92,7 @@ def tape_of(roots: Sequence[Node], since: int = 0) -> list[Node]:
             if parent not in seen and parent.seq >= since:
                 seen.add(parent)
                 found.append(parent)
-    found.sort(key=attrgetter("seq"))
-    return found
+    return sorted(found, key=attrgetter("seq"))
 
 
 def between(order: Sequence[Node], wanted) -> set[Node]:
@@ -145,7 +144,7 @@ def visit(order: list[Node], pending: dict, wanted, keep: bool, guard) -> dict:
                     g = hook(node, g)
                 ours.discard(node)
             if asked:  # another leaf may have been sent the same array
-                results[node] = g if not raw or node in ours else g.copy(order="K")
+                results[node] = g if not raw or node in ours or unshared(g) else g.copy(order="K")
             if type(node) is Leaf:
                 continue
             if node.saved is None:
@@ -164,6 +163,7 @@ def visit(order: list[Node], pending: dict, wanted, keep: bool, guard) -> dict:
                 for parent, pulled in zip(node.inputs, sent if guard is None else guard(node, sent)):
                     if pulled is not None and parent is not None:
                         accumulate(pending, ours, parent, pulled)
+                sent = pulled = None  # or nothing that was sent would be one variable's alone
             if node.saved is None:  # another thread has freed it meanwhile
                 raise freed(node)
             if not keep:

@@ -703,3 +703,50 @@ def test_no_grad_on_a_generator_function_is_refused():
         @mg.no_grad()
         def numbers():
             yield 1
+
+
+CALLS = [
+    lambda a, b: a + b, lambda a, b: a.reshape(4) + b.reshape(4), lambda a, b: a.T + b, lambda a, b: a - b,
+    lambda a, b: a + b.sum(), lambda a, b: a[0] + b[1], lambda a, b: (a + b) + a, lambda a, b: a @ b,
+    lambda a, b: a * b,
+    lambda a, b: mg.stack([a, b]), lambda a, b: mg.split(mg.concatenate([a, b]), 2)[0], lambda a, b: a.reshape(1, 4).T,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_gradient_is_memory_of_its_own(call):
+    """It is copied unless nothing else refers to it: to the caller's cotangent, to what was sent to another leaf."""
+    a, b = [mg.tensor(np.arange(4.0).reshape(2, 2) + k, requires_grad=True) for k in range(2)]
+    y = call(a, b)
+    cotangent = np.ones(y.shape)
+    seen = []
+    y.register_hook(lambda g: seen.append(g.numpy()))
+    y.backward(cotangent, retain_graph=True)
+    kept = [p.grad._data for p in (a, b) if p.grad is not None]
+    values = [x.detach().numpy().copy() for x in (a, b, y)]
+    others = [cotangent, a.detach().numpy(), b.detach().numpy(), y.detach().numpy(), *seen]
+    for k, gradient in enumerate(kept):
+        assert not any(np.shares_memory(gradient, x) for x in others + kept[:k])
+        assert gradient.flags.writeable
+        gradient[...] = np.nan
+    for x, value in zip((a, b, y), values):
+        np.testing.assert_array_equal(x.detach().numpy(), value)
+    y.backward(cotangent)
+
+
+def test_a_gradient_that_nothing_else_refers_to_is_not_copied():
+    from minigrad.mutations import unshared
+
+    x = np.empty(3)
+    assert unshared(x)
+    view = x.reshape(3, 1)
+    assert not unshared(x) and not unshared(view)
+    del x
+    assert unshared(view)
+    part = view[:1]
+    assert not unshared(view) and not unshared(part)
+    del part
+    kept = [view]
+    assert not unshared(view)
+    kept.clear()
+    assert unshared(view) and not unshared(np.broadcast_to(np.ones(1), 1000))
