@@ -75,6 +75,25 @@ def test_an_op_takes_its_canonical_form(op, params, after):
     assert show(canonicalize(program, [y])) == text_of(same)
 
 
+def test_the_gradient_of_a_transposed_weight_is_a_product_that_lies_in_order():
+    program, roots = read("""
+        x = input float32[5, 3]
+        g = input float32[5, 4]
+        t = transpose(x, axes=(1, 0))
+        w = matmul(t, g)
+        y = transpose(w, axes=(1, 0))
+        return y
+    """)
+    after = """
+        x = input float32[5, 3]
+        g = input float32[5, 4]
+        t = transpose(g, axes=(1, 0))
+        y = matmul(t, x)
+        return y
+    """
+    assert show(cse_dce.cse_dce(program, canonicalize(program, roots))) == text_of(after)
+
+
 def test_an_einsum_is_a_product_of_matrices():
     program, (x, w) = read("x = input float64[5, 3]\nw = input float64[4, 3]\nreturn x, w")
     y = program.record(table["einsum"], (w, x), {"subscripts": "ij,bj->bi"}, Spec((5, 4), np.dtype("float64")))
