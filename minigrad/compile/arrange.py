@@ -5,6 +5,9 @@ values of one level and shape, divided alike, are one `Fused` task. Tasks come l
 copies and sums of what is there by then, then all others: a product, a reduction, a loop in the step.
 """
 
+import math
+
+from minigrad.compile.fused import BLOCK
 from minigrad.compile.tasks import Fused, View
 from minigrad.ir.rewrite import is_join, is_product, is_sum
 from minigrad.ir.rules.kernel import natural
@@ -18,6 +21,7 @@ class Arrangement:
     """Of the step of a plan, which is a Schedule.
 
     skipped: sums over the steps that are added up where their terms are computed, and so are no values of their own.
+    within: sums along axes of fused values, which are taken by the task of their terms.
     depth: the levels. fused, barriers, extra: what tasks are made of, by level.
     """
 
@@ -31,6 +35,7 @@ class Arrangement:
         self.refuse_sums_inside()
         self.find_levels()
         self.delay()
+        self.within = {v for v in self.order if self.is_within(v)}
         self.group()
         for v, view in plan.copies:
             self.copy(v, view)
@@ -119,6 +124,17 @@ class Arrangement:
             if limits and v not in plan.homes and not any(self.base(w) is v for w, _ in plan.copies):
                 self.depth[v] = max(self.depth[v], min(limits))
 
+    def is_within(self, v: Value) -> bool:
+        """Whether v is a sum of the elements of a fused value, along axes that no thread shares; a long one is added up
+        block by block, in a task of its own."""
+        if not is_sum(v) or v in self.skipped or v in self.plan.called:
+            return False
+        x, axes = v.inputs[0], v.params["axis"]
+        terms = [x.shape[k] for k in axes]
+        short = all(type(n) is int for n in terms) and 1 < math.prod(terms) <= BLOCK
+        alike = self.kinds[x] == self.kinds[v] and axis_of(self.kinds[v]) in (0, None)
+        return short and alike and x.dtype == self.plan.dtype and self.plan.is_fused(x) and x not in self.skipped
+
     def group(self) -> None:
         """Put each value into a task, and let fused ones write what others read."""
         plan = self.plan
@@ -128,7 +144,7 @@ class Arrangement:
             if plan.is_fused(v):
                 key, axis = (self.depth[v], key_of(v.shape), self.kinds[v]), axis_of(self.kinds[v])
                 self.fused.setdefault(key, Fused(v.shape, axis is not None, axis=axis or 0)).values.append(v)
-            else:
+            elif v not in self.within:
                 self.barriers.setdefault(self.depth[v], []).append((v,))
         self.group_of = {v: task for task in self.fused.values() for v in task.values}
         for task in self.fused.values():
@@ -136,8 +152,13 @@ class Arrangement:
             for v in task.values:
                 others = [u for u in self.order if v in u.inputs and u not in inside]
                 users = [u for u in others if u not in self.skipped or is_product(u)]  # which reads it from memory
+                users = [u for u in users if u not in self.within]
                 if users or v in plan.homes or self.is_copied(v):
                     task.writes.append((v, plan.home(v)))
+        for v in [v for v in self.order if v in self.within]:
+            x, axes = v.inputs[0], v.params["axis"]
+            to = spread_over(plan.home(v), x, axes, keepdims=v.ndim == x.ndim)
+            self.group_of[x].sums.append((x, axes, to))
 
     def copy(self, v: Value, view: View) -> None:
         """Let v be at a place besides its own."""
@@ -188,4 +209,4 @@ def spread_over(to: View, source: Value, axes: tuple[int, ...], keepdims: bool) 
         spread.append(0 if k in axes else next(strides))
         if k in axes and keepdims:
             next(strides)
-    return to.like(0, source.shape, spread)
+    return to.like(to.offset, source.shape, spread)

@@ -225,7 +225,8 @@ def describe(task) -> str:
         return f"loop of {task.value.op.steps} steps: {len(task.tasks)} tasks"
     if isinstance(task, Fused):
         names = ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
-        return f"fused over {list(task.shape)}: {len(task.values)} ops ({names}), {len(task.writes)} written"
+        summed = f", {len(task.sums)} summed" if task.sums else ""
+        return f"fused over {list(task.shape)}: {len(task.values)} ops ({names}), {len(task.writes)} written{summed}"
     if isinstance(task, Product):
         packed = "" if hasattr(task.b, "strides") else ", packed once a call"
         return f"product {list(task.a.shape)} @ {list(task.b.shape)}{packed}"

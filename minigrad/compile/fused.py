@@ -28,15 +28,15 @@ BLOCK = 1024  # terms of a sum along an axis that are vectorised; blocks are add
 def fused(e, task: Fused) -> str:
     """A call of the function of a run; defines the function."""
     run = Run(e, task)
-    statements, stores = run.statements(), run.stores()
-    views = [view for *_, view in run.reads] + [view for _, _, view, _ in stores]
+    statements, stores, sums_of_step = run.statements(), run.stores(), run.sums()
+    views = [view for *_, view in run.reads] + [view for _, _, view, *_ in [*stores, *sums_of_step]]
     nest = Nest(task.shape, views, task.rows, e, axis=task.axis)
     lines = nest.opening(
         [(name, at, view, None) for name, at, view in run.reads], [(at, view) for _, at, view, _ in stores]
     )
     alone = not task.values and nest.inner and all(v.strides[nest.inner[-1]] == 0 for _, _, v, _ in stores)
     if alone and task.adds:
-        lines = in_registers(e, nest, lines, stores)
+        lines = in_registers(e, nest, lines, stores) + flushes(e, nest, stores, run.totals)
         kind, doc = SUMMED, "sums"
     else:
         lines += [nest.indent + line for line in statements]
@@ -44,8 +44,9 @@ def fused(e, task: Fused) -> str:
             place, index = nest.place(at, view)
             # what is stored has the width of the memory, whatever the expression
             lines.append(f"{nest.indent}{verb}({place}, {index}, {element(view, e.schedule.dtype)}({source}))")
+        lines = with_sums(nest, lines, sums_of_step, flushes(e, nest, stores, run.totals))
         kind, doc = FUSED, ", ".join(dict.fromkeys(v.op.name for v in task.values)) or "copy"
-    return e.call_of([*lines, *flushes(e, nest, stores, run.totals)], run.addresses, kind, doc, task.rows)
+    return e.call_of(lines, run.addresses, kind, doc, task.rows)
 
 
 class Run:
@@ -98,6 +99,52 @@ class Run:
             of_total = self.address(View(total, 0, total.shape, natural(total.shape), total.dtype))
             self.totals[made[-1][1]] = view.buffer, of_total
         return made
+
+    def sums(self) -> list[tuple]:
+        """Sums along axes: (name of the terms, address, view, axes)."""
+        return [
+            (self.name(v), self.address(view), spread(view, self.task.shape), axes) for v, axes, view in self.task.sums
+        ]
+
+
+def with_sums(nest: Nest, lines: list[str], terms: list[tuple], end: list[str]) -> list[str]:
+    """The lines of a nest, and what adds up terms along some of its loops: in a register where nothing but such loops
+    is inside, and in memory otherwise. end: of the outermost loop.
+
+    sum over the last axis:                   sum over the one before:
+        for i0 in range(n):                       for i0 in range(n):
+            sum0 = Float(0)                           for j in range(m):
+            for j in range(m):                            store_any(y_i0, j, Float(0))
+                ...                                   for i1 in range(k):
+                sum0 = plus(sum0, v3)                     for j in range(m):
+            store(y_i0, 0, sum0)                              ...
+                                                              add_to(y_i0, j, v3)
+    """
+    depth, main = len(nest.loops), nest.emitter.schedule.dtype
+    before: dict[int, list[str]] = {}  # what stands before a loop, by its number, and what stands behind it
+    behind: dict[int, list[str]] = {}
+    body: list[str] = []
+    for k, (source, at, view, axes) in enumerate(terms):
+        summed = [group[-1] in axes for group in nest.loops]
+        first, kind, name = summed.index(True), element(view, main), f"sum{k}"
+        inner = depth - [*summed[::-1], False].index(False)  # from here on inwards all are summed over
+        if inner < depth:
+            before.setdefault(inner, []).append(f"{name} = {kind}(0)")
+            body.append(f"{name} = plus({name}, {kind}({source}))")
+        if first < inner:
+            kept = [n for n in range(first, depth) if not summed[n]]
+            clear = [f"{'    ' * d}{nest.head(n)}" for d, n in enumerate(kept)]
+            clear.append(f"{'    ' * len(kept)}store_any({nest.element(at, view, depth)}, {kind}(0))")
+            before.setdefault(first, []).extend(clear)
+        verb, value = "add_to" if first < inner else "store", name if inner < depth else f"{kind}({source})"
+        behind.setdefault(inner, []).append(f"{verb}({nest.element(at, view, inner)}, {value})")
+    for n in sorted(before, reverse=True):
+        start = lines.index(f"{'    ' * n}{nest.head(n)}")
+        lines[start:start] = [f"{'    ' * n}{line}" for line in before[n]]
+    lines = [*lines, *[nest.indent + line for line in body]]
+    for n in range(depth, -1, -1):
+        lines += [*(end if n == 0 else []), *[f"{'    ' * n}{line}" for line in behind.get(n, [])]]
+    return lines
 
 
 def in_registers(e, nest: Nest, lines: list[str], stores) -> list[str]:

@@ -50,12 +50,31 @@ class Nest:
     def length(self, group: list[int]) -> int:
         return math.prod([self.shape[axis] for axis in group])
 
+    def head(self, k: int) -> str:
+        """Of loop k, counted inwards."""
+        group = self.loops[k]
+        bounds = "first, last" if group == self.rows else self.emitter.number(self.length(group))
+        return f"for {self.index(k)} in range({bounds}):"
+
+    def index(self, k: int) -> str:
+        return "j" if self.inner and k == len(self.loops) - 1 else f"i{k}"
+
+    def element(self, address: str, view: View, depth: int) -> str:
+        """Address and index of a view's element where so many loops are open, at the start of the others."""
+        terms, index = [address], "0"
+        for k, group in enumerate(self.loops[:depth]):
+            stride = view.strides[group[-1]]
+            if stride == 1 and self.index(k) == "j":
+                index = "j"
+            elif stride != 0:
+                terms.append(f"{self.index(k)} * {self.emitter.bytes(stride, view.dtype)}")
+        return f"{' + '.join(terms)}, {index}"
+
     def opening(self, reads, others) -> list[str]:
         """The heads of the loops, and what is read on the way in: (name, address, view, _) and (address, view)."""
         e, lines = self.emitter, []
-        for k, group in enumerate(self.outer):
-            bounds = "first, last" if group == self.rows else e.number(self.length(group))
-            lines.append(f"{'    ' * k}for i{k} in range({bounds}):")
+        for k in range(len(self.outer)):
+            lines.append(f"{'    ' * k}{self.head(k)}")
         deep = "    " * len(self.outer)
         self.addresses: dict = {}
         for at, view in dict.fromkeys([(at, view) for _, at, view, _ in reads] + others):
@@ -79,7 +98,7 @@ class Nest:
             else:
                 lines.append(deep + line)
         if self.inner:
-            lines.append(f"{deep}for j in range({e.number(self.length(self.inner))}):")
+            lines.append(deep + self.head(len(self.outer)))
         lines += [self.indent + line for line in late]
         return lines
 

@@ -82,13 +82,15 @@ class View:
 
 @dataclass(eq=False)
 class Fused:
-    """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view, axes) to add up."""
+    """Elementwise values over one shape. writes: (value, view) to store; adds: (value, view) to add up over the steps.
+    sums: (value, axes, view) of the step, where the sum of one of the values along these axes is to be."""
 
     shape: tuple
     rows: bool
     values: list = field(default_factory=list)
     writes: list = field(default_factory=list)
     adds: list = field(default_factory=list)
+    sums: list = field(default_factory=list)
     axis: int = 0  # of the rows
 
 

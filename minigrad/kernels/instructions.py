@@ -304,6 +304,14 @@ def add_to(w: Writer, address, index, value):
 
 
 @instruction
+def plus(w: Writer, total, value):
+    total, value = w.typed(total), w.typed(value)
+    if total.kind != value.kind or value.kind not in FLOATS:
+        raise Refused(f"adds {value.kind} to {total.kind}")
+    return Value(total.kind, w.new(f"fadd contract nsz reassoc {total.kind} {total.text}, {value.text}"))
+
+
+@instruction
 def stack(w: Writer, size):
     if not isinstance(size, int):
         raise Refused("the size of a place on the stack is a constant")

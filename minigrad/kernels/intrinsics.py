@@ -111,6 +111,16 @@ def add_to(typingctx, address, index, value):
 
 
 @intrinsic
+def plus(typingctx, total, value):
+    """total + value, one of the terms of a sum, which may be added in any order."""
+
+    def codegen(context, builder, sig, args):
+        return builder.fadd(*args, flags=("contract", "nsz", "reassoc"))
+
+    return total(total, total), codegen
+
+
+@intrinsic
 def load_any(typingctx, address, index, dtype):
     """As load, of memory that may have been written just before."""
     element = dtype.dtype

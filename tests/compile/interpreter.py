@@ -5,6 +5,7 @@ read (with `load`, which promises LLVM that it does not) what the same fused fun
 """
 
 import ctypes
+import operator
 from contextlib import contextmanager
 from itertools import pairwise
 from types import SimpleNamespace
@@ -117,7 +118,7 @@ def interpreted():
         kind = np.float64 if memory.dtype == "float64" else np.float32
         memory.kind = kind
         namespace = {name: scalar(name) for name, op in table.items() if isinstance(op, Elementwise)}
-        namespace |= dict(np=np, njit=njit, Float=kind, call=memory.call, round=np.round)
+        namespace |= dict(np=np, njit=njit, Float=kind, call=memory.call, round=np.round, plus=operator.add)
         for name in ("load", "load_any", "store", "store_any", "add_to"):
             namespace[name] = getattr(memory, name)
         exec(compile(text, "<kernel>", "exec"), namespace)
