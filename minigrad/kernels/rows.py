@@ -141,28 +141,23 @@ def standardize_affine(y, x, weight, bias, eps, rows, n):
         affine(y, x, m, scale, weight, bias, at, n)
 """,
     "standardize_affine_pull": """
-def standardize_affine_pull(result, g, x, weight, eps, rows, n):
-    for at in range(0, rows * n, n):
-        m = total(x, at, n) / Float(n)
-        scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
-        for k in range(n):
-            result[at + k] = g[at + k] * weight[k]
-        a = total(result, at, n) / Float(n)
-        b = total_centred(result, x, m, at, n) / Float(n) * scale
-        for i in range(at, at + n):
-            result[i] = scale * (result[i] - a - (x[i] - m) * scale * b)
-""",
-    "standardize_affine_weight": """
-def standardize_affine_weight(sums, g, x, eps, rows, n):
+def standardize_affine_pull(result, of_weight, of_bias, g, x, weight, eps, rows, n):
     for r in range(rows):
         at, to = r * n, r // RUN * n
         m = total(x, at, n) / Float(n)
         scale = Float(1) / sqrt(total_square(x, m, at, n) / Float(n) + Float(eps[0]))
         if r % RUN == 0:
             for k in range(n):
-                sums[to + k] = Float(0)
+                of_weight[to + k] = Float(0)
+                of_bias[to + k] = Float(0)
         for k in range(n):
-            sums[to + k] += g[at + k] * ((x[at + k] - m) * scale)
+            of_weight[to + k] += g[at + k] * ((x[at + k] - m) * scale)
+            of_bias[to + k] += g[at + k]
+            result[at + k] = g[at + k] * weight[k]
+        a = total(result, at, n) / Float(n)
+        b = total_centred(result, x, m, at, n) / Float(n) * scale
+        for i in range(at, at + n):
+            result[i] = scale * (result[i] - a - (x[i] - m) * scale * b)
 """,
 }
 
@@ -180,8 +175,7 @@ SIGNATURES = {
     "standardize": "mms",
     "standardize_pull": "mmmms",
     "standardize_affine": "mmccs",
-    "standardize_affine_pull": "mmmcs",
-    "standardize_affine_weight": "bmms",
+    "standardize_affine_pull": "mbbmmcs",
 }
 INT64, FLOAT64 = np.dtype("int64"), np.dtype("float64")
 WORDS = {

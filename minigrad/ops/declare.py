@@ -45,7 +45,10 @@ class Signature(NamedTuple):
         return tensors, given
 
 
-def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, view=False, place=None, **vjps):
+def op(
+    *, shape, sample=None, numpy=None, method=True, name=None, public=True, view=False, place=None, together=None,
+    **vjps,
+):  # fmt: skip
     """Declare an op: decorates its forward, a function from arrays to an array (or a list of arrays).
 
     The forward's positional-only arguments are the op's inputs (a default of None marks one that may be missing; the
@@ -53,7 +56,7 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
     each under the name of its input. numpy: the NumPy function(s) that this op stands for. method: whether Tensor has
     it, under which name. public: whether users see it, or only the vjps of other ops. view: whether results share the
     memory of the input, or may; place: of a list of such results, (x's shape, k, **params) -> the index of
-    the k-th in x.
+    the k-th in x. together: in place of vjps, one of all inputs: (g, ...) -> a list of their cotangents.
 
     What a parameter's annotation says is checked at each call that gives one (minigrad/arguments.py). For the rest a
     forward may rely on NumPy to refuse what does not fit: when it raises, the shape rule is asked what to say. Where
@@ -62,15 +65,23 @@ def op(*, shape, sample=None, numpy=None, method=True, name=None, public=True, v
 
     def declare(forward: Callable):
         signature = Signature.of(forward)
+        of_inputs = {x: one_of(together, k) for k, x in enumerate(signature.inputs)} if together else vjps
         this = Op(
-            name or forward.__name__, signature.inputs, forward, shape, vjps, sample, forward.__doc__, signature.options
-        )
+            name or forward.__name__, signature.inputs, forward, shape, of_inputs, sample, forward.__doc__,
+            signature.options, together,
+        )  # fmt: skip
         this.public, this.view, this.place, this.defaults = public, view, place, signature.defaults
         this.call = call = update_wrapper(_function(this, signature, checks_of(forward)), forward)
         call.op = this  # type: ignore[attr-defined]
         return publish(call, numpy, method)
 
     return declare
+
+
+def one_of(together: Callable, k: int) -> Callable:
+    """The vjp of the k-th input alone."""
+    vjp = update_wrapper(lambda *args: together(*args)[k], together)  # which has the names of what it wants
+    return vjp
 
 
 def _function(this: Op, signature: Signature, kinds: dict) -> Callable:

@@ -162,23 +162,15 @@ def _affine(x: Spec, weight: Spec, bias: Spec, last, eps) -> tuple[int, ...]:
     return x.shape
 
 
-def _affine_pulled(g: Spec, x: Spec, weight: Spec, last, eps) -> tuple[int, ...]:
+def _affine_pulled(g: Spec, x: Spec, weight: Spec, last, eps) -> list[Spec]:
     if g.shape != x.shape:
         raise ValueError("wanted operands of one shape")
-    return _affine(x, weight, weight, last, eps)
-
-
-def _affine_weighed(g: Spec, x: Spec, last, eps) -> tuple[int, ...]:
-    weight = Spec(x.shape[x.ndim - last :], x.dtype)
-    return _affine_pulled(g, x, weight, last, eps)[x.ndim - last :]
+    dtype = common_dtype([g, x, weight])
+    return [Spec(shape, dtype) for shape in (_affine(x, weight, weight, last, eps), weight.shape, weight.shape)]
 
 
 def _last_axes(last: int) -> tuple[int, ...]:
     return tuple(range(-last, 0))
-
-
-def _affine_sweep(kernel: str, result: np.ndarray, *operands: np.ndarray, n: int, eps: float) -> np.ndarray:
-    return rows.run(kernel, n, result, *[in_order(a) for a in operands], np.array([eps]))
 
 
 def _affine_sample(d):
@@ -190,23 +182,15 @@ def _affine_sample(d):
 @op(
     shape=_affine,
     sample=_affine_sample,
-    x=lambda g, x, weight, last, eps: standardize_affine_pull(g, x, weight, last, eps),
-    weight=lambda g, x, last, eps: standardize_affine_weight(g, x, last, eps),
-    bias=lambda g, bias_shape: sum_to(g, shape=bias_shape),
+    together=lambda g, x, weight, last, eps: standardize_affine_pull(g, x, weight, last, eps),
     method=False,
     public=False,
 )
 def standardize_affine(x, weight, bias, /, last: int, eps: Finite):
     """standardize(x) * weight + bias."""
     _affine(x, weight, bias, last, eps)
-    return _affine_sweep("standardize_affine", np.empty(x.shape, x.dtype), x, weight, bias, n=weight.size, eps=eps)
-
-
-def _affine_pull_x(c, g, x, weight, last, eps):
-    axes, g = _last_axes(last), g * weight
-    z = standardize(x, axes, eps)
-    direct = _standardize_pull_x(c, x, standardize_pull(g, x, z, axes, eps), axes, eps)
-    return direct + standardize_pull(_standardize_pull_z(c, g, x, z, axes, eps), x, z, axes, eps)
+    operands = [in_order(a) for a in (x, weight, bias)]
+    return rows.run("standardize_affine", weight.size, np.empty(x.shape, x.dtype), *operands, np.array([eps]))
 
 
 def _pulled_back(c, x, last, eps):
@@ -214,36 +198,39 @@ def _pulled_back(c, x, last, eps):
     return standardize_pull(c, x, standardize(x, axes, eps), axes, eps)
 
 
+def _affine_pull_x(c, g, x, weight, last, eps):
+    of_x, of_weight, _ = c
+    axes, pulled = _last_axes(last), g * weight
+    z = standardize(x, axes, eps)
+    direct = _standardize_pull_x(of_x, x, standardize_pull(pulled, x, z, axes, eps), axes, eps)
+    of_z = _standardize_pull_z(of_x, pulled, x, z, axes, eps) + of_weight * g
+    return direct + standardize_pull(of_z, x, z, axes, eps)
+
+
+def _affine_pull_g(c, x, weight, last, eps):
+    return _pulled_back(c[0], x, last, eps) * weight + c[1] * standardize(x, _last_axes(last), eps) + c[2]
+
+
 @op(
     shape=_affine_pulled,
     sample=lambda d: (lambda x, w, _, params: (d.array(x.shape), x, w, params))(*_affine_sample(d)),
-    g=lambda c, x, weight, last, eps: _pulled_back(c, x, last, eps) * weight,
+    g=_affine_pull_g,
     x=_affine_pull_x,
-    weight=lambda c, g, x, weight_shape, last, eps: sum_to(g * _pulled_back(c, x, last, eps), shape=weight_shape),
+    weight=lambda c, g, x, weight_shape, last, eps: sum_to(g * _pulled_back(c[0], x, last, eps), shape=weight_shape),
     method=False,
     public=False,
 )
 def standardize_affine_pull(g, x, weight, /, last: int, eps: Finite):
-    """How standardize_affine pulls back g to x: standardize_pull of g * weight."""
+    """How standardize_affine pulls back g to x, the weight and the bias: standardize_pull of g * weight, and the sums
+    over the rows of g * standardize(x) and of g."""
     _affine_pulled(g, x, weight, last, eps)
-    result = np.empty(x.shape, x.dtype)
-    return _affine_sweep("standardize_affine_pull", result, g, x, weight, n=weight.size, eps=eps)
-
-
-@op(
-    shape=_affine_weighed,
-    sample=lambda d: (lambda x, w, _, params: (d.array(x.shape), x, params))(*_affine_sample(d)),
-    g=lambda c, x, last, eps: c * standardize(x, _last_axes(last), eps),
-    x=lambda c, g, x, last, eps: _pulled_back(c * g, x, last, eps),
-    method=False,
-    public=False,
-)
-def standardize_affine_weight(g, x, /, last: int, eps: Finite):
-    """How standardize_affine pulls back g to the weight: the sum over the rows of g * standardize(x)."""
-    shape = _affine_weighed(g, x, last, eps)
-    n = math.prod(shape)
-    runs = np.zeros((-(-g.size // max(n, 1) // rows.RUN), n), x.dtype)
-    return add_reduce(_affine_sweep("standardize_affine_weight", runs, g, x, n=n, eps=eps), (0,)).reshape(shape)
+    n = weight.size
+    result, runs = np.empty(x.shape, x.dtype), -(-x.size // max(n, 1) // rows.RUN)
+    of_weight, of_bias = sums = np.zeros((2, runs, n), x.dtype)
+    operands = [in_order(a) for a in (g, x, weight)]
+    rows.run("standardize_affine_pull", n, result, of_weight, of_bias, *operands, np.array([eps]))
+    of_weight, of_bias = add_reduce(sums, (1,))
+    return [result, of_weight.reshape(weight.shape), of_bias.reshape(weight.shape)]
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)

@@ -60,7 +60,8 @@ class Op:
     name: of the op and of the public function. inputs: names of its array arguments. forward: on arrays. shape: from
     Specs of the inputs and the parameters to the Spec (or the shape, in the inputs' common dtype) of the result, or a
     list of them; it raises ValueError or TypeError for what the op cannot take. vjps: for each differentiable input
-    (g, anything by name) -> its cotangent. sample: from a `Draw` (see minigrad.testing) to (inputs, params).
+    (g, anything by name) -> its cotangent. together: the same for all inputs at once -> a list. sample: from a `Draw`
+    (see minigrad.testing) to (inputs, params).
     """
 
     public = True  # or only for the vjps of other ops
@@ -68,7 +69,7 @@ class Op:
     place: Any = None  # of an op with several results that are views: the index of each in the input
     defaults: dict = {}  # of parameters
 
-    def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=()):
+    def __init__(self, name, inputs, forward, shape, vjps, sample, doc, options=(), together=None):
         self.name = name
         self.inputs = inputs
         self.forward = forward
@@ -81,6 +82,7 @@ class Op:
         wanted = {i: list(inspect.signature(f).parameters)[1:] for i, f in vjps.items()}
         self.saves = sorted({name for names in wanted.values() for name in names})
         self.plans = [(vjps[i], [self.saves.index(name) for name in wanted[i]]) if i in vjps else None for i in inputs]
+        self.together = (together, self.plans[0][1]) if together else None
         given = ", ".join(["y", *inputs, *options])
         self.save = eval(f"lambda {given}: ({''.join(self.where_saved(name) + ', ' for name in self.saves)})")
         table[name] = self
@@ -138,8 +140,8 @@ class Op:
         saved = node.saved if thread.mode is RAW else self.saved_tensors(node)
         if type(g) is list:  # the results are parts of one input, whose cotangent is zero where a part is not used
             g = [self.zeros(spec) if one is None else one for one, spec in zip(g, node.shape)]
-        if self.variadic:
-            vjp, plan = self.plans[0]
+        if self.variadic or self.together:
+            vjp, plan = self.together or self.plans[0]
             return [fit(c, x) for c, x in zip(vjp(g, *[saved[k] for k in plan]), node.inputs)]
         pulled: list = []
         for parent, plan in zip(node.inputs, self.plans):

@@ -259,8 +259,7 @@ CURVED = {  # name: (ours, PyTorch's, operand): of one float tensor
 # The derivatives of these are polynomials of other ops' values, or other ops of this list.
 SMOOTH = {
     "matmul", "einsum", "conv2d", "conv_transpose2d", "conv2d_weight", "linear_recurrence", "cofactor", "softmax_pull",
-    "log_softmax_pull", "standardize_pull", "standardize_affine", "standardize_affine_pull",
-    "standardize_affine_weight", "softmax_error",
+    "log_softmax_pull", "standardize_pull", "standardize_affine", "standardize_affine_pull", "softmax_error",
 }  # fmt: skip
 
 

@@ -75,16 +75,10 @@ def affine(p, x, weight, bias, last, eps):
 def affine_pull(p, g, x, weight, last, eps):
     if p.parent is None:
         return None
-    axes = last_axes(x, last)
+    axes, rows = last_axes(x, last), tuple(range(x.ndim - last))
     z = p.apply("standardize", x, axis=axes, eps=eps)
-    return p.apply("standardize_pull", p.apply("mul", g, weight), x, z, axis=axes, eps=eps)
-
-
-def affine_weight(p, g, x, last, eps):
-    if p.parent is None:
-        return None
-    z = p.apply("standardize", x, axis=last_axes(x, last), eps=eps)
-    return p.apply("sum", p.apply("mul", g, z), axis=tuple(range(x.ndim - last)), keepdims=False)
+    sums = [p.apply("sum", y, axis=rows, keepdims=False) for y in (p.apply("mul", g, z), g)]
+    return [p.apply("standardize_pull", p.apply("mul", g, weight), x, z, axis=axes, eps=eps), *sums]
 
 
 def affine_batched(b, x, weight, bias, last, eps):
@@ -96,18 +90,11 @@ def affine_batched(b, x, weight, bias, last, eps):
 
 
 def affine_pull_batched(b, g, x, weight, last, eps):
-    g, x = b.whole(0), b.whole(1)
-    if not b.on[2]:
-        return b.apply(g, x, weight, last=last, eps=eps)
-    axes = last_axes(x, last)
+    g, x, ndim = b.whole(0), b.whole(1), len(b.shape(0))
+    axes, rows = last_axes(x, last), tuple(range(1, x.ndim - last))
     z = b.o.standardize(x, axis=axes, eps=eps)
-    return b.o.standardize_pull(b.o.mul(g, b.padded(2, len(b.shape(0)))), x, z, axis=axes, eps=eps)
-
-
-def affine_weight_batched(b, g, x, last, eps):
-    g, x = b.whole(0), b.whole(1)
-    z = b.o.standardize(x, axis=last_axes(x, last), eps=eps)
-    return b.o.sum(b.o.mul(g, z), axis=tuple(range(1, x.ndim - last)), keepdims=False)
+    sums = [b.o.sum(y, axis=rows, keepdims=False) for y in (b.o.mul(g, z), g)]
+    return [b.o.standardize_pull(b.o.mul(g, b.padded(2, ndim)), x, z, axis=axes, eps=eps), *sums]
 
 
 @partition.of_rows
@@ -137,10 +124,7 @@ RULES |= {
         canonical=affine, batch=affine_batched, partition=affine_partition, kernel=Python()
     ),
     "standardize_affine_pull": Rule(
-        canonical=affine_pull, batch=affine_pull_batched, partition=affine_partition, kernel=Python()
-    ),
-    "standardize_affine_weight": Rule(
-        canonical=affine_weight, batch=affine_weight_batched, partition=partition.mixes, kernel=Python()
+        canonical=affine_pull, batch=affine_pull_batched, partition=partition.mixes, kernel=Python()
     ),
 }  # fmt: skip
 RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched, flops=no_flops)
