@@ -6,6 +6,8 @@ differs. One `__dict__` is one module: whoever counts modules tells them apart b
 """
 
 import copy
+import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from types import MemberDescriptorType
@@ -89,6 +91,35 @@ def unshared(module):
     while isinstance(module, Shared):
         module = way_of(module).module
     return module
+
+
+class Whole:
+    """Base of functions that are compiled as a whole, so that what a transform makes of one is best compiled as a
+    whole, too: of what `jit` returns."""
+
+    def of(self, key: tuple, transform: Callable) -> Callable:
+        """What the transform makes of the function, compiled; made once for each key, which names the transform."""
+        raise NotImplementedError
+
+
+wholes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # what a transform made -> how to compile it
+
+
+def whole_of(f) -> Whole | None:
+    """f as what is compiled as a whole; None if it is not. A gradient of such a function is one, too."""
+    f = way_of(f).call if isinstance(f, Shared) else f
+    if isinstance(f, Whole):
+        return f
+    make = wholes.get(f) if inspect.isfunction(f) else None
+    return None if make is None else make()
+
+
+def made_of(f, key: tuple, transform: Callable, made: Callable) -> Callable:
+    """`made`, which the transform has made of f, noted so that `whole_of` knows it."""
+    whole = whole_of(f)
+    if whole is not None:
+        wholes[made] = functools.partial(whole.of, key, transform)
+    return made
 
 
 def key_of(module) -> int:

@@ -1,30 +1,34 @@
 """Function transforms: a function in, its derivative out. Each nests in each, to any order.
 
-All of them are `pull_back` on a tape of their own. A transform gives the function fresh variables in place of its
-arguments, so that what is recorded between them and the result is the transform's, and nothing else is. A variable
-stays linked to the argument that it stands for when that one is on a tape already; so an outer transform sees through
-an inner one. The way back is recorded only if somebody outside could differentiate it: if the function's tape rests on
-something older than the call, a parameter or an outer variable. Otherwise it runs on plain arrays.
+All of them are `pull_back`, or `push_forward`, on a tape of their own. A transform gives the function fresh variables
+in place of its arguments, so that what is recorded between them and the result is the transform's, and nothing else is.
+A variable stays linked to the argument that it stands for when that one is on a tape already; so an outer transform
+sees through an inner one. The way back, or forward, is recorded only if somebody outside could differentiate it: if the
+function's tape rests on something older than the call, a parameter or an outer variable. Otherwise it runs on plain
+arrays. What is made of a function that is jitted is jitted as a whole (`whole_of`).
 
 Arguments and results are nested tuples, lists and dicts of tensors (minigrad/tree.py).
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
-from operator import attrgetter
 
 import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import checked, described, is_integer
+from minigrad.ir.forward import Tangent, push_forward
 from minigrad.modes import clock, enable_grad, recording, thread, tracing
 from minigrad.ops.join import stack
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, filled
+from minigrad.sharing import made_of, whole_of
 from minigrad.sites import call_site
 from minigrad.tape import Leaf, Node, pull_back
 from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.views import Argument, as_results
+from minigrad.vmap import vmap
 
 
 def zeros_of(node: Node) -> Tensor:
@@ -57,7 +61,7 @@ def recorded_since(start: int, roots: Sequence) -> tuple[list[Node], list[Node]]
             new = [parent for parent in node.inputs if parent is not None and parent not in found]
             found.update(dict.fromkeys(new))
             unseen += new
-    order = sorted(found, key=attrgetter("seq"))
+    order = sorted(found, key=operator.attrgetter("seq"))
     return [n for n in order if n.seq > start], [n for n in order if n.seq < start]
 
 
@@ -78,59 +82,64 @@ def differentiable_leaves(name: str, args: Sequence, labels: Sequence[str]) -> t
     return leaves, structure
 
 
-def _vjp(name, f, primals, has_aux=False, labels=None, start=None):
-    """(result, aux, pull, tensors of the result), where pull takes a cotangent a leaf and gives a tuple like primals.
+class _Run:
+    """A run of f on variables in the place of its arguments.
 
-    start: what is younger than this moment (now) counts as the transform's own.
+    inputs: the variables, by the leaves of the arguments. outs: the leaves of the result, and result, aux as the caller
+    gets them. foreign: whether the function's tape rests on something older.
     """
-    start = start or next(clock)
-    outside = recording()
-    labels = labels or [f"argument {k}" for k in range(len(primals))]
-    leaves, structure = differentiable_leaves(name, primals, labels)
-    if tracing():  # so that a variable stands for what the program knows
-        leaves = [Tensor(*thread.program.enter(x)) for x in leaves]
-    with enable_grad():
-        inputs = [variable(x._node if outside else None, x.shape, x.dtype) for x in leaves]
-        result = f(*tree.unflatten(structure, [Argument(x._data, node) for x, node in zip(leaves, inputs)]))
-    aux = None
-    if has_aux:
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"{name}: with has_aux the function must return (result, aux), got {tree.describe(result)}")
-        result, aux = result
-    outs, out_structure = tree.flatten(result)
-    for k, (out, place) in enumerate(zip(outs, tree.names(result, "the result"))):
-        try:
-            outs[k] = as_tensor(out)
-        except (TypeError, ValueError):
-            raise TypeError(f"{name}: {place} is a {type(out).__name__}, wanted a tensor") from None
-    outs = as_results(outs)
-    aux_leaves, aux_structure = tree.flatten(aux)
-    aux_leaves = as_results(aux_leaves)
-    tensors = [x for x in outs + aux_leaves if isinstance(x, Tensor) and x._node is not None]
-    foreign = outside and bool(recorded_since(start, [x._node for x in tensors])[1])
-    if foreign:
-        result, aux = tree.unflatten(out_structure, outs), tree.unflatten(aux_structure, aux_leaves)
-    else:
-        result = tree.unflatten(out_structure, [x.detach() for x in outs])
-        aux = tree.unflatten(aux_structure, [x.detach() if isinstance(x, Tensor) else x for x in aux_leaves])
 
-    def pull(cotangents, keep=True):
-        given = [(x._node, g) for x, g in zip(outs, cotangents) if g is not None and x._node is not None]
-        differentiable = recording() and (foreign or any(g._node is not None for _, g in given))
+    def __init__(self, name: str, f: Callable, primals: Sequence, has_aux=False, labels=None):
+        start, outside = next(clock), recording()
+        labels = labels or [f"argument {k}" for k in range(len(primals))]
+        self.leaves, self.structure = differentiable_leaves(name, primals, labels)
+        if tracing():  # so that a variable stands for what the program knows
+            self.leaves = [Tensor(*thread.program.enter(x)) for x in self.leaves]
+        with enable_grad():
+            self.inputs = [variable(x._node if outside else None, x.shape, x.dtype) for x in self.leaves]
+            given = [Argument(x._data, node) for x, node in zip(self.leaves, self.inputs)]
+            result = f(*tree.unflatten(self.structure, given))
+        aux = None
+        if has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TypeError(
+                    f"{name}: with has_aux the function must return (result, aux), got {tree.describe(result)}"
+                )
+            result, aux = result
+        outs, self.out_structure = tree.flatten(result)
+        for k, (out, place) in enumerate(zip(outs, tree.names(result, "the result"))):
+            try:
+                outs[k] = as_tensor(out)
+            except (TypeError, ValueError):
+                raise TypeError(f"{name}: {place} is a {type(out).__name__}, wanted a tensor") from None
+        self.outs = as_results(outs)
+        aux_leaves, aux_structure = tree.flatten(aux)
+        aux_leaves = as_results(aux_leaves)
+        tensors = [x for x in self.outs + aux_leaves if isinstance(x, Tensor) and x._node is not None]
+        self.foreign = outside and bool(recorded_since(start, [x._node for x in tensors])[1])
+
+        def mine(x):
+            return x if self.foreign or not isinstance(x, Tensor) else x.detach()
+
+        self.result = tree.unflatten(self.out_structure, [mine(x) for x in self.outs])
+        self.aux = tree.unflatten(aux_structure, [mine(x) for x in aux_leaves])
+
+    def pull(self, cotangents: Sequence, keep=True):
+        """From a cotangent for each of outs, or None, to a tuple like the primals."""
+        given = [(x._node, g) for x, g in zip(self.outs, cotangents) if g is not None and x._node is not None]
+        differentiable = recording() and (self.foreign or any(g._node is not None for _, g in given))
         pulled = pull_back(
             [node for node, _ in given],
             [g if differentiable or tracing() else g._data for _, g in given],
-            wanted=set(inputs),
+            wanted=set(self.inputs),
             keep=keep or differentiable,
             differentiable=differentiable,
         )
-        gradients = [pulled.get(node) for node in inputs]
-        return tree.unflatten(structure, [
+        gradients = [pulled.get(node) for node in self.inputs]
+        return tree.unflatten(self.structure, [
             zeros_of(node) if g is None else as_tensor(g)
-            for node, g in zip(inputs, gradients)
+            for node, g in zip(self.inputs, gradients)
         ])  # fmt: skip
-
-    return result, aux, pull, outs
 
 
 def fitting(name: str, values: Sequence, tensors: Sequence, places: Sequence[str]) -> list:
@@ -156,59 +165,74 @@ def vjp(f: Callable, *primals, has_aux: bool = False):
 
     Raises TypeError for primals that are not float, ValueError for a cotangent that does not fit.
     """
-    result, aux, pull, outs = _vjp("vjp", f, primals, has_aux)
-    _, structure = tree.flatten(result)
+    run = _Run("vjp", f, primals, has_aux)
 
     def pull_cotangent(cotangent):
-        given = tree.flatten_like(structure, cotangent, "vjp: the cotangent")
-        return pull(fitting("vjp", given, outs, tree.names(structure, "the cotangent")))
+        given = tree.flatten_like(run.out_structure, cotangent, "vjp: the cotangent")
+        return run.pull(fitting("vjp", given, run.outs, tree.names(run.out_structure, "the cotangent")))
 
-    return (result, pull_cotangent, aux) if has_aux else (result, pull_cotangent)
+    return (run.result, pull_cotangent, run.aux) if has_aux else (run.result, pull_cotangent)
 
 
 @checked
 def jvp(f: Callable, primals: Sequence, tangents: Sequence):
     """(f(*primals), tangent): the derivative of f along the tangents, of the structure and shapes of the result.
 
-    tangents: like primals; None for zero. The vjp is linear in the cotangent u; its own vjp with respect to u, applied
-    to the tangents, is the jvp (Townsend 2017, "A new trick for calculating Jacobian vector products"). An integer
-    result has the tangent None.
+    tangents: like primals; None for zero. Forward mode: each op takes its tangents along (minigrad/ir/forward.py). An
+    integer result has the tangent None.
     """
-    start = next(clock)
     primals, tangents = several("jvp", "primals", primals), several("jvp", "tangents", tangents)
-    result, _, pull, outs = _vjp("jvp", f, primals)
-    leaves, structure = tree.flatten(primals)
-    given = tree.flatten_like(structure, tangents, "jvp: tangents")
-    given = fitting("jvp", given, [as_tensor(x) for x in leaves], tree.names(structure, "tangents"))
-    floats = [x.dtype.kind == "f" for x in outs]
-    zeros = [as_tensor(filled(x.shape, x.dtype)) for x, is_float in zip(outs, floats) if is_float]
+    if (whole := whole_of(f)) is not None:
+        return whole.of(("jvp",), lambda f: lambda *given: jvp(f, *given))(*along("jvp", primals, tangents))
+    run = _Run("jvp", f, primals)
+    given = tree.flatten_like(run.structure, tangents, "jvp: tangents")
+    given = fitting("jvp", given, run.leaves, tree.names(run.structure, "tangents"))
+    if tracing():
+        given = [t if t is None else Tensor(*thread.program.enter(t)) for t in given]
+    differentiable = recording() and (run.foreign or any(t is not None and t._node is not None for t in given))
+    pushed = push_forward(
+        [x._node for x in run.outs if x._node is not None],
+        {node: Tangent(t if differentiable or tracing() else t._data)
+         for node, t in zip(run.inputs, given) if t is not None},
+        differentiable,
+    )  # fmt: skip
 
-    def linear(*u):
-        u = iter(u)
-        return pull([next(u) if is_float else None for is_float in floats])
+    def tangent(x):
+        if x.dtype.kind != "f":
+            return None
+        return as_tensor(pushed[x._node].value).copy() if x._node in pushed else zeros_of(x)
 
-    _, _, push, _ = _vjp("jvp", linear, zeros, start=start)
-    pushed = iter(push(given, keep=False))
-    return result, tree.unflatten(tree.flatten(result)[1], [next(pushed) if is_float else None for is_float in floats])
+    return run.result, tree.unflatten(run.out_structure, [tangent(x) for x in run.outs])
 
 
-def _chosen(name: str, f: Callable, argnums, args, kwargs):
-    """f as a function of the chosen arguments, those arguments, and what to call them."""
+def _numbers(name: str, argnums, count: int) -> list[int]:
+    """The places of the chosen arguments among so many."""
     numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
     for k in numbers:
         if not is_integer(k):
             raise TypeError(f"{name}: got argnums={described(argnums)}, wanted the number of an argument, or several")
-        if not -len(args) <= k < len(args):
-            raise ValueError(f"{name}: argnums {argnums}, but there are {len(args)} positional arguments")
-    numbers = [int(k) % len(args) for k in numbers]
+        if not -count <= k < count:
+            raise ValueError(f"{name}: argnums {argnums}, but there are {count} positional arguments")
+    numbers = [int(k) % count for k in numbers]
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"{name}: argnums {argnums} names an argument twice (of {len(args)}); name it once")
+        raise ValueError(f"{name}: argnums {argnums} names an argument twice (of {count}); name it once")
+    return numbers
+
+
+def _with(args: Sequence, numbers: Sequence[int], chosen: Sequence) -> list:
+    """The arguments with others at these places."""
+    given = list(args)
+    for k, x in zip(numbers, chosen):
+        given[k] = x
+    return given
+
+
+def _chosen(name: str, f: Callable, argnums, args, kwargs):
+    """f as a function of the chosen arguments, those arguments, and what to call them."""
+    numbers = _numbers(name, argnums, len(args))
 
     def of(*chosen):
-        given = list(args)
-        for k, x in zip(numbers, chosen):
-            given[k] = x
-        return f(*given, **kwargs)
+        return f(*_with(args, numbers, chosen), **kwargs)
 
     return of, [args[k] for k in numbers], [f"argument {k}" for k in numbers]
 
@@ -228,7 +252,8 @@ def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
     @wraps(f)
     def value_and_gradient(*args, **kwargs):
         of, chosen, labels = _chosen("grad", f, argnums, args, kwargs)
-        value, aux, pull, _ = _vjp("grad", of, chosen, has_aux, labels)
+        run = _Run("grad", of, chosen, has_aux, labels)
+        value, aux = run.result, run.aux
         if not isinstance(value, Tensor):
             raise TypeError(f"grad: the function must return one scalar tensor, got {tree.describe(value)}")
         if value.size != 1 or value.dtype.kind != "f":
@@ -236,11 +261,12 @@ def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
                 f"grad: the function must return a float scalar, got {Spec(value.shape, value.dtype)}; "
                 "reduce it with sum() or mean(), or use jacobian or vjp"
             )
-        gradient = pull([as_tensor(filled(value.shape, value.dtype, 1))], keep=False)
+        gradient = run.pull([as_tensor(filled(value.shape, value.dtype, 1))], keep=False)
         gradient = gradient if isinstance(argnums, (tuple, list)) else gradient[0]
         return ((value, aux) if has_aux else value), gradient
 
-    return value_and_gradient
+    key = "value_and_grad", repr(argnums), has_aux
+    return made_of(f, key, lambda f: value_and_grad(f, argnums, has_aux), value_and_gradient)
 
 
 @checked
@@ -254,41 +280,51 @@ def grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
         value, g = both(*args, **kwargs)
         return (g, value[1]) if has_aux else g
 
-    return gradient
+    return made_of(f, ("grad", repr(argnums), has_aux), lambda f: grad(f, argnums, has_aux), gradient)
 
 
 @checked
 def jacobian(f: Callable, argnums=0) -> Callable:
-    """The function that returns the Jacobian of f, one backward pass for each element of the result.
+    """The function that returns the Jacobian of f: a backward pass for each element of the result, or, where it is
+    jitted or f is, one for all of them at once (`vmap`).
 
     For a tensor result of shape S and a tensor argument of shape A it is a tensor of shape (*S, *A). Nested results
     give a tree of results, each holding the tree of arguments; argnums as in `grad`.
     """
 
+    key = "jacobian", repr(argnums)
+
     @wraps(f)
     def jacobian_of(*args, **kwargs):
         of, chosen, labels = _chosen("jacobian", f, argnums, args, kwargs)
-        result, _, pull, outs = _vjp("jacobian", of, chosen, labels=labels)
-        leaves, structure = tree.flatten(tuple(chosen))
-        leaves = [as_tensor(x) for x in leaves]
+        if (whole := whole_of(f)) is not None:
+            leaves, structure = differentiable_leaves("jacobian", chosen, labels)
+            args = _with(args, _numbers("jacobian", argnums, len(args)), tree.unflatten(structure, leaves))
+            return whole.of(key, lambda f: jacobian(f, argnums))(*args, **kwargs)
+        run = _Run("jacobian", of, chosen, labels=labels)
 
         def block(k, out):
-            rows = []
-            for element in range(out.size):
-                u = np.zeros(out.shape, out.dtype)
-                u.flat[element] = 1
-                one_hot = [Tensor(u) if j == k else None for j in range(len(outs))]
-                rows.append(tree.flatten(pull(one_hot))[0])
-            if rows:
-                columns = [reshape(stack(c), (*out.shape, *x.shape)) for c, x in zip(zip(*rows), leaves)]
-            else:
-                columns = [Tensor(np.zeros((*out.shape, *x.shape), x.dtype)) for x in leaves]
-            columns = tree.unflatten(structure, columns)
+            def row(u):
+                return run.pull([u if j == k else None for j in range(len(run.outs))])
+
+            columns = [reshape(c, (*out.shape, *x.shape)) for c, x in zip(rows_of(row, out, run.leaves), run.leaves)]
+            columns = tree.unflatten(run.structure, columns)
             return columns if isinstance(argnums, (tuple, list)) else columns[0]
 
-        return tree.unflatten(tree.flatten(result)[1], [block(k, out) for k, out in enumerate(outs)])
+        return tree.unflatten(run.out_structure, [block(k, out) for k, out in enumerate(run.outs)])
 
-    return jacobian_of
+    return made_of(f, key, lambda f: jacobian(f, argnums), jacobian_of)
+
+
+def rows_of(row: Callable, out: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """What `row` makes of the one-hot tensors like `out`, in order, stacked. like: what its leaves are like."""
+    size = operator.index(out.size)
+    hot = np.eye(size, dtype=out.dtype).reshape(size, *out.shape)
+    if not size:
+        return [Tensor(np.zeros((0, *x.shape), x.dtype)) for x in like]
+    if tracing():  # of a program all rows are one part
+        return tree.flatten(vmap(row)(Tensor(*thread.program.enter(hot))))[0]
+    return [stack(c) for c in zip(*[tree.flatten(row(Tensor(u)))[0] for u in hot])]
 
 
 @checked
@@ -304,12 +340,19 @@ def hvp(f: Callable, primals: Sequence, tangents: Sequence):
     Reverse over reverse: the Hessian is symmetric, so its vjp is its jvp.
     """
     primals, tangents = several("hvp", "primals", primals), several("hvp", "tangents", tangents)
-    differentiable_leaves("hvp", primals, [f"argument {k}" for k in range(len(primals))])
-    leaves, structure = tree.flatten(primals)
-    given = tree.flatten_like(structure, tangents, "hvp: tangents")
-    fitting("hvp", given, [as_tensor(x) for x in leaves], tree.names(structure, "tangents"))
+    primals, tangents = along("hvp", primals, tangents)
+    if (whole := whole_of(f)) is not None:
+        return whole.of(("hvp",), lambda f: lambda *given: hvp(f, *given))(primals, tangents)
     everything = tuple(range(len(primals)))
     return vjp(grad(f, everything), *primals)[1](tangents)
+
+
+def along(name: str, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    """Primals and tangents as tensors that fit."""
+    leaves, structure = differentiable_leaves(name, primals, [f"argument {k}" for k in range(len(primals))])
+    given = tree.flatten_like(structure, tangents, f"{name}: tangents")
+    given = fitting(name, given, leaves, tree.names(structure, "tangents"))
+    return tree.unflatten(structure, leaves), tree.unflatten(structure, given)
 
 
 def several(name: str, argument: str, given) -> tuple:

@@ -14,11 +14,13 @@ import numpy as np
 from minigrad import tree
 from minigrad.arguments import checked, described, is_integer
 from minigrad.ir.absent import Reach
+from minigrad.ir.forward import Tangent, push_forward
 from minigrad.ir.samples import Samples
 from minigrad.modes import RAW, recording, thread, tracing
 from minigrad.ops.reduce import sum
 from minigrad.ops.shape import moveaxis
 from minigrad.ops.table import Spec, on_tape
+from minigrad.sharing import whole_of
 from minigrad.tape import Node, pull_back
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import Argument, as_results
@@ -42,6 +44,7 @@ def vmap(f: Callable, in_axes=0, out_axes=0) -> Callable:
     Eager, f is run with every call, op by op: each costs some ten times the Python of an eager op, for all samples
     together, and a `jit` or `checkpoint` in f has no effect on speed and memory. Put `jit` around: then it costs
     nothing, loops of f are one loop each, and a weight that the samples share gets its gradient as one product.
+    `vmap(jit(f))` is `jit(vmap(f))`, and so is that of a gradient of a jitted function.
 
     Raises ValueError for arguments that disagree in the number of samples, have no such axis, or if nothing is mapped;
     TypeError for in_axes that do not fit, for a mapped argument or a result that is no tensor.
@@ -55,6 +58,9 @@ def vmap(f: Callable, in_axes=0, out_axes=0) -> Callable:
     """
     check_axes("in_axes", in_axes)
     check_axes("out_axes", out_axes)
+    whole = whole_of(f)
+    if whole is not None:
+        return whole.of(("vmap", repr(in_axes), repr(out_axes)), lambda f: vmap(f, in_axes, out_axes))
 
     @wraps(f)
     def mapped(*args, **kwargs):
@@ -246,14 +252,19 @@ class VmapCall:
                     result[k] = found if raw else Tensor(found)
         return result
 
+    @staticmethod
+    def linked(samples: Samples, entries: Sequence, parents: Sequence) -> None:
+        """What had entered another program of these samples enters this one, from its nodes on the tape around."""
+        for (leaf, value), parent in zip(entries, parents):
+            samples.entries.append((leaf, value, samples.data_of(Tensor(value.data, parent))[1]))
+
     def run_backward(self, node: Node, g, wanted: Sequence[bool]) -> tuple[Samples, list[int], list[Tensor]]:
         """The numbers of the entries that get something, and what each sample sends them."""
         roots, entries, inside = node.saved
         differentiable = recording()
         samples = Samples(self.samples.size, thread.program if tracing() else None, self.samples.first)
         with samples.recording():
-            for (leaf, value), parent in zip(entries, node.inputs) if differentiable else ():
-                samples.entries.append((leaf, value, samples.data_of(Tensor(value.data, parent))[1]))
+            self.linked(samples, entries, node.inputs if differentiable else ())
             given = [
                 (root, Tensor(*samples.place(one if isinstance(one, Tensor) else Tensor(one), flag)))
                 for root, one, flag in zip(roots, g, inside)
@@ -266,6 +277,35 @@ class VmapCall:
             )  # fmt: skip
             places = [k for k, (leaf, _) in enumerate(entries) if leaf in pulled]
             return samples, places, [Tensor(*samples.enter(pulled[entries[k][0]])) for k in places]
+
+    def push(self, node: Node, tangents: Sequence) -> list:
+        """The tangents of the results: those of each sample, for all of them."""
+        raw, differentiable = thread.mode is RAW, recording()
+        node = self.here(node) if differentiable else node
+        (roots, entries, inside), parents, of = node.saved, node.inputs, node.op.samples
+        samples = Samples(of.size, thread.program if tracing() else None, of.first)
+        with samples.recording():
+            self.linked(samples, entries, parents if differentiable else ())
+            given = {
+                leaf: Tangent(Tensor(*samples.place(t if isinstance(t, Tensor) else Tensor(t), value.on)))
+                for (leaf, value), t in zip(entries, tangents)
+                if t is not None
+            }
+            pushed = push_forward([root for root in roots if root is not None], given, differentiable)
+            places = [k for k, root in enumerate(roots) if root in pushed]
+            outs = [Tensor(*samples.enter(pushed[roots[k]].value)) for k in places]
+        flags, result = [inside[k] for k in places], [None] * len(roots)
+        if differentiable:
+            call = VmapCall(samples, f"tangents of {self.name}")
+            if tracing():
+                call.again = lambda: [x for x in node.op.push(node, tangents) if x is not None]
+            made: list[Any] = recorded(call, samples, outs, flags)
+        else:
+            found = samples.taken_out([x._data for x in outs], flags)
+            made = found if raw else [Tensor(x) for x in found]
+        for k, x in zip(places, made):
+            result[k] = x
+        return result
 
     def record_backward(self, node: Node, g, wanted: Sequence[bool]) -> tuple[list[int], list[Tensor]]:
         """The same, on the tape."""

@@ -89,6 +89,30 @@ class Call:
 
     def pull_recorded(self, node, g, useful) -> list:
         """On the tape: a call of the jitted backward of f."""
+        args, kwargs, numbers = self.arguments(node)
+        cotangents = [None] * self.root.count
+        for k, one in zip(self.root.differentiable, g):
+            cotangents[k] = one
+        wanted = tuple([k for k, n in zip(numbers, node.inputs) if useful is None or n in useful])
+        with self.drawing_as_before():
+            found = self.root.derivatives.backward(args, kwargs, cotangents, wanted, self.root.needs)
+        return [found.get(k) for k in numbers]
+
+    def push(self, node, tangents) -> list | None:
+        """The tangents of the results, from those of the node's inputs: a call of the jitted forward mode of f."""
+        if tracing():
+            return None
+        args, kwargs, numbers = self.arguments(node)
+        raw = thread.mode is RAW
+        given = {k: Tensor(t) if raw else t for k, t in zip(numbers, tangents) if t is not None}
+        with no_grad() if raw else enable_grad(), self.drawing_as_before():
+            found = self.root.derivatives.forward(args, kwargs, given, self.root.needs)
+        made = [found.get(k) for k in self.root.differentiable]
+        return [x if x is None or not raw else x._data for x in made]
+
+    def arguments(self, node) -> tuple[tuple, dict, list[int]]:
+        """The arguments of the call, for a derivative of f (minigrad/compile/derivatives.py), and of the node's inputs
+        their numbers there."""
         self.refuse_changed(node, "derivatives of a second order", self.copies.values())
         root, leaves = self.root, list(node.saved[1])
         tensors = [k for k, x in enumerate(leaves) if type(x) is tuple]
@@ -98,14 +122,7 @@ class Call:
         for n, k in enumerate(tensors):
             data, parent = leaves[k]
             leaves[k] = Tensor(data, parents.get(n, parent))  # another one, if a checkpoint around has put it there
-        args, kwargs = tree.unflatten(root.structure_in, leaves)
-        cotangents = [None] * root.count
-        for k, one in zip(root.differentiable, g):
-            cotangents[k] = one
-        wanted = tuple([number[k] for k, n in parents.items() if useful is None or n in useful])
-        with self.drawing_as_before():
-            found = root.derivatives.backward(args, kwargs, cotangents, wanted, root.needs)
-        return [found.get(number[k]) for k in root.wanted]
+        return *tree.unflatten(root.structure_in, leaves), [number[k] for k in root.wanted]
 
     def pull_uncompiled(self, node, g) -> list:
         """While something else is traced: f runs again, as a part of that, and what it recorded is pulled back, to its

@@ -19,7 +19,7 @@ from minigrad.compile.guards import UNCHANGED
 from minigrad.compile.keys import Known, key_of_structure, key_of_value
 from minigrad.compile.switch import switch
 from minigrad.modes import RAW, recording, thread, tracing
-from minigrad.sharing import Sharable, shared, way_of
+from minigrad.sharing import Sharable, Whole, shared, way_of
 from minigrad.symbolic import printing
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.views import without_changes
@@ -50,8 +50,9 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     answers where it looks at them (`if x.shape[0] > 10`, `range(n)`, `np.zeros(x.shape)`; `mg.zeros` does not look).
     `traces` counts how often. Loops (`mg.scan`, `mg.while_loop`), with the loops and branches (`mg.cond`) in their
     steps, become kernels that serve every length and batch size. What no kernel has (a matrix inverse, say) the kernel
-    calls Python for at every step (`explain` names it). On the tape a call is one node. Its backward
-    is compiled with it, and where that is differentiated again, it is a call of a jitted function, too.
+    calls Python for at every step (`explain` names it). On the tape a call is one node. Its backward is compiled with
+    it, and where that is differentiated again, it is a call of a jitted function, too. `jvp`, `hvp`, `jacobian`,
+    `hessian` and `vmap` of a jitted function, or of a gradient of one, are compiled as a whole.
 
     As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would
@@ -92,7 +93,7 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     return shared(f, "jit", jitted, jitted.again, JittedModule) if isinstance(f, Sharable) else jitted
 
 
-class Jitted:
+class Jitted(Whole):
     """A function that `jit` has made; the call of a module that it has made. What it is asked for and has not, and what
     is set on it, is f's."""
 
@@ -112,6 +113,9 @@ class Jitted:
     def again(self) -> Callable:
         """The function that makes the like of it of another one."""
         return functools.partial(jit, checkpoint=self.checkpoint) if self.checkpoint else jit
+
+    def of(self, key: tuple, transform: Callable) -> Callable:
+        return self.derivatives.of(key, transform)
 
     def __getattr__(self, name):
         if name in self.own:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.ir.absent import EMPTY, Steps, Varies, follow, guard, note_stacks, over_steps, there
+from minigrad.ir.number import Number
 from minigrad.ir.residuals import Residuals
-from minigrad.ir.rewrite import rebuilt
+from minigrad.ir.rewrite import is_layout, rebuilt
 from minigrad.ir.rules.batch import ops_of
+from minigrad.ir.tangents import Along
 from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
 from minigrad.modes import TRACED, thread
-from minigrad.ops.table import Spec, on_tape
+from minigrad.ops.table import Op, Spec, on_tape
 from minigrad.symbolic import has_sizes
 from minigrad.tape import Leaf, Node, Pick, pull_back
 from minigrad.tensor import Tensor
@@ -48,7 +50,7 @@ class Body(Program):
             if forward is not None and key in forward.loop.body.captured:  # which read it from where this one cannot
                 x = Tensor(*forward.loop.body.captured[key][:2])
             if self.again(x):
-                self.captured[key] = (self.copied(x._data), None, x)
+                self.captured[key] = (*self.copied(x), x)
             elif forward is not None and isinstance(x._data, Value) and x._data.program is forward.loop.body:
                 self.captured[key] = (*self.placed(*forward.kept(x), x._node), x)
             else:
@@ -76,15 +78,23 @@ class Body(Program):
             or value.program is not forward.loop.body
         ):
             return False
-        return (value.recompute or forward.residuals.are_computed_again(value)) and (
-            x._node is None or thread.mode is not TRACED
-        )
+        residuals = forward.residuals
+        if x._node is None or thread.mode is not TRACED:
+            return value.recompute or residuals.are_computed_again(value)
+        there = is_layout(value) or residuals.is_invariant(value)  # a stack of it would be of the same numbers
+        return there and value.op is x._node.op and isinstance(value.op, Op)
 
-    def copied(self, value: Value) -> Value:
-        inputs = [self.enter(v)[0] if isinstance(v, Value) else v for v in value.inputs]
-        copy = value.of(inputs, self)
+    def copied(self, x: Tensor) -> tuple[Value, Node | None]:
+        value, node = x._data, x._node if thread.mode is TRACED else None
+        nodes = [None] * len(value.inputs) if node is None else node.inputs
+        entered = [self.enter(Tensor(v, n)) if isinstance(v, Value) else (v, None) for v, n in zip(value.inputs, nodes)]
+        copy = value.of([v for v, _ in entered], self)
         copy.recompute = False
-        return copy
+        if node is None:
+            return copy, None
+        op, inputs = value.op, [np.asarray(v.value) if isinstance(v, Number) else v for v, _ in entered]
+        saved = op.save(copy, inputs, **value.params) if op.variadic else op.save(copy, *inputs, **value.params)
+        return copy, on_tape(op, [n for _, n in entered], node.params, saved, copy)._node
 
     def placed(self, outside: Tensor, per_step: bool, original: Node | None = None) -> tuple[Value, Leaf | None]:
         """original: the node, of the step of the forward loop, that `outside` has the values of."""
@@ -268,6 +278,9 @@ class LoopCall:
                 leaf = Leaf(carry.shape, carry.dtype) if thread.mode is TRACED else None
                 made[k] = body.input(carry), leaf, Tensor(*body.parent.enter(start))
         return made
+
+    def push_tangents(self, node: Node, given: Sequence) -> list:
+        return Along(self, given).loop(Body(thread.program, self), finish)
 
     def pull(self, node, g, useful=None):
         loop, nc = self.loop, len(self.loop.consts)

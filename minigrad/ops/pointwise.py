@@ -12,7 +12,7 @@ from minigrad.arguments import REFUSALS
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import loops, threads
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
-from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish
+from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish, table
 from minigrad.sites import call_site
 from minigrad.symbolic import Symbolic, broadcast_shapes
 from minigrad.tape import Node
@@ -159,6 +159,22 @@ class Elementwise(Op):
                 c = kernels[g.dtype](g, *[saved[k] for k in places])
             pulled.append(c if c.shape == parent.shape else fit(c, parent))
         return pulled
+
+    def push(self, node, tangents):
+        """The tangent of the result: the derivatives with those of the inputs in place of the cotangent."""
+        raw, total = thread.mode is RAW, None
+        saved = node.saved if raw else self.saved_tensors(node)
+        for t, plan in zip(tangents, self.raw_plans if raw else self.plans):
+            if t is None or plan is None:
+                continue
+            derivative, places = plan
+            t = t if t.dtype == node.dtype else t.astype(node.dtype)
+            if not raw:
+                t = derivative(t, *[saved[k] for k in places])
+            elif derivative is not None:
+                t = np.asarray(threads.split(derivative[t.dtype], t, *[saved[k] for k in places]))
+            total = t if total is None else total + t
+        return total if total is None or total.shape == node.shape else table["broadcast_to"].call(total, node.shape)
 
 
 def condition(this: Op, a):

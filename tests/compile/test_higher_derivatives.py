@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compile.compiled import Compiled
 
 
 def draw(seed, *shape, grad=False):
@@ -119,3 +120,73 @@ def test_a_loop_over_time_with_vmap_in_its_step(order):
 
     args = draw(8, 3), draw(9, 3)
     close(gradient_of_order(mg.jit(f), order)(*args), gradient_of_order(f, order)(*args))
+
+
+def loss(w, x):
+    h, ys = recurrent(w, x)
+    return (h * h).sum() + ys.mean()
+
+
+transforms = {
+    "hvp": lambda f: lambda w, x: mg.hvp(f, (w, x), (w * 2, None)),
+    "jvp": lambda f: lambda w, x: mg.jvp(f, (w, x), (None, x * x)),
+    "jacobian": lambda f: lambda w, x: mg.jacobian(lambda w, x: f(w, x) * w[0])(w, x),
+    "jacobian of it": lambda f: lambda w, x: mg.jacobian(f, (1, 0))(w, x),
+    "hessian": lambda f: lambda w, x: mg.hessian(f)(w, x),
+    "grad of grad": lambda f: mg.grad(lambda w, x: (mg.grad(f)(w, x) ** 3).sum(), (0, 1)),
+    "jacobian of grad": lambda f: mg.jacobian(mg.grad(f), 1),
+    "jvp of grad": lambda f: lambda w, x: mg.jvp(mg.value_and_grad(f, 1), (w, x), (w, x)),
+    "vmap": lambda f: mg.vmap(f, in_axes=(None, 1)),
+    "vmap of grad": lambda f: mg.vmap(mg.grad(f, (0, 1)), in_axes=(None, 1)),
+    "vmap of hessian": lambda f: mg.vmap(mg.hessian(f), in_axes=(None, 1), out_axes=-1),
+    "grad of vmap": lambda f: mg.grad(lambda w, x: (mg.vmap(f, in_axes=(None, 1))(w, x) ** 2).sum(), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", transforms)
+def test_a_transform_of_a_jitted_function_is_that_of_the_function(uncompiled, name):
+    jitted = mg.jit(loss)
+    for length in (3, 3, 4, 5):
+        args = draw(1, 2, 2), draw(2, length, 2, 2)
+        close(transforms[name](jitted)(*args), transforms[name](loss)(*args))
+
+
+@pytest.mark.parametrize("name", transforms)
+def test_it_is_compiled_once_however_often_it_is_asked_for(name, monkeypatch):
+    made, args = [], (draw(1, 2, 2), draw(2, 3, 2, 2))
+    init = Compiled.__init__
+    monkeypatch.setattr(
+        Compiled, "__init__", lambda self, *given, **more: (made.append(1), init(self, *given, **more))[1]
+    )
+    jitted = mg.jit(loss)
+    transforms[name](jitted)(*args)
+    before = len(made)
+    for seed in range(3):
+        transforms[name](jitted)(draw(seed, 2, 2), draw(seed, 3, 2, 2))
+    assert len(made) == before <= 4
+
+
+def test_what_is_given_to_a_transform_of_a_jitted_function_may_be_numbers_and_arrays():
+    f = mg.jit(lambda x, scale: mg.sin(x) * x * scale)
+    for scale in (2.0, 3.0):
+        g = mg.jit(lambda x, scale=scale: f(x, scale))
+        assert mg.jvp(g, (1.0,), (0.5,))[1].item() == pytest.approx(scale * 0.5 * (np.sin(1) + np.cos(1)), rel=1e-6)
+        row = np.array([1.0, 2.0])
+        wanted = scale * np.diag(np.sin(row) + row * np.cos(row))
+        np.testing.assert_allclose(mg.jacobian(f)(row, scale).numpy(), wanted)
+        np.testing.assert_allclose(mg.jacobian(f)(mg.tensor(row), scale=scale).numpy(), wanted)
+
+
+def test_transforms_of_a_jitted_module():
+    layer = mg.nn.Linear(3, 2)
+    jitted = mg.jit(layer)
+    x = mg.tensor(np.ones((4, 3), "f4"))
+    np.testing.assert_allclose(mg.vmap(jitted)(x).detach().numpy(), layer(x).detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(mg.jacobian(jitted)(x[0]).detach().numpy(), layer.weight.detach().numpy(), rtol=1e-6)
+    mg.jacobian(jitted)(x[0]).sum().backward()
+    np.testing.assert_allclose(layer.weight.grad.numpy(), np.ones((2, 3)))
+
+
+def test_the_rows_of_a_jacobian_are_one_part_of_a_program():
+    stages = mg.jit(mg.jacobian(lambda v: recurrent(draw(1, 3, 3), draw(2, 4, 2, 3) * v)[0])).explain(draw(3, 3)).loops
+    assert len(stages) <= 3

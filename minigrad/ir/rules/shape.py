@@ -45,11 +45,14 @@ def broadcast_to(p, x, shape):
 
 
 def transpose(p, x, axes=None):
-    order = tuple(range(x.ndim)[::-1]) if axes is None else axes_of(axes, x.ndim)
+    def ordered(axes):
+        return tuple(range(x.ndim)[::-1]) if axes is None else axes_of(axes, x.ndim)
+
+    order = ordered(axes)
     if order == tuple(range(x.ndim)):
         return x
     if is_op(x, "transpose"):
-        inner = x.params["axes"]
+        inner = ordered(x.params["axes"])  # of a trace, in which vmap makes values, perhaps in no canonical form yet
         return p.apply("transpose", x.inputs[0], axes=tuple([inner[k] for k in order]))
     if is_op(x, "matmul") and x.ndim == 2 and is_op(x.inputs[0], "transpose"):  # (a.T @ g).T, a weight's gradient
         a, g = x.inputs[0].inputs[0], x.inputs[1]
