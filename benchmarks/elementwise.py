@@ -48,12 +48,12 @@ def with_numpy(case):
 
 def with_threads(case):
     import minigrad as mg
-    from minigrad.kernels import threads
+    from minigrad.kernels import pieces
 
-    threads.LARGE = 0
+    pieces.SHARED = pieces.LARGE = 0
     inputs = operands(case)
     kernel, out = getattr(mg, case[0]).op.kernels[inputs[0].dtype], np.empty_like(inputs[0])
-    return repeated(lambda: threads.split(kernel, *inputs, out=out), case[2])
+    return repeated(lambda: pieces.split(kernel, *inputs, out=out), case[2])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from minigrad.compile import execute
 from minigrad.compile.call import Call
 from minigrad.compile.native import Kernel
 from minigrad.deferred import DeferredProduct
-from minigrad.kernels import threads
+from minigrad.kernels import pieces
 from minigrad.ops.pointwise import Elementwise, _Kernels
 from minigrad.ops.table import Op, table
 from minigrad.tensor import Tensor
@@ -118,7 +118,7 @@ def kernels(o: Observer):
         if not isinstance(op, Elementwise):
             yield op, "forward", of_op(op)
     yield _Kernels, "__getitem__", of_loops
-    yield threads, "split", of_split
+    yield pieces, "split", of_split
     yield DeferredProduct, "value", of_product
     yield execute, "product", of_compiled_product
 

@@ -25,7 +25,7 @@ from minigrad.ir.number import Number
 from minigrad.ir.rules import NOTHING, rule_of
 from minigrad.ir.rules.batch import Batch, Ops, ops_of
 from minigrad.ir.trace import Pick, Program, Value, stand_in
-from minigrad.kernels import threads
+from minigrad.kernels import pieces
 from minigrad.modes import RAW, TRACED, TRACED_OFF, recording, thread, tracing
 from minigrad.mutations import mutations
 from minigrad.ops.pointwise import Elementwise
@@ -98,7 +98,7 @@ def on_array(name: str, *inputs, **params):
     inputs = tuple([np.asarray(x.value) if isinstance(x, Number) else x for x in inputs])
     if isinstance(op, Elementwise):
         unified, dtype = op.unify(*inputs)
-        return np.asarray(threads.split(op.kernels[dtype], *unified))
+        return np.asarray(pieces.split(op.kernels[dtype], *unified))
     result = op.forward(list(inputs), **params) if op.variadic else op.forward(*inputs, **params)
     return [np.asarray(r) for r in result] if type(result) is list else np.asarray(result)
 

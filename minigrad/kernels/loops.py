@@ -167,6 +167,7 @@ def interpreted(inputs: Sequence[str], outputs: Sequence[str], dtype: str) -> Ca
 # NumPy's C API: the function that makes a ufunc out of a loop, at its documented place in the API's table.
 _FROM_LOOP = 1
 _alive: list = []  # what a ufunc points to must outlive it
+made: dict[np.ufunc, tuple[int, tuple[str, ...]]] = {}  # those of one output: the address of the loop, its types
 
 
 def as_ufunc(loop: int, name: str, kinds: Sequence[str], inputs: int) -> np.ufunc:
@@ -182,7 +183,10 @@ def as_ufunc(loop: int, name: str, kinds: Sequence[str], inputs: int) -> np.ufun
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     arguments = [pointer, pointer, pointer, integer, integer, integer, integer, pointer, pointer, integer]
     make = ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(ctypes.cast(api, ctypes.POINTER(pointer))[_FROM_LOOP])
-    return make(
+    ufunc = make(
         ctypes.addressof(pointers), ctypes.addressof(data), ctypes.addressof(types), 1, inputs, len(kinds) - inputs,
         -1, ctypes.addressof(text), ctypes.addressof(text), 0,
     )  # fmt: skip
+    if len(kinds) == inputs + 1:
+        made[ufunc] = loop, tuple(kinds)
+    return ufunc

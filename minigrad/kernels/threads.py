@@ -1,20 +1,13 @@
-"""Two or more threads for an elementwise loop over a large array.
-
-NumPy lets go of the interpreter lock inside a ufunc, so plain Python threads around slices of the operands are enough.
-"""
+"""Two or more threads: for functions of Python that let go of the interpreter lock, and for calls of C functions."""
 
 import ctypes
 import os
 import threading
-from itertools import pairwise
 from queue import SimpleQueue
 
 import numpy as np
 
 from minigrad.kernels import team
-
-# Elements from which a second thread pays (benchmarks/elementwise.py): waking one costs some 100 us.
-LARGE = 1 << 20
 
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TURNS = 8000  # looks of a worker before it sleeps: some 300 us
@@ -148,25 +141,3 @@ def _work(jobs: SimpleQueue, fields) -> None:
             outcome = error
         outcomes.put(outcome)
         del job, task, outcomes, outcome  # while it waits it keeps nobody's arrays
-
-
-def split(kernel, *operands, out=None):
-    """kernel(*operands), the longest axis divided between the threads where the result is large."""
-    shape = np.broadcast_shapes(*[np.shape(x) for x in operands])
-    if count == 1 or np.prod(shape, dtype=float) < LARGE or not isinstance(kernel, np.ufunc):
-        return kernel(*operands) if out is None else kernel(*operands, out=out)
-    axis = int(np.argmax(shape))
-    operands = [x if type(x) in (int, float) else np.broadcast_to(x, shape) for x in operands]
-    if out is None:
-        kinds = [type(x) if type(x) in (int, float) else x.dtype for x in operands]
-        out = np.empty(shape, kernel.resolve_dtypes((*kinds, None))[-1])
-    outs = out if isinstance(out, tuple) else (out,)
-    edges = [shape[axis] * k // count for k in range(count + 1)]
-
-    def part(first, last):
-        where = (slice(None),) * axis + (slice(first, last),)
-        pieces = [x if type(x) in (int, float) else x[where] for x in operands]
-        return lambda: kernel(*pieces, out=tuple(o[where] for o in outs))
-
-    run([part(first, last) for first, last in pairwise(edges)])
-    return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.arguments import REFUSALS
 from minigrad.dtypes import common_dtype
-from minigrad.kernels import loops, threads
+from minigrad.kernels import loops, pieces
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish, table
 from minigrad.sites import call_site
@@ -143,7 +143,7 @@ class Elementwise(Op):
         if thread.mode is not RAW:
             return super().pull(node, g, useful)
         pulled = []
-        saved, large = node.saved, g.size >= threads.LARGE
+        saved, large = node.saved, g.size >= pieces.SHARED
         for parent, plan in zip(node.inputs, self.raw_plans):
             if parent is None or plan is None or (useful is not None and parent not in useful):
                 pulled.append(None)
@@ -152,7 +152,7 @@ class Elementwise(Op):
             if kernels is None:  # the derivative is 1
                 c = g
             elif large:
-                c = threads.split(kernels[g.dtype], g, *[saved[k] for k in places])
+                c = pieces.split(kernels[g.dtype], g, *[saved[k] for k in places])
             elif len(places) == 1:
                 c = kernels[g.dtype](g, saved[places[0]])
             else:
@@ -270,7 +270,7 @@ def _general(this: Elementwise, defaults: dict):
         parents = [x._node if isinstance(x, Tensor) else None for x in operands]
         try:
             unified, dtype = this.unify(*arrays)
-            y = np.asarray(threads.split(this.kernels[dtype], *unified))
+            y = np.asarray(pieces.split(this.kernels[dtype], *unified))
         except REFUSALS as error:
             this.complain(arrays, {}, error)
         if thread.mode is OFF or not this.derivatives or not any(parents):
@@ -295,7 +295,7 @@ def _unary(this: Elementwise, general):
         array, parent = x._data, x._node
         try:
             kernel = kernels[array.dtype]
-            y = kernel(array) if array.size < threads.LARGE else threads.split(kernel, array)
+            y = kernel(array) if array.size < pieces.SHARED else pieces.split(kernel, array)
         except REFUSALS as error:
             this.complain([array], {}, error)
         if type(y) is not np.ndarray:
@@ -335,7 +335,7 @@ def _binary(this: Elementwise, general):
             return general(a, b)
         try:
             kernel = kernels[dtype]
-            y = kernel(x, z) if size < threads.LARGE else threads.split(kernel, x, z)
+            y = kernel(x, z) if size < pieces.SHARED else pieces.split(kernel, x, z)
         except REFUSALS as error:
             this.complain((x, z), {}, error)
         if type(y) is not np.ndarray:

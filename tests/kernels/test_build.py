@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from minigrad.kernels import build, loops, threads
+from minigrad.kernels import build, loops, pieces, threads
 
 pytestmark = pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: nothing is compiled")
 
@@ -148,9 +148,9 @@ def test_a_child_of_fork_computes_with_threads_of_its_own():
         import os, sys
         import numpy as np
         import minigrad as mg
-        from minigrad.kernels import threads
+        from minigrad.kernels import pieces, threads
         threads.count = 2
-        x = mg.tensor(np.linspace(-3, 3, 2 * threads.LARGE, dtype=np.float32))
+        x = mg.tensor(np.linspace(-3, 3, 2 * pieces.LARGE, dtype=np.float32))
         expected = mg.tanh(x).numpy().copy()  # starts the parent's pool
         child = os.fork()
         if child == 0:
@@ -168,14 +168,16 @@ def test_importing_needs_no_numba():
 def test_large_arrays_are_split_between_threads_with_the_same_bits(monkeypatch):
     kernel = loops.elementwise("fma_like", ["a", "b"], ["a * b + a"], "float32")
     rng = np.random.default_rng(0)
-    a = rng.standard_normal((3, threads.LARGE // 2)).astype(np.float32)
-    b = rng.standard_normal(threads.LARGE // 2).astype(np.float32)
+    a = rng.standard_normal((3, pieces.LARGE // 2)).astype(np.float32)
+    b = rng.standard_normal(pieces.LARGE // 2).astype(np.float32)
     alone = kernel(a, b)
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "count", count)
-        assert np.array_equal(threads.split(kernel, a, b), alone)
+        assert np.array_equal(pieces.split(kernel, a, b), alone)
+        for x, y in ((a, a[::-1].copy()), (a, 2.5), (np.broadcast_to(np.float32(3), a.shape), a), (a.T, b[:, None])):
+            assert np.array_equal(pieces.split(kernel, x, y), kernel(x, y))
         out = np.empty_like(a)
-        assert threads.split(kernel, a, b, out=out) is out
+        assert pieces.split(kernel, a, b, out=out) is out
         assert np.array_equal(out, alone)
 
 
@@ -225,7 +227,7 @@ def test_large_arrays_of_integers_keep_their_dtype():
 
     for dtype in (np.int8, np.uint8, np.int32, np.int64, bool):
         small = (np.arange(1, 100) % 10).astype(dtype)
-        large = np.resize(small, threads.LARGE + 1)
+        large = np.resize(small, pieces.LARGE + 1)
         calls = [mg.abs, mg.sign, mg.relu, mg.floor, lambda x: mg.maximum(x, x), lambda x: mg.where(x > 3, x, x)]
         if dtype is not bool:
             calls += [mg.square, lambda x: x + x, lambda x: x + 1, lambda x: 5 * x, lambda x: mg.clip(x, 1, 3)]
