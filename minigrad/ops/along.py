@@ -129,15 +129,20 @@ def take_along_axis(x, indices, /, axis=-1):
 
     Axes other than this one broadcast. None: from the flattened x, by indices of one dimension.
     """
-    if _along_rows(x.shape, indices.shape, axis) and picks.takes(x, indices, x.shape[-1]):
-        lined = [a.reshape(-1, a.shape[-1]) for a in (x, indices)]
-        return picks.take_along(*lined).reshape(indices.shape)
+    by_row = _by_row(x.shape, indices, axis)
+    if by_row is not None and picks.takes(x, by_row, x.shape[-1]):
+        lined = [a.reshape(-1, a.shape[-1]) for a in (x, by_row)]
+        return picks.take_along(*lined).reshape(by_row.shape)
     return np.take_along_axis(x, indices, axis)
 
 
-def _along_rows(shape, others, axis) -> bool:
-    """Whether an axis is the last one, and two shapes differ on it at most."""
-    return len(shape) == len(others) > 0 and axis in (-1, len(shape) - 1) and shape[:-1] == others[:-1]
+def _by_row(shape, indices: np.ndarray, axis) -> np.ndarray | None:
+    """The indices along the last axis for each row of a shape; None if it is another axis, or they have more rows."""
+    if not (len(shape) == indices.ndim > 0 and axis in (-1, len(shape) - 1)):
+        return None
+    if not all(n in (1, m) for n, m in zip(indices.shape[:-1], shape[:-1])):
+        return None
+    return np.broadcast_to(indices, (*shape[:-1], indices.shape[-1]))
 
 
 def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
@@ -157,8 +162,9 @@ def _untaken_along(g: Spec, indices: Spec, shape, axis=-1) -> Spec:
 def untake_along_axis(g, indices, /, shape, axis=-1):
     """Zeros of `shape` with g added at these indices along an axis: the transpose of take_along_axis."""
     _untaken_along(g, indices, shape, axis)
-    if _along_rows(shape, indices.shape, axis) and shape[-1] <= picks.MOST and picks.takes(g, indices, shape[-1]):
-        lined = [a.reshape(-1, a.shape[-1]) for a in (g, indices)]
+    by_row = _by_row(shape, indices, axis)
+    if by_row is not None and shape[-1] <= picks.MOST and picks.takes(g, by_row, shape[-1]):
+        lined = [a.reshape(-1, a.shape[-1]) for a in (g, by_row)]
         return picks.add_along(*lined, shape[-1]).reshape(shape)
     places = np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), indices, axis)
     return _scattered(places, g, shape, 1)

@@ -172,7 +172,7 @@ class Elementwise(Op):
             if not raw:
                 t = derivative(t, *[saved[k] for k in places])
             elif derivative is not None:
-                t = np.asarray(threads.split(derivative[t.dtype], t, *[saved[k] for k in places]))
+                t = np.asarray(pieces.split(derivative[t.dtype], t, *[saved[k] for k in places]))
             total = t if total is None else total + t
         return total if total is None or total.shape == node.shape else table["broadcast_to"].call(total, node.shape)
 
