@@ -171,6 +171,45 @@ def check_mapped(data, lines: int, around) -> None:
             near(got, expected, 3e-5 if rough else 1e-9, f"mapped and jitted, call {k}")
 
 
+def check_forward(data, lines: int, around) -> None:
+    """Forward mode of the whole program, eager and jitted, against the vjp of the vjp."""
+    d = Draw(data)
+    text = Program(d, lines).text
+    note(text)
+
+    def floats(results):
+        return [x for x in mg.tree.flatten(results)[0] if isinstance(x, mg.Tensor) and x.dtype.kind == "f"]
+
+    def outcome(way, inner=lambda f: f):
+        run = Run(text, inner)
+        args = run.names["arguments"]
+        places = [k for k, x in enumerate(args) if isinstance(x, mg.Tensor) and x.dtype.kind == "f"]
+        primals = [args[k] for k in places]
+
+        def of(*given):
+            run.names["arguments"] = [dict(zip(places, given)).get(k, x) for k, x in enumerate(args)]
+            return floats(run.call())
+
+        u = [mg.tensor(np.random.default_rng(k).uniform(-1, 1, x.shape).astype(x.dtype)) for k, x in enumerate(primals)]
+        u[1:] = [t if there else None for t, there in zip(u[1:], tangents)]
+        return [x.detach().numpy() for x in way(of, primals, u)]
+
+    def twice_reversed(of, primals, u):
+        results, pull = mg.vjp(of, *primals)
+        return mg.vjp(lambda *g: pull(list(g)), *[mg.zeros_like(x) for x in results])[1](tuple(u))
+
+    def forward(of, primals, u):
+        return mg.jvp(of, primals, u)[1]
+
+    tangents = [d.choice([True, True, False]) for _ in range(9)]
+    rough = "float32" in text
+    with mg.disable_jit():
+        wanted, eager = outcome(twice_reversed), outcome(forward)
+    near(eager, wanted, 3e-5 if rough else 1e-9, "forward")
+    with around():
+        near(outcome(forward, mg.jit), wanted, 3e-5 if rough else 1e-9, "forward, of it jitted")
+
+
 SHRUNK = [Phase.generate, Phase.shrink]
 
 
@@ -210,3 +249,16 @@ def test_mapped(data):
 @given(st.data())
 def test_mapped_heavily(data):
     check_mapped(data, 8, interpreted)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_forward(data):
+    check_forward(data, 8, interpreted)
+
+
+@pytest.mark.heavy
+@settings(max_examples=2000, phases=SHRUNK)
+@given(st.data())
+def test_forward_heavily(data):
+    check_forward(data, 8, interpreted)
