@@ -432,6 +432,42 @@ def test_parameter_gradients_sink_below_the_loop():
     check(lambda p, r: reduced(sink.sink)(p, reduced(hoist.hoist)(p, r)), before, after)
 
 
+def test_the_gradient_of_a_weight_sinks_though_its_operands_are_small():
+    """What a step reads of a stream is no weight, however small it is, and however many rows the product has."""
+    before = """
+        x = input float32[7, 1, 3]
+        h = input float32[7, 1, 200]
+        g = cotangent float32[1, 200]
+        dh, dW = loop 7 steps backwards
+            carry d = g
+            each x_t = x
+            each h_t = h
+            dz = mul(d, h_t)
+            Z = transpose(dz, axes=(1, 0))
+            dw = matmul(Z, x_t)
+            next dz
+            sum dw
+        return dW
+    """
+    after = """
+        x = input float32[7, 1, 3]
+        h = input float32[7, 1, 200]
+        g = cotangent float32[1, 200]
+        dh, dZ = loop 7 steps backwards
+            carry d = g
+            each h_t = h
+            dz = mul(d, h_t)
+            next dz
+            give dz
+        dZr = reshape(dZ, shape=(7, 200))
+        Z = transpose(dZr, axes=(1, 0))
+        X = reshape(x, shape=(7, 3))
+        dW = matmul(Z, X)
+        return dW
+    """
+    check(reduced(sink.sink), before, after)
+
+
 def test_products_of_each_sample_sink_below_the_loop():
     """Outer products, too, which are multiplications; not those of which the operands are larger than the result."""
     before = """

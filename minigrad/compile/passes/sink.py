@@ -46,13 +46,13 @@ def sink(program, roots: list) -> list:
     return rebuilt(roots, rule)
 
 
-def is_small(v, batch) -> bool:
+def is_small(v, constants, batch) -> bool:
     """Whether a product is done in the loop for less than the memory that its operands for all steps would take; and
     its rows are those of the batch, so that threads can divide them."""
     if not is_product(v):
         return False
     a, b = v.inputs
-    if b.op is None:  # a weight
+    if b in constants:  # a weight
         return a.ndim == 2 == b.ndim and b.size <= SMALL and a.shape[0] >= ROWS
     return a.ndim == 2 == b.ndim and v.size <= SMALL and b.shape[0] >= ROWS and {key_of(b.shape[0])} == batch
 
@@ -99,7 +99,7 @@ class _Sinking:
         self.heavy: set = set()
         batch = {key_of(x.shape[0]) for x in (loop.carries or loop.ys) if x.ndim}
         for v in () if loop.chunked else self.free:
-            if (rule_of(v.op).sinks and not is_small(v, batch)) or any(x in self.heavy for x in v.inputs):
+            if (rule_of(v.op).sinks and not is_small(v, loop.consts, batch)) or any(x in self.heavy for x in v.inputs):
                 self.heavy.add(v)
         self.summed_rows = after_sums_over_rows(loop)
         self.sums: list = []
