@@ -153,7 +153,8 @@ def visit(order: list[Node], pending: dict, wanted, keep: bool, guard) -> dict:
                 (parent,) = node.inputs
                 if guard is not None:
                     (g,) = guard(node, [g])
-                pending.setdefault(parent, [None] * len(parent.shape))[node.params] = g
+                parts, k = pending.setdefault(parent, [None] * len(parent.shape)), node.params
+                parts[k] = g if parts[k] is None else parts[k] + g
             else:
                 if node.seq < mutations.latest:
                     mutations.refuse(node)

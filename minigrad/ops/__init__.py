@@ -6,6 +6,7 @@ from minigrad.ops import (  # noqa: F401
     along,
     conv,
     elementwise,
+    factor,
     index,
     inplace,
     join,

@@ -1,58 +1,46 @@
-"""What to write in place of a NumPy function that no op stands for: for the errors that name it."""
+"""What to write in place of what a tensor does not have: for the errors that name a NumPy function or a method."""
 
 from minigrad.ops.table import composites, table
+from minigrad.tensor import Tensor
 
-# By NumPy's name: an expression of the function's arguments, in order x, y, z, that is the same number.
-WRITTEN = {
-    "append": "mg.concatenate([x.reshape(-1), y.reshape(-1)])",
-    "average": "mg.mean(x)",
-    "cbrt": "mg.sign(x) * mg.abs(x) ** (1 / 3)",
-    "column_stack": "mg.stack([x, y], axis=1)",
-    "cumulative_sum": "mg.cumsum(x, axis=0)",
-    "cumulative_prod": "mg.cumprod(x, axis=0)",
-    "deg2rad": "x * (math.pi / 180)",
-    "degrees": "x * (180 / math.pi)",
-    "diff": "x[1:] - x[:-1]",
-    "divmod": "(x // y, x % y)",
-    "exp2": "2.0 ** x",
-    "fliplr": "mg.flip(x, axis=1)",
-    "flipud": "mg.flip(x, axis=0)",
-    "fmod": "mg.sign(x) * (mg.abs(x) % mg.abs(y))",
-    "hypot": "mg.sqrt(x * x + y * y)",
-    "inner": "x @ y.mT",
-    "isinf": "mg.abs(x) == math.inf",
-    "kron": "mg.einsum('i,j->ij', x, y).reshape(-1)",
-    "log10": "mg.log(x) / math.log(10)",
-    "log2": "mg.log(x) / math.log(2)",
-    "logaddexp": "mg.logsumexp(mg.stack([x, y]), axis=0)",
-    "logaddexp2": "mg.logsumexp(mg.stack([x, y]) * math.log(2), axis=0) / math.log(2)",
-    "nan_to_num": "mg.where(mg.isnan(x), 0.0, x)",
-    "nanmax": "mg.max(mg.where(mg.isnan(x), -math.inf, x))",
-    "nanmean": "mg.sum(mg.where(mg.isnan(x), 0.0, x)) / mg.sum(~mg.isnan(x))",
-    "nanmin": "mg.min(mg.where(mg.isnan(x), math.inf, x))",
-    "nansum": "mg.sum(mg.where(mg.isnan(x), 0.0, x))",
-    "nanprod": "mg.prod(mg.where(mg.isnan(x), 1.0, x))",
-    "permute_dims": "mg.transpose(x)",
-    "positive": "x",
-    "ptp": "mg.max(x) - mg.min(x)",
-    "rad2deg": "x * (180 / math.pi)",
-    "radians": "x * (math.pi / 180)",
-    "ravel": "x.reshape(-1)",
-    "rot90": "mg.flip(mg.swapaxes(x, 0, 1), axis=0)",
-    "trapezoid": "mg.sum(x[1:] + x[:-1]) / 2",
-    "true_divide": "x / y",
-    "trunc": "mg.sign(x) * mg.floor(mg.abs(x))",
-    "vdot": "mg.sum(x * y)",
-    "hstack": "mg.concatenate([x, y], axis=-1)",
-    "vstack": "mg.concatenate([x, y])",
-}
+IN_PLACE = "tensors are changed by t[index] = values, t += values, t.copy_(values)"
+COMPLEX = "there are no complex tensors; take t.detach().numpy() if no gradient is wanted"
+# By NumPy's name, or its module's.
+INSTEAD = {
+    "np.put": IN_PLACE, "np.place": IN_PLACE, "np.putmask": IN_PLACE, "np.copyto": IN_PLACE,
+    "np.fill_diagonal": IN_PLACE, "np.put_along_axis": IN_PLACE, "np.fft": COMPLEX, "np.roots": COMPLEX,
+    "np.linalg.eig": COMPLEX + "; of symmetric matrices use np.linalg.eigh",
+    "np.linalg.eigvals": COMPLEX + "; of symmetric matrices use np.linalg.eigvalsh",
+}  # fmt: skip
+# Methods of PyTorch's tensors that have one meaning, as an expression of the tensor t.
+TORCH = {
+    "unsqueeze": "mg.expand_dims(t, axis)", "permute": "t.transpose(axes)", "view": "t.reshape(shape)",
+    "view_as": "t.reshape(other.shape)", "masked_fill": "mg.where(mask, value, t)", "t": "t.T",
+    "expand": "mg.broadcast_to(t, shape)", "expand_as": "mg.broadcast_to(t, other.shape)",
+    "contiguous": "t, which is always as if contiguous", "clamp": "t.clip(low, high)", "mm": "t @ other",
+    "bmm": "t @ other", "mv": "t @ other", "numel": "t.size", "dim": "t.ndim", "float": 't.astype("float32")',
+    "double": 't.astype("float64")', "long": 't.astype("int64")', "clone": "t.copy()",
+    "index_select": "t.take(index, axis)",
+    "repeat_interleave": "t.repeat(repeats, axis)", "cpu": "t: there are no devices",
+    "type": "t.astype(dtype)", "to": "t.astype(dtype): there are no devices", "absolute": "t.abs()",
+}  # fmt: skip
 
 
-def instead_of(function) -> str:
-    """What an error about a NumPy function says: what to write in its place, if that is known."""
-    name = function.__name__
-    if name in composites or (name in table and table[name].public):
-        return f"use minigrad.{name}"
-    if name in WRITTEN:
-        return f"it has no counterpart; write it as {WRITTEN[name]}"
+def instead_of(function, name: str) -> str:
+    """What an error about a NumPy function of this name says: what to write in its place, if that is known."""
+    own = function.__name__
+    if own in composites or (own in table and table[own].public):
+        return f"use minigrad.{own}"
+    for known in (name, name.rpartition(".")[0]):
+        if known in INSTEAD:
+            return INSTEAD[known]
     return "it has no counterpart; write it with ops of minigrad, or take t.detach().numpy() if no gradient is wanted"
+
+
+def _missing(self, name: str):
+    """Called for an attribute that there is not."""
+    hint = f"; PyTorch's t.{name} is {TORCH[name]}" if name in TORCH else ""
+    raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}", name=name, obj=self)
+
+
+Tensor.__getattr__ = _missing

@@ -16,9 +16,9 @@ import numpy as np
 
 from minigrad.arguments import checked
 from minigrad.ops.pointwise import elementwise, operator
-from minigrad.ops.shape import astype
+from minigrad.ops.shape import astype, copy
 from minigrad.ops.table import numpy_rules
-from minigrad.tensor import Tensor, as_array, foreign
+from minigrad.tensor import Tensor, as_array, foreign, unwrap
 
 ZERO = "where(g == g, 0, g)"  # the derivative of a step: 0 for an infinite cotangent too, where 0 * g were NaN
 
@@ -75,6 +75,20 @@ sqrt = elementwise(
     "sqrt(x)", "sqrt(x)", x="g / (2 * y)", numpy=np.sqrt, domain=(0.2, 5), kinks=(0,),
     doc="Square root. Derivative at 0: inf.",
 )  # fmt: skip
+_ROOT = "sign(x) * pow(abs(x), 0.3333333333333333)"  # which a step of Newton's method makes exact
+cbrt = elementwise(
+    "cbrt(x)",
+    f"where((x == 0) | (x - x != 0), x, {_ROOT} - ({_ROOT} - x / (({_ROOT}) * ({_ROOT}))) / 3)",
+    x="g / 3 * pow(abs(y), -2.0)", numpy=np.cbrt, domain=(0.2, 5), kinks=(0,),
+    doc="Cube root, of negative numbers too. Derivative at 0: inf.",
+)  # fmt: skip
+logaddexp = elementwise(
+    "logaddexp(a, b)",
+    "where(a >= b, a, where(a < b, b, a + b)) + log1p(exp(-abs(where((a == b) & (a - a != 0), 0, a - b))))",
+    a="g * sigmoid(where((a == b) & (a - a != 0), 0, a - b))",
+    b="g * sigmoid(where((a == b) & (a - a != 0), 0, b - a))", numpy=np.logaddexp,
+    doc="log(exp(a) + exp(b)), without overflow.",
+)  # fmt: skip
 rsqrt = elementwise("rsqrt(x)", "rsqrt(x)", x="-0.5 * g * y * y * y", domain=(0.3, 5), doc="1 / sqrt(x).")
 
 # Trigonometry
@@ -99,6 +113,12 @@ arctan2 = elementwise(
     domain={"a": (0.3, 3), "b": (0.3, 3)}, doc="Angle of the point (b, a), in radians. Subgradients at (0, 0): 0.",
 )  # fmt: skip
 sinh = elementwise("sinh(x)", "sinh(x)", x="g * cosh(x)", numpy=np.sinh, doc="Hyperbolic sine.")
+arcsinh = elementwise(
+    "arcsinh(x)",
+    "where(x == 0, x, sign(x) * where(abs(x) < 1e8, log1p(abs(x) + x * x / (1 + sqrt(1 + x * x))), "
+    "log(abs(x)) + 0.6931471805599453))",
+    x="g * rsqrt(1 + x * x)", numpy=np.arcsinh, doc="Inverse hyperbolic sine.",
+)  # fmt: skip
 cosh = elementwise("cosh(x)", "cosh(x)", x="g * sinh(x)", numpy=np.cosh, doc="Hyperbolic cosine.")
 
 # Squashing functions and rectifiers
@@ -170,8 +190,12 @@ _clip = elementwise(
 
 
 @checked
-def clip(x, low=None, high=None):
-    """x limited to [low, high], either of which may be None: see the op of this name."""
+def clip(x, low=None, high=None, *, min=None, max=None):
+    """x limited to [low, high], either of which may be None: see the op of this name. min, max: NumPy's and PyTorch's
+    names of the bounds."""
+    if (low is not None and min is not None) or (high is not None and max is not None):
+        raise ValueError("clip: low and min, or high and max, are one bound; give it once")
+    low, high = min if low is None else low, max if high is None else high
     dtype = as_array(x).dtype
     least, most = (-np.inf, np.inf)
     if dtype.kind != "f":
@@ -234,25 +258,31 @@ def _power(a, b):
     return square(a) if type(b) is int and b == 2 else _pow(a, b)
 
 
-def _of_bools(op, symbol: str):
-    """`&` and its kin mean the logical ops; on integers NumPy means bits, so those are refused."""
+def _of_integers(bits, symbol: str, of_bools=None):
+    """`&` and its kin: the logical op of booleans, the bits of integers, which have no gradient and no place in a
+    compiled function."""
 
-    def of_bools(*operands):
-        for x in operands:
-            if foreign(x):
-                return NotImplemented
-            if as_array(x).dtype != bool:
-                raise TypeError(f"{symbol} wants bool tensors, got {as_array(x).dtype}; compare first, as in x != 0")
-        return op(*operands)
+    def operator(*operands):
+        if any(map(foreign, operands)):
+            return NotImplemented
+        dtypes = [as_array(x).dtype for x in operands]
+        if of_bools is not None and all(dtype.kind == "b" for dtype in dtypes):
+            return of_bools(*operands)
+        wrong = [dtype for dtype in dtypes if dtype.kind not in "iub"]
+        if wrong:
+            raise TypeError(f"{symbol} wants bool or integer tensors, got {wrong[0]}; compare first, as in x != 0")
+        return Tensor(np.asarray(bits(*[unwrap(x) for x in operands])))
 
-    return of_bools
+    return operator
 
 
 OPERATORS = {
     "add": operator(add.op), "sub": operator(sub.op), "mul": operator(mul.op), "truediv": operator(div.op),
     "mod": operator(remainder.op), "floordiv": operator(floor_divide.op),
     "pow": _power,
-    "and": _of_bools(logical_and, "&"), "or": _of_bools(logical_or, "|"), "xor": _of_bools(logical_xor, "^"),
+    "and": _of_integers(np.bitwise_and, "&", logical_and), "or": _of_integers(np.bitwise_or, "|", logical_or),
+    "xor": _of_integers(np.bitwise_xor, "^", logical_xor),
+    "lshift": _of_integers(np.left_shift, "<<"), "rshift": _of_integers(np.right_shift, ">>"),
 }  # fmt: skip
 for _name, _op in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _op)
@@ -260,7 +290,7 @@ for _name, _op in OPERATORS.items():
 for _name, _op in {
     "eq": operator(equal.op), "ne": operator(not_equal.op), "lt": operator(less.op), "le": operator(less_equal.op),
     "gt": operator(greater.op), "ge": operator(greater_equal.op),
-    "neg": neg, "abs": abs, "invert": _of_bools(logical_not, "~"),
+    "neg": neg, "pos": copy, "abs": abs, "invert": _of_integers(np.invert, "~", logical_not),
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _op)
 

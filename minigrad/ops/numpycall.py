@@ -10,6 +10,10 @@ import inspect
 import numpy as np
 
 from minigrad.ops.counterparts import instead_of
+from minigrad.ops.numpy import arithmetic, calculus, linalg, polynomial, product, reduce, shape, statistics  # noqa: F401
+from minigrad.ops.numpy.declare import compositions, off_the_tape
+from minigrad.ops.numpy.select import OFF_THE_TAPE
+from minigrad.ops.shape import astype
 from minigrad.ops.table import numpy_rules
 from minigrad.tensor import Tensor, tensor
 
@@ -77,8 +81,6 @@ def hint(name: str) -> str:
         "dtype": "use astype",
         "out": "ops do not write into arrays",
         "where": "use minigrad.where before",
-        "correction": "use ddof",
-        "upper": "transpose the result",
     }.get(name, "there is no counterpart")
 
 
@@ -86,20 +88,41 @@ def hint(name: str) -> str:
 
 
 def array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    rule = numpy_rules.get(ufunc)
+    rule = compositions.get(ufunc) or numpy_rules.get(ufunc)
     if method != "__call__":
         fix = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__)
         hint = f"use minigrad.{fix}" if method == "reduce" and fix else "use an op of minigrad"
         raise TypeError(f"np.{ufunc.__name__}.{method} has no rule for tensors; {hint}")
     if rule is None:
         raise no_rule(ufunc)
-    if kwargs:
-        raise TypeError(f"np.{ufunc.__name__} of tensors takes no {sorted(kwargs)}: ops do not write into arrays")
-    return rule(*inputs)
+    if not kwargs:
+        return rule(*inputs)
+    dtype = kwargs.pop("dtype", None)
+    own = signature(rule)
+    options = {name: kwargs.pop(name) for name in list(kwargs) if own is not None and name in own.parameters}
+    for name, value in kwargs.items():
+        default = UFUNC_DEFAULTS.get(name, value)
+        if name not in UFUNC_DEFAULTS or not (value is default or (type(value) is str and value == default)):
+            raise TypeError(f"np.{ufunc.__name__} of tensors takes no {name}={value!r}: ops do not write into arrays")
+    if dtype is None:
+        return rule(*inputs, **options)
+    return rule(*[in_dtype(ufunc, x, np.dtype(dtype)) for x in inputs], **options)
+
+
+UFUNC_DEFAULTS = {"out": None, "where": True, "casting": "same_kind", "order": "K", "subok": True}
+
+
+def in_dtype(ufunc, x, dtype: np.dtype):
+    """An operand in the dtype that a ufunc is to compute in."""
+    if dtype.kind != "f":
+        raise TypeError(f"np.{ufunc.__name__} of tensors takes no dtype={dtype}; use astype")
+    return astype(x, dtype) if isinstance(x, Tensor) else np.asarray(x, dtype)
 
 
 def array_function(self, function, types, args, kwargs):
-    rule = numpy_rules.get(function) or about_arrays.get(function)
+    if function in OFF_THE_TAPE:
+        return off_the_tape(function, *args, **kwargs)
+    rule = compositions.get(function) or numpy_rules.get(function) or about_arrays.get(function)
     if rule is None:
         raise no_rule(function)
     return call(function, rule, args, kwargs)
@@ -116,7 +139,7 @@ about_arrays = {
 
 def no_rule(function) -> TypeError:
     """The error for a NumPy function that no op stands for."""
-    return TypeError(f"{name_of(function)} has no rule for tensors; {instead_of(function)}")
+    return TypeError(f"{name_of(function)} has no rule for tensors; {instead_of(function, name_of(function))}")
 
 
 Tensor.__array_ufunc__ = array_ufunc

@@ -155,6 +155,8 @@ class Op:
         """What the node saved, as tensors in their places on the tape."""
 
         def tensor(value, parent):
+            if parent is node and type(value) is list:  # the several results of an op whose vjps name y
+                return [Tensor(v, Pick(self, (node,), k, (), v.shape, v.dtype, node.site)) for k, v in enumerate(value)]
             return Tensor(value, parent) if isinstance(value, (np.ndarray, Node)) else value
 
         parents = dict(zip(self.inputs, node.inputs))

@@ -21,6 +21,7 @@ OPS = {name: op for name, op in table.items() if isinstance(op, Elementwise) and
 POINTS = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, inf, -inf]
 COUNTERPARTS = {  # those that PyTorch has under another name, or differentiates but once
     "div": torch.div, "floor_divide": lambda a, b: torch.div(a, b, rounding_mode="floor"),
+    "cbrt": lambda x: x.sign() * x.abs() ** (1 / 3),
     "arctan2": torch.atan2, "clip": torch.clamp, "elu": F.elu, "gelu": F.gelu, "silu": F.silu,
     "leaky_relu": lambda x, slope: torch.where(x > 0, x, slope * x), "log_sigmoid": F.logsigmoid,
     "hard_sigmoid": lambda x: F.hardtanh(x / 6, -0.5, 0.5) + 0.5, "hard_tanh": F.hardtanh,

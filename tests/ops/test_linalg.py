@@ -203,3 +203,47 @@ def test_numpy_linalg_of_a_tensor_is_on_the_tape():
         assert function(x).requires_grad
     assert np.linalg.slogdet(x)[1].requires_grad
     assert np.linalg.solve(x, np.ones(2)).requires_grad
+
+
+# Factorisations
+
+
+def test_equal_singular_values_and_eigenvalues():
+    """Values have a gradient, as has what does not depend on the choice of vectors; what does gets NaN."""
+    eye = mg.tensor(np.eye(3), requires_grad=True)
+    np.testing.assert_allclose(mg.grad(lambda x: mg.svd(x)[1].sum())(eye).numpy(), np.eye(3), atol=1e-15)
+    np.testing.assert_allclose(mg.grad(lambda x: mg.eigh(x)[0].sum())(eye).numpy(), np.eye(3), atol=1e-15)
+    projected = mg.grad(lambda x: (mg.eigh(x)[1] @ mg.eigh(x)[1].mT).sum())(eye).numpy()
+    np.testing.assert_allclose(projected, np.zeros((3, 3)), atol=1e-14)
+    weights = np.arange(9.0).reshape(3, 3)
+    assert np.isnan(mg.grad(lambda x: (mg.svd(x)[0] * weights).sum())(eye).numpy()).any()
+    assert np.isnan(mg.grad(lambda x: (mg.eigh(x)[1] * weights).sum())(eye).numpy()).any()
+    np.testing.assert_allclose(mg.grad(lambda x: mg.pinv(x).sum())(eye).numpy(), -np.ones((3, 3)), atol=1e-14)
+
+
+def test_factorisations_have_pytorchs_gradients():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(2, 5, 3))
+    for ours, theirs in (
+        (lambda x: mg.svd(x)[0] ** 2 @ mg.svd(x)[2], lambda x: torch.linalg.svd(x, full_matrices=False)[0] ** 2
+         @ torch.linalg.svd(x, full_matrices=False)[2]),
+        (lambda x: mg.svd(x.mT)[2] ** 2, lambda x: torch.linalg.svd(x.mT, full_matrices=False)[2] ** 2),
+        (lambda x: mg.qr(x)[0] ** 2, lambda x: torch.linalg.qr(x)[0] ** 2),
+        (lambda x: mg.pinv(x), lambda x: torch.linalg.pinv(x)),
+        (lambda x: mg.eigh(x.mT @ x)[1] ** 2, lambda x: torch.linalg.eigh(x.mT @ x)[1] ** 2),
+    ):  # fmt: skip
+        t, u = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        weights = np.random.default_rng(1).normal(size=ours(t).shape)
+        (ours(t) * weights).sum().backward()
+        (theirs(u) * torch.tensor(weights)).sum().backward()
+        np.testing.assert_allclose(t.grad.numpy(), u.grad.numpy(), rtol=1e-8, atol=1e-10)
+
+
+def test_factorisations_of_deficient_matrices():
+    flat = mg.tensor(np.ones((3, 2)), requires_grad=True)
+    with pytest.raises(ValueError, match="singular"):
+        mg.grad(lambda x: mg.qr(x)[0].sum())(mg.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    found = mg.grad(lambda x: mg.svd(x)[1].max())(flat).numpy()
+    np.testing.assert_allclose(found, np.full((3, 2), 6**-0.5), rtol=1e-12)
+    with pytest.raises(ValueError, match="no more columns than rows"):
+        mg.qr(mg.tensor(np.ones((2, 3))))

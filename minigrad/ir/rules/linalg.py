@@ -68,4 +68,4 @@ RULES = {
     "solve": Rule(batch=solve_batched, partition=partition.matrices, kernel=Python(), linear=(1,)),
 }
 RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=Python())
-          for name in ("inv", "cholesky", "cofactor", "det", "slogdet")}  # fmt: skip
+          for name in ("inv", "cholesky", "cofactor", "det", "slogdet", "svd", "eigh", "qr", "pinv")}  # fmt: skip
