@@ -40,9 +40,9 @@ def add_along(y, g, index, outside, rows, m, n):
 
 
 @functools.cache
-def compiled(name: str, dtype: str) -> int:
-    kinds = f"CPointer({dtype}), CPointer({dtype}), CPointer(int64), CPointer(int64), intp, intp, intp"
-    return build.address(f"Float = np.{dtype}\n{TEXT}", name, kinds)
+def compiled(name: str, dtype: np.dtype) -> int:
+    kinds = f"CPointer({dtype.name}), CPointer({dtype.name}), CPointer(int64), CPointer(int64), intp, intp, intp"
+    return build.address(f"Float = np.{dtype.name}\n{TEXT}", name, kinds)
 
 
 def takes(of_indices: np.ndarray, index: np.ndarray, n: int) -> bool:
@@ -79,6 +79,6 @@ def run(name: str, y: np.ndarray, x: np.ndarray, index: np.ndarray, n: int) -> N
     x, index, outside = in_order(x), in_order(index.astype(np.int64, copy=False)), np.zeros(1, np.int64)
     rows, m = index.shape
     given = [*[(a, a.shape[1] * a.itemsize) for a in (y, x, index)], (outside, 0)]
-    pieces.call(compiled(name, y.dtype.name), rows, m + n, given, m, n)
+    pieces.call(compiled(name, y.dtype), rows, m + n, given, m, n)
     if outside[0]:
         raise IndexError(f"indices from {index.min()} to {index.max()}, wanted {-n} to {n - 1}")

@@ -128,10 +128,10 @@ def source(windows: Windows, dtype: str) -> str:
 
 
 @functools.cache
-def compiled(name: str, windows: Windows, dtype: str) -> int:
-    result = "int64" if name == "largest" else dtype
-    kinds = f"CPointer({result}), CPointer({dtype})"
-    return build.address(source(windows, dtype), name, f"{kinds}, {', '.join(['intp'] * 7)}")
+def compiled(name: str, windows: Windows, dtype: np.dtype) -> int:
+    result = "int64" if name == "largest" else dtype.name
+    kinds = f"CPointer({result}), CPointer({dtype.name})"
+    return build.address(source(windows, dtype.name), name, f"{kinds}, {', '.join(['intp'] * 7)}")
 
 
 def run(name: str, by_window: np.ndarray, images: np.ndarray, windows: Windows) -> None:
@@ -157,5 +157,5 @@ def run(name: str, by_window: np.ndarray, images: np.ndarray, windows: Windows) 
     elif by_window.size or name == "spread":
         size = images.itemsize
         given = [(by_window, oh * ow * by_window.itemsize), (images, h * w * size)]
-        function = compiled(name, windows, images.dtype.name)
+        function = compiled(name, windows, images.dtype)
         pieces.call(function, n * channels, max(1, h * w), given, *numbers)

@@ -206,9 +206,11 @@ def source(name: str, dtype: str) -> str:
 
 
 @functools.cache
-def compiled(name: str, kinds: tuple[str, ...]) -> int:
-    """Address of a kernel: it takes pointers to arrays of `kinds`, the number of rows, and their length."""
-    return build.address(source(name, kinds[0]), name, ", ".join([*[f"CPointer({k})" for k in kinds], "intp, intp"]))
+def compiled(name: str, dtype: np.dtype) -> int:
+    """Address of a kernel: it takes pointers to arrays, the number of rows, and their length."""
+    kinds = {"t": INT64, "s": FLOAT64}
+    pointers = [f"CPointer({kinds.get(kind, dtype).name})" for kind in SIGNATURES[name]]
+    return build.address(source(name, dtype.name), name, ", ".join([*pointers, "intp, intp"]))
 
 
 @functools.cache
@@ -238,6 +240,5 @@ def run(name: str, n: int, *arrays: np.ndarray) -> np.ndarray:
     multiple = RUN if "b" in signature else 1
     elements = {"m": n * multiple, "c": 0, "r": multiple, "b": n, "t": multiple, "s": 0}  # for so many rows
     given = [(a, elements[kind] * a.itemsize) for kind, a in zip(signature, arrays)]
-    function = compiled(name, tuple([a.dtype.name for a in arrays]))
-    pieces.call(function, rows, n, given, n, multiple=multiple)
+    pieces.call(compiled(name, result.dtype), rows, n, given, n, multiple=multiple)
     return result
