@@ -85,8 +85,20 @@ class UnboundedCall(LoopCall):
         return made
 
     def pull(self, node: Node, g: Sequence, useful=None) -> list:
-        return [Tensor(self.refused(node, n)) if n is not None and (useful is None or n in useful) else None
-                for n in node.inputs]  # fmt: skip
+        return self.refuse(node, g, node.inputs, useful)
+
+    def refuse(self, node: Node, g: Sequence, inputs: Sequence, useful) -> list:
+        """Cotangents of these inputs, which raise when they are computed, as do their derivatives."""
+        places = [k for k, n in enumerate(inputs) if n is not None and (useful is None or n in useful)]
+        made = [self.refused(node, inputs[k]) for k in places]
+        tensors = [Tensor(v) for v in made]
+        if thread.mode is TRACED:
+            parents = [x._node if isinstance(x, Tensor) else None for x in g] + list(inputs)
+            tensors = on_tape(NoFurther(self, node), parents, {}, (), made)
+        result: list = [None] * len(inputs)
+        for k, x in zip(places, tensors):
+            result[k] = x
+        return result
 
     def refused(self, node: Node, like: Node) -> Value:
         spec = Spec(like.shape, like.dtype)
@@ -98,15 +110,12 @@ class UnboundedCall(LoopCall):
 
 
 class NoFurther:
-    """The op of a derivative along tangents: it is not differentiated again. node: of the loop."""
+    """The op of what is not differentiated again: tangents, and cotangents that there are not. node: of the loop."""
 
-    name = "the tangents of while_loop"
+    name = "a derivative of while_loop"
 
     def __init__(self, call: UnboundedCall, node: Node):
         self.call, self.node = call, node
 
     def pull(self, node: Node, g: Sequence, useful=None) -> list:
-        return [
-            Tensor(self.call.refused(self.node, n)) if n is not None and (useful is None or n in useful) else None
-            for n in node.inputs
-        ]
+        return self.call.refuse(self.node, g, node.inputs, useful)

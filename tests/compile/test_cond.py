@@ -153,6 +153,28 @@ def test_forward_mode_needs_no_bound():
         tangent.sum().backward()
 
 
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f, a, v: mg.grad(f)(a),
+        lambda f, a, v: mg.hvp(f, (a,), (v,)),
+        lambda f, a, v: mg.jvp(mg.grad(f), (a,), (v,)),
+        lambda f, a, v: mg.jvp(lambda a: mg.jvp(f, (a,), (v,))[1], (a,), (v,)),
+        lambda f, a, v: mg.hessian(f)(a),
+    ],
+    ids=["grad", "hvp", "jvp of grad", "jvp of jvp", "hessian"],
+)
+def test_what_a_loop_without_a_bound_has_no_derivative_of_is_refused_not_zero(derivative):
+    a, v = draw(0, 3, grad=False), draw(2, 3, grad=False)
+
+    def f(a):
+        return mg.while_loop(lambda x: (x * x).sum() < 50, lambda x: mg.exp(x) * 1.5, a).sum()
+
+    for way in (lambda: derivative(mg.jit(f), a, v), lambda: mg.jit(lambda a, v: derivative(f, a, v))(a, v)):
+        with pytest.raises(RuntimeError, match="bound="):
+            way()
+
+
 def transforms(f):
     yield lambda x: mg.grad(lambda x: f(x).sum())(x)
     yield lambda x: mg.vjp(f, x)[1](x)[0]
