@@ -66,6 +66,9 @@ class Value(Node):
     def copy(self, order=None):
         return self
 
+    def __deepcopy__(self, memo):  # with the tensor that it is the numbers of
+        return self
+
     memory = property(lambda self: self.program.memory_of(self))
 
     def __str__(self):
