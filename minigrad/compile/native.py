@@ -27,6 +27,7 @@ from minigrad.kernels.entry import address_of
 from minigrad.ops.table import Spec
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
+LAST_CACHE = 1 << 21  # bytes that a core has of its own
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
 PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
 
@@ -182,11 +183,14 @@ class Kernel:
 
     def blocks(self, first: int, last: int) -> list[tuple[int, int]]:
         """A thread's rows in blocks that each run all steps, so small that what a step touches stays in the cache."""
-        rows = max(16, int(CACHE / (self.touched / self.batch + 1)) // 8 * 8)
+        row = self.touched / self.batch + 1  # bytes
+        rows, room = max(16, int(CACHE / row) // 8 * 8), CACHE
+        if 16 * row > LAST_CACHE:  # fewer of them than products like, beside which their weights are little to read
+            rows, room = 8, int(4 * row)
         shared = any(b.private and b.kind in ("pair", "history", "y") for b in self.buffers)
         shared = shared or any(how == "first" for _, how in self.results)
         weights = sum(math.prod(b.shape) * b.dtype.itemsize for b in self.buffers if b.kind in ("packed", "filters"))
-        if last - first < 2 * rows or shared or weights > CACHE:
+        if last - first < 2 * rows or shared or weights > room:
             return [(first, last)]
         count = (last - first) // rows
         return list(pairwise([first + (last - first) * k // count for k in range(count + 1)]))

@@ -1,14 +1,18 @@
 """The stages behind the passes, each alone: partition, schedule, emission, of a loop that is given as text."""
 
 import re
+from itertools import pairwise
 from textwrap import dedent, indent
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from minigrad.compile.explain import describe
-from minigrad.compile.native import emitted
+from minigrad.compile.native import Kernel, emitted
 from minigrad.compile.partition import partition
 from minigrad.compile.schedule import schedule
+from minigrad.compile.tasks import Buffer
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED
 from minigrad.ir.rules.rule import Unsupported
@@ -148,3 +152,22 @@ def test_a_loop_back_in_time_counts_down_and_sums_are_flushed():
     assert "        t = steps - 1 - step\n" in text
     assert "every = max(1, 64 // max(1, last - first))" in text
     assert text.rstrip().splitlines()[-1].strip().startswith("flush_float32(sum")
+
+
+@pytest.mark.parametrize(
+    "kilobytes, of_weights, count",
+    [
+        (1, 0, 1),  # all rows fit
+        (8, 0, 4),
+        (8, 256, 1),  # each block would read all weights
+        (100, 0, 4),
+        (200, 256, 8),  # where a step of 16 rows does not fit, weights are little to read
+        (200, 1024, 1),
+    ],
+)
+def test_rows_go_in_blocks_that_stay_in_the_cache(kilobytes, of_weights, count):
+    weights = Buffer("packed", 0, (of_weights << 8,), np.dtype("float32"))
+    kernel = SimpleNamespace(touched=64 * (kilobytes << 10), batch=64, buffers=[weights], results=[])
+    blocks = Kernel.blocks(kernel, 0, 64)
+    assert len(blocks) == count
+    assert blocks[0][0] == 0 and blocks[-1][1] == 64 and all(a[1] == b[0] for a, b in pairwise(blocks))
