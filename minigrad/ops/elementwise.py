@@ -85,9 +85,8 @@ cbrt = elementwise(
 logaddexp = elementwise(
     "logaddexp(a, b)",
     "where(a >= b, a, where(a < b, b, a + b)) + log1p(exp(-abs(where((a == b) & (a - a != 0), 0, a - b))))",
-    a="g * sigmoid(where((a == b) & (a - a != 0), 0, a - b))",
-    b="g * sigmoid(where((a == b) & (a - a != 0), 0, b - a))", numpy=np.logaddexp,
-    doc="log(exp(a) + exp(b)), without overflow.",
+    a="g * sigmoid(a - b)", b="g * sigmoid(b - a)", numpy=np.logaddexp,
+    doc="log(exp(a) + exp(b)), without overflow. Derivatives where both are the same infinity: NaN.",
 )  # fmt: skip
 rsqrt = elementwise("rsqrt(x)", "rsqrt(x)", x="-0.5 * g * y * y * y", domain=(0.3, 5), doc="1 / sqrt(x).")
 

@@ -87,7 +87,7 @@ def cross(a, b, /, axisa=-1, axisb=-1, axisc=-1, axis=None):
     return moveaxis(stack(turned, -1), -1, axisc)
 
 
-stands_for(np.linalg.cross)(lambda x1, x2, /, axis=-1: cross(x1, x2, axis=axis))
+stands_for(np.linalg.cross)(lambda x1, x2, /, axis=-1: cross(x1, x2, axis, axis, axis))
 
 
 @stands_for(np.linalg.multi_dot)

@@ -6,7 +6,7 @@ from minigrad.ops.along import take, take_along_axis
 from minigrad.ops.elementwise import where
 from minigrad.ops.index import getitem, unindex
 from minigrad.ops.join import stack
-from minigrad.ops.numpy.declare import as_input, off_the_tape, stands_for, tensors
+from minigrad.ops.numpy.declare import as_input, numbers, off_the_tape, stands_for, tensors
 from minigrad.ops.numpy.shape import linspace, ravel
 from minigrad.ops.reduce import max, min
 from minigrad.ops.shape import astype, axis_of, broadcast_to, is_integer, moveaxis, reshape
@@ -40,12 +40,15 @@ def select(condlist, choicelist=None, default=0):
 @stands_for(np.choose)
 def choose(indices, choices, mode="raise"):
     indices, choices = as_input(indices), tensors(choices)
-    shape = broadcast_shapes(indices.shape, *[x.shape for x in choices])
-    at = reshape(broadcast_to(indices, shape), (1, *shape))
-    if mode != "raise":
-        at = at % len(choices) if mode == "wrap" else where(at < 0, 0, where(at >= len(choices), len(choices) - 1, at))
-    elif bool(((at < 0) | (at >= len(choices)))._data.any() if isinstance(at._data, np.ndarray) else False):
-        raise ValueError(f"an index is outside of the {len(choices)} choices")
+    n, shape = len(choices), broadcast_shapes(indices.shape, *[x.shape for x in choices])
+    if mode not in ("raise", "clip", "wrap"):
+        raise ValueError(f"got mode={mode!r}, wanted raise, clip or wrap")
+    if mode == "raise":
+        given = numbers(indices)
+        if ((given < 0) | (given >= n)).any():
+            raise ValueError(f"an index is outside of the {n} choices")
+    at = indices % n if mode == "wrap" else where(indices < 0, 0, where(indices >= n, n - 1, indices))
+    at = reshape(broadcast_to(at, shape), (1, *shape))
     return take_along_axis(stack([broadcast_to(x, shape) for x in choices]), at, 0)[0]
 
 
@@ -88,7 +91,9 @@ def trim_zeros(x, /, trim="fb"):
 
 
 @stands_for(np.partition)
-def partition(x, /, kth, axis=-1):
+def partition(x, /, kth, axis=-1, kind="introselect"):
+    if kind != "introselect":
+        raise ValueError(f"got kind={kind!r}, wanted 'introselect'")
     x, axis = (ravel(x), 0) if axis is None else (x, axis)
     return take_along_axis(x, off_the_tape(np.argpartition, x, kth, axis), axis)
 

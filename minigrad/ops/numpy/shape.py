@@ -297,7 +297,7 @@ def _spaced(start, stop, num, endpoint, retstep, dtype, axis):
     kind = np.result_type(length.dtype, np.float32 if length.dtype == np.float32 else np.float64)
     places = Tensor((np.arange(num) / max(steps, 1)).astype(kind).reshape(shape))
     spaced = cast(start + places * length, dtype)
-    spaced = moveaxis(spaced, 0, axis) if axis else spaced
+    spaced = spaced if axis == 0 else moveaxis(spaced, 0, axis)
     return (spaced, div(length, steps)) if retstep else spaced
 
 
