@@ -5,8 +5,10 @@ tree with `...` in place of every leaf. Dicts keep their order; two with the sam
 OrderedDict or a defaultdict stays one; a dict of another class becomes a plain one.
 """
 
+import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
 __all__ = ["flatten", "map", "names", "unflatten"]
 END = object()
@@ -74,6 +76,27 @@ def _fill(structure, leaves):
     if inner is None:
         raise TypeError(f"unflatten: wanted a structure, with ... for each leaf, got {describe(structure)} in it")
     return rebuild(structure, [_fill(value, leaves) for value in inner[1]])
+
+
+def builder(structure) -> Callable:
+    """`unflatten` of this structure as a function of a list of its leaves, which has as many. Where the structure is of
+    tuples, lists and None alone, it is one expression."""
+    text = _expression(structure, count())
+    return functools.partial(unflatten, structure) if text is None else eval(f"lambda leaves: {text}")
+
+
+def _expression(structure, places: Iterator[int]) -> str | None:
+    if structure is ...:
+        return f"leaves[{next(places)}]"
+    if structure is None:
+        return "None"
+    if type(structure) not in (tuple, list):
+        return None
+    parts = [_expression(inner, places) for inner in structure]
+    if None in parts:
+        return None
+    inside = "".join([f"{part}, " for part in parts])
+    return f"({inside})" if type(structure) is tuple else f"[{inside}]"
 
 
 def flatten_like(structure, tree, name: str) -> list:

@@ -19,7 +19,7 @@ class Call:
     """The op of one call of a jitted function. Its node saves the residuals, and the arguments: of a tensor (array,
     node).
 
-    compiled: what ran: root, or one of its variants for some sets of cotangents. ids: what the gradients of compiled
+    compiled: what ran: root, or one of its variants for some sets of cotangents. ids: what the gradients of a variant
     are of. copies: by the id of each array that f closes over, the array and a copy of it from before the call. became,
     root_became: what had taken the place of what compiled and root closed over. behind: what f reads through weak
     references, held so that f can run again.

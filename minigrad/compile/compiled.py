@@ -8,7 +8,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.compile.call import Call
 from minigrad.compile.derivatives import Derivatives
-from minigrad.compile.execute import Sequence, apart, compile_loops
+from minigrad.compile.execute import Sequence, apart, compile_loops, memory_of
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.sources import Consumed, refusing
@@ -33,6 +33,7 @@ class Compiled:
     present: the differentiable results, by their places among them, that the backward has cotangents of; None for all.
     It does for others where they make no difference but zeros. variants: what was compiled for others yet, when a
     backward wanted it. used: for which of them the last backward was; the next call takes it that it will be so again.
+    apart: whether the kernels give each result memory of its own.
     basis: of a variant, what had taken the place of what the root closed over when the variant was traced.
     sizes: of a program that is to serve several sizes, its symbols and guards; it runs when it is `bound` to some.
     """
@@ -61,18 +62,22 @@ class Compiled:
         # after the trace: what it did to a list, say, it does not do again
         self.guards = Guards(f, leaves, structure, program, before, {id(t) for _, t, _ in self.captured})
         program.memories.clear()
+        self.tensors = [tensor for _, tensor, _ in self.captured]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
         self.origins = [origins[k] for k in self.wanted]
         items = [value.params["item"] for value in program.effects]
         self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
-        count = len(made)
+        count = program.results = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :
         ]
         parts = self.divide(inputs, roots[:count], roots[count:], program.cotangents)
         self.forward, self.backward = [Sequence(a, b, order, compile_loops(order)) for a, b, order in parts]
+        memories = [memory_of(v, self.forward.kernels) for v in self.forward.outputs[:count]]
+        self.apart = all(type(x) is tuple for x in memories) and len(set(memories)) == len(memories)
+        self.build = tree.builder(self.structure)
         if sizes is not None:
             sizes.closed = True
 
@@ -195,7 +200,9 @@ class Compiled:
 
     def now(self, became: dict[int, Tensor]) -> list[Tensor]:
         """The tensors that it closes over."""
-        return [became.get(id(t), t) for _, t, _ in self.captured]
+        if became is UNCHANGED:
+            return self.tensors
+        return [became.get(id(t), t) for t in self.tensors]
 
     def translated(self, root: "Compiled", became: dict[int, Tensor]) -> dict[int, Tensor]:
         """What `became` says of the root, said of this variant: `basis` is what it was when the variant was traced."""
@@ -206,13 +213,14 @@ class Compiled:
     def run(self, tensors, copies: dict, became: dict[int, Tensor]) -> tuple[list, list, list]:
         """Its results, residuals, and the random generators with their states before; of arrays that may change before
         the backward it reads the copies, by their ids."""
-        arrays = [x._data for x in tensors] + [t._data for t in self.now(became)]
+        arrays = [x._data for x in (*tensors, *self.now(became))]
         arrays += [t._data for _, t in self.constants] + self.numbers
         if copies:
             arrays = [copies[id(a)][1] if id(a) in copies else a for a in arrays]
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
-        return apart(results[: self.count], arrays), results[self.count :], states
+        outs = results[: self.count]
+        return outs if self.apart else apart(outs, arrays), results[self.count :], states
 
     def call(self, leaves, tensors, became: dict[int, Tensor], root: "Compiled | None" = None):
         """became: what has taken the place of what the root (by default this) closed over."""
@@ -227,8 +235,9 @@ class Compiled:
         if root.wanted:
             parents = [x._node for x in tensors] + [t._node for t in root.now(became)]
             given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]
+            ids = None if root is self else self.ids(len(tensors), own)
             chosen = on_tape(
-                Call(self, root, self.ids(len(tensors), own), states, copies, own, became, self.guards.behind()),
+                Call(self, root, ids, states, copies, own, became, self.guards.behind()),
                 [parents[k] for k in root.wanted], {}, (tuple(residuals), given),
                 [outs[k] for k in self.differentiable],
             )  # fmt: skip
@@ -237,7 +246,7 @@ class Compiled:
         leaves = list(self.others)
         for k, x in zip(self.places, made):
             leaves[k] = x
-        return tree.unflatten(self.structure, leaves)
+        return self.build(leaves)
 
     def ids(self, count: int, became: dict[int, Tensor]) -> list:
         """What its gradients are of: by place the tensors that it is given, by node those that it reads."""

@@ -1,23 +1,24 @@
 """Running a program on arrays: one call after another, each loop as one kernel."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 
 import numpy as np
 
+from minigrad import mutations
 from minigrad.compile.bind import value_at
 from minigrad.compile.counted import CountedKernel
 from minigrad.compile.native import Kernel
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
-from minigrad.ir.rewrite import is_product, order_of
+from minigrad.ir.rewrite import is_product, is_view, order_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Draw, Pick, Value, drawn
 from minigrad.kernels import loops, matmul
 from minigrad.modes import RAW, thread
-from minigrad.mutations import memory_of
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import Spec
 from minigrad.symbolic import has_sizes
@@ -52,7 +53,7 @@ class Sequence:
         lines.append(f"    return [{', '.join(names[v] for v in self.outputs)}]")
         self.text = "\n".join(lines)
         exec(compile(self.text, f"{__file__}, a program", "exec"), self.globals)
-        self.run = self.globals["run"]
+        self.run, self.alone = self.globals["run"], self.is_machine_code()
 
     def lines_of(self, v: Value, names: dict) -> list[str]:
         name, arguments = names[v], []
@@ -65,8 +66,8 @@ class Sequence:
         else:
             self.globals[f"of_{name}"] = call_of(v, self.kernels.get(v))
             line = f"    {name} = of_{name}({', '.join(arguments)})"
-        if v.dtype is None or (v.op is Pick and isinstance(v.inputs[0].op, Loop)):
-            return [line]  # of several results each is checked when it is picked
+        if v.dtype is None or (v.op is Pick and isinstance(v.inputs[0].op, Loop)) or is_plain_view(v):
+            return [line]  # of several results each is checked when it is picked; a view is what it is a view of
         self.globals |= {f"dtype_{name}": v.dtype, f"shape_{name}": tuple(v.shape), f"value_{name}": v}
         wrong = f"{name}.dtype is not dtype_{name} or {name}.shape != shape_{name}"
         return [line, f"    if {wrong}: check({name}, value_{name})"]
@@ -86,13 +87,35 @@ class Sequence:
         made.globals, made.run = of, FunctionType(self.run.__code__, of)
         return made
 
+    def is_machine_code(self) -> bool:
+        """Whether nothing is computed by NumPy or Python, but for views."""
+        kernels = [self.kernels.get(v) for v in self.order if v.op is not Pick and not is_plain_view(v)]
+        return all(isinstance(kernel, Kernel) and not kernel.calls for kernel in kernels)
+
     def __call__(self, arrays: list) -> list:
+        if self.alone:
+            return self.run(*arrays)
         caller, thread.mode = thread.mode, RAW
         try:
             with np.errstate(all="ignore"):
                 return self.run(*arrays)
         finally:
             thread.mode = caller
+
+
+def is_plain_view(v: Value) -> bool:
+    """Whether it is a view of one array, and one that NumPy gives as an array."""
+    return v.op is not Pick and is_view(v) and v.dtype is not None and v.ndim > 0
+
+
+def memory_of(value: Value, kernels):
+    """What stands for the memory that a value lies in: two results of a loop may be parts of one buffer."""
+    while value.op is not None and is_view(value):
+        value = value.inputs[0]
+    kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
+    if isinstance(kernel, Kernel):
+        return value.inputs[0], kernel.buffer_of(value.params)
+    return value
 
 
 def check(array: np.ndarray, value: Value) -> None:
@@ -118,6 +141,9 @@ def call_of(value: Value, kernel: "Kernel | Steps | None" = None):
         a, b = value.inputs
         if a.ndim >= 2 and b.ndim == 2:
             return lambda a, b: product(a, b)  # looked up when it is called: an observer may be there
+
+    if is_plain_view(value):
+        return functools.partial(op.forward, **params)
 
     def call(*arrays):
         result = op.forward(list(arrays), **params) if op.variadic else op.forward(*arrays, **params)
@@ -181,9 +207,16 @@ def compiled(value: Value) -> Kernel | Steps:
     if loops.INTERPRETED or not loop.length:
         return Steps(loop, "None")
     try:
-        return Kernel(loop, call_of) if loop.count is None else CountedKernel(loop, call_of)
+        if loop.count is not None:
+            return CountedKernel(loop, call_of)
+        return Kernel(loop, call_of if loop.length != 1 else refuse)
     except Unsupported as reason:
         return Steps(loop, str(reason))
+
+
+def refuse(value: Value):
+    """Of a kernel of one step: Python itself does as well what the kernel would call it for."""
+    raise Unsupported(value.op.name)
 
 
 def compile_loops(order: Iterable[Value]) -> dict[Value, Kernel | Steps]:
@@ -193,10 +226,10 @@ def compile_loops(order: Iterable[Value]) -> dict[Value, Kernel | Steps]:
 
 def apart(results, given) -> list:
     """The results, each in memory of its own, as far as eager code gives it that: a change in place changes one."""
-    taken = {id(memory_of(x)) for x in given}
+    taken = {id(mutations.memory_of(x)) for x in given}
     outs = []
     for x in results:
-        owner = id(memory_of(x))
+        owner = id(mutations.memory_of(x))
         outs.append(x.copy() if owner in taken else x)
         taken.add(owner)
     return outs

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.compile.execute import Steps
+from minigrad.compile.execute import Steps, memory_of
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction, Repeat
 from minigrad.ir.loop import UNBOUNDED, Loop
-from minigrad.ir.rewrite import is_view, order_of
+from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import rule_of
 from minigrad.ir.text import show
 from minigrad.ir.trace import Pick, Value
@@ -69,7 +69,8 @@ class LoopReport:
 @dataclass
 class Explanation:
     """stages: the program as it was traced, and after each pass. loops: a report each. flops: of forward and backward.
-    saved: bytes kept between them. expected_seconds: what the flops take at the rate of a large product here.
+    saved: bytes kept between them. clusters: ops outside of loops that are one kernel, a report each. expected_seconds:
+    what the flops take at the rate of a large product here.
 
     As text it is a page: what became of the loops, and which passes did something. `full()` is all of it.
     """
@@ -79,11 +80,13 @@ class Explanation:
     loops: list[LoopReport]
     flops: float
     saved: int
+    clusters: list[LoopReport]
     expected_seconds: float = field(default=0.0)
 
     def __str__(self):
         last = self.stages[-1]
-        parts = [f"jit of {self.name}: {last.inside} ops in {len(self.loops)} loops, {last.outside} outside"]
+        kernels = f", in {len(self.clusters)} kernels where they are small" if self.clusters else ""
+        parts = [f"jit of {self.name}: {last.inside} ops in {len(self.loops)} loops, {last.outside} outside{kernels}"]
         alike: dict[str, list[int]] = {}
         for k, loop in enumerate(self.loops, 1):
             alike.setdefault(str(loop), []).append(k)
@@ -98,8 +101,9 @@ class Explanation:
         parts = [f"jit of {self.name}", "", "The tape, as it was traced:", self.stages[0].program, ""]
         parts += ["Passes (ops inside of loops, and outside):", *[line for line, _ in self.passes()]]
         parts += ["", "The program that runs:", self.stages[-1].program]
-        for k, loop in enumerate(self.loops, 1):
-            parts += ["", f"Loop {k}: {loop}", "", loop.source or ""]
+        for name, reports in (("Loop", self.loops), ("Outside of loops, kernel", self.clusters)):
+            for k, report in enumerate(reports, 1):
+                parts += ["", f"{name} {k}: {report}", "", report.source or ""]
         return "\n".join([*parts, "", *self.totals()])
 
     def passes(self) -> list[tuple[str, bool]]:
@@ -143,21 +147,13 @@ def count(roots) -> tuple[int, int]:
     """Ops inside of loops, and outside of them."""
     inside = outside = 0
     for v in order_of(roots):
-        if isinstance(v.op, Loop):
+        if isinstance(v.op, Loop) and v.op.is_cluster:
+            outside += sum(count(v.op.outputs))
+        elif isinstance(v.op, Loop):
             inside += sum(count(v.op.outputs))
         elif v.op not in (None, Pick):
             outside += 1
     return inside, outside
-
-
-def memory_of(value: Value, kernels):
-    """What stands for the memory that a value lies in: two results of a loop may be parts of one buffer."""
-    while value.op is not None and is_view(value):
-        value = value.inputs[0]
-    kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
-    if isinstance(kernel, Kernel):
-        return value.inputs[0], kernel.buffer_of(value.params)
-    return value
 
 
 def report(loop: Loop, kernel: Kernel | Steps, saved: int) -> LoopReport:
@@ -251,7 +247,7 @@ def flops_of(order, kernels) -> float:
     for v in order:
         if isinstance(v.op, Loop):
             kernel = kernels.get(v)
-            if isinstance(kernel, Kernel):
+            if isinstance(kernel, Kernel) and not v.op.is_cluster:
                 total += kernel.length * kernel.flops
             else:
                 length = 1 if v.op.length == UNBOUNDED else v.op.length
@@ -269,14 +265,15 @@ def explain(name: str, compiled, stages) -> Explanation:
     kernels = forward.kernels | backward.kernels
     owners = {memory_of(r, kernels): r for r in residuals}
     kept = [r for owner, r in owners.items() if owner not in given]
-    loops = []
+    loops: list[LoopReport] = []
+    clusters: list[LoopReport] = []
     for v in [*forward.order, *backward.order]:
         if isinstance(v.op, Loop):
             own = [
                 r for r in kept if r.op is Pick and r.inputs[0] is v and len(r.shape) > 0 and r.shape[0] == v.op.length
             ]
             saved = sum(r.size * r.dtype.itemsize for r in own) // max(1, v.op.length)
-            loops.append(report(v.op, kernels[v], saved))
+            (clusters if v.op.is_cluster else loops).append(report(v.op, kernels[v], saved))
     flops = flops_of([*forward.order, *backward.order], kernels)
     saved = sum(r.size * r.dtype.itemsize for r in kept)
-    return Explanation(name, stages, loops, flops, saved, flops / peak())
+    return Explanation(name, stages, loops, flops, saved, clusters, flops / peak())

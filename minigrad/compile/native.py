@@ -19,10 +19,11 @@ from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.partition import leading
 from minigrad.compile.schedule import schedule
 from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, Repeat
+from minigrad.compile.workspace import Workspace, in_elements
 from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
-from minigrad.kernels import build, conv, matmul, memory, threads
+from minigrad.kernels import build, conv, launch, matmul, memory, threads
 from minigrad.kernels.entry import address_of
 from minigrad.ops.table import Spec
 
@@ -30,50 +31,6 @@ CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 LAST_CACHE = 1 << 21  # bytes that a core has of its own
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
 PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
-
-
-def aligned(shape, dtype) -> np.ndarray:
-    """Uninitialised memory that begins with a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-class Workspace:
-    """Memory of a kernel that no caller sees, planned once and used again by the next call; where it lies, for each
-    thread. One that runs is in use by one call."""
-
-    def __init__(self, kernel: "Kernel", parts):
-        self.arrays: dict[Buffer, np.ndarray] = {}
-        self.strides: dict[int, tuple] = {}  # of the inputs, when their numbers were filled in
-        self.alive: list = []
-        self.pointers = np.zeros((len(parts), len(kernel.buffers)), np.int64)
-        blocks = [(k, *block) for k, part in enumerate(parts) for block in kernel.blocks(*part)]
-        self.numbers = np.zeros((len(blocks), FIXED + len(kernel.numbers)), np.int64)
-        for row, (_, first, last) in zip(self.numbers, blocks):
-            row[:FIXED] = kernel.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
-        for k, n in enumerate(kernel.numbers):
-            self.numbers[:, FIXED + k] = n if isinstance(n, int) else 0
-        for b in kernel.buffers:
-            if b.kind == "packed":
-                self.arrays[b] = matmul.packed_buffer(b.shape[0], b.shape[1], b.dtype)
-            elif b.kind == "filters":
-                O, I, kh, kw = b.shape
-                self.arrays[b] = conv.packed_buffer(O, I, kh, kw, b.dtype)
-            elif b.kind in ("scratch", "sum", "total", "pair", "turn"):
-                slots = (2,) if b.kind in ("pair", "turn") else ()
-                self.arrays[b] = aligned((len(parts) if b.private else 1, *slots, *b.shape), b.dtype)
-            else:
-                continue
-            where = kernel.buffers.index(b)
-            for k in range(len(parts)):
-                apart = b.private and b.kind not in ("packed", "filters")
-                self.pointers[k, where] = address_of(self.arrays[b]) + (k * self.arrays[b].strides[0] if apart else 0)
-        places = [(self.pointers[k].ctypes.data, n.ctypes.data) for (k, _, _), n in zip(blocks, self.numbers)]
-        self.calls = np.array(places, np.int64)
-        # a thread does the blocks of a part one after another: they share their memory
-        self.starts = np.searchsorted([k for k, _, _ in blocks], np.arange(len(parts) + 1))
 
 
 def emitted(loop: Loop, emitter_class=Emitter) -> Emitter:
@@ -97,11 +54,14 @@ class Kernel:
 
     def __init__(self, loop: Loop, call_of: Callable):
         loop = nested.apart(loop)
+        if any(s.dtype.kind != "f" for s in loop.sums):
+            raise Unsupported("a sum of integers")
         self.loop, self.call_of = loop, call_of
         self.emitter = emitted(loop, self.emitter_class)
         self.schedule = self.emitter.schedule
         with build.lock:  # Python's own parser is not safe in several threads (gh-106905)
             self.source = self.emitter.source
+        self.computes = [call_of(task.value) if isinstance(task, Call) else None for task in self.emitter.calls]
         for value in [task.value for task in self.emitter.calls if isinstance(task, Call)]:
             if not isinstance(value.op, Loop):  # that has a kernel of its own
                 warnings.warn(
@@ -109,7 +69,6 @@ class Kernel:
                     f"which takes some microseconds each time ({value.line})",
                     stacklevel=2,
                 )
-        self.computes = [call_of(task.value) if isinstance(task, Call) else None for task in self.emitter.calls]
         self.connect(self.emitter.calls)
         self.function = build.address(self.source, "loop", "intp, intp, intp")
         self.matmul = matmul.addresses(self.schedule.dtype)
@@ -123,19 +82,29 @@ class Kernel:
         self.batch = first[0] if self.schedule.rows else 1
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
         self.touched = sum(touched(task) for task in self.schedule.tasks)  # bytes a step
-        self.free: list = []  # (number of threads, workspace that nobody uses)
+        self.free: list[Workspace] = []  # that nobody uses
         self.sizes = {f"{b.name}_step": nested.size_of(b) for b in self.buffers if b.kind in ("y", "history", "pair")}
-        names = list(self.emitter.numbers)
         self.numbers = self.numbered(self.emitter.numbers.values())
-        self.inputs = [
-            (k, b, FIXED + names.index(f"{b.name}_step") if f"{b.name}_step" in names else None,
-             FIXED + names.index(f"{b.name}_row") if f"{b.name}_row" in names else None)
-            for k, b in enumerate(self.buffers) if b.kind == "input"
-        ]  # fmt: skip
-        self.filled = [(k, b) for k, b in enumerate(self.buffers) if b.kind not in ("input", "scratch", "turn")]
+        self.sort(self.buffers)
         self.carries = [loop.inputs.index(c) for c in loop.carries]
         streams = set(loop.streams)
         self.specs = [((loop.length, *v.shape) if v in streams else tuple(v.shape), v.dtype) for v in loop.inputs]
+
+    def sort(self, buffers: list[Buffer]) -> None:
+        """inputs, filled, packs: the buffers, with their places, that lie where an array of the call does, that are
+        written before the kernel runs or by it, and that hold a packed weight. reads, strided: of an input, its buffer,
+        and its strides that are numbers of the kernel: (which number, axis)."""
+        known, placed = list(self.emitter.numbers), list(enumerate(buffers))
+        self.inputs = [(k, b) for k, b in placed if b.kind == "input"]
+        self.packs = [(k, b) for k, b in placed if b.kind in ("packed", "filters")]
+        own = ("input", "scratch", "turn", "packed", "filters")
+        self.filled = [(k, b) for k, b in placed if b.kind not in own]
+        self.reads = {b.index: b for _, b in self.inputs}
+        self.strided = {
+            b.index: [(FIXED + known.index(f"{b.name}_{of}"), axis)
+                      for of, axis in (("step", 0), ("row", int(b.per_step))) if f"{b.name}_{of}" in known]
+            for _, b in self.inputs
+        }  # fmt: skip
 
     def connect(self, tasks: list) -> None:
         """Make the functions of Python that the kernel calls."""
@@ -157,8 +126,7 @@ class Kernel:
         made = copy.copy(self)
         became = {b: replace(b, shape=at(b.shape)) for b in self.schedule.buffers}
         made.buffers = [became[b] for b in self.buffers]
-        made.inputs = [(k, became[b], step, row) for k, b, step, row in self.inputs]
-        made.filled = [(k, became[b]) for k, b in self.filled]
+        made.sort(made.buffers)
         made.results = [(became[b], how) for b, how in self.results]
         for name in ("length", "batch", "flops", "touched", "specs", "sizes"):
             setattr(made, name, at(getattr(self, name)))
@@ -211,75 +179,48 @@ class Kernel:
         )
 
     def run(self, given: Sequence) -> list:
-        if [(x.shape, x.dtype) for x in given] != self.specs:
-            self.refuse(given)
         parts = self.parts()
         try:
-            count, space = self.free.pop()
-            if count != len(parts):
+            space = self.free.pop()
+            if space.count != len(parts):
                 space = Workspace(self, parts)
         except IndexError:
             space = Workspace(self, parts)
-        results = self.prepare(given, space, len(parts))
-        threads.call(self.function, space.calls, space.starts)
+        if len(given) != len(self.specs):
+            self.refuse(given)
+        empty = memory.empty if space.is_large else np.empty
+        operands = [*given, *[empty(shape, dtype) for shape, dtype in space.made]]
+        alone = len(parts) == 1 and not self.packs and launch.knows_arrays()
+        look = space.run if alone else space.launch.look
+        while (k := look(operands)) >= 0:
+            space.fit(operands, k)
+        if not alone:
+            self.pack_all(given, space)
+            space.launch.before()
+            threads.call(self.function, space.calls, space.starts)
+            space.launch.after()
         if self.failed:
             errors = [self.failed.pop(p, None) for p in dict.fromkeys(space.calls[:, 0].tolist())]
             for error in filter(None, errors):
                 raise error
-        outputs = [self.read(results, space, b, how) for b, how in self.results]
-        space.alive = []  # or what the call has read would stay until the next one
-        self.free.append((len(parts), space))
+        outputs = [operands[k] if part is None else operands[k][part] for k, part in space.results]
+        self.free.append(space)
         return outputs
 
     def buffer_of(self, k: int) -> Buffer:
         """Where result k lies."""
         return self.results[k][0]
 
-    def prepare(self, given: Sequence, space: Workspace, count: int) -> dict:
-        """Fill in where inputs and results lie; the arrays of the results."""
-        T, pointers = self.length, space.pointers
-        results: dict = {}
-        alive = space.alive = []  # copies of inputs live as long as the call
-        for k, b, step, row in self.inputs:
-            array = given[b.index]
-            at = address_of(array)
-            if array.strides != space.strides.get(k) or (at & 7 and at % array.itemsize):
-                array = usable(array, b.per_step)
-                alive.append(array)
-                if array is given[b.index]:
-                    space.strides[k] = array.strides
-                else:
-                    space.strides.pop(k, None)
-                if step is not None:
-                    space.numbers[:, step] = array.strides[0]
-                if row is not None:
-                    space.numbers[:, row] = array.strides[1 if b.per_step else 0]
-                at = address_of(array)
-            pointers[:, k] = at
-        for k, b in self.filled:
-            kind = b.kind
-            if kind == "y" or kind == "history":
-                slots = T + 1 if kind == "history" else T
-                array = memory.empty((count, slots, *b.shape) if b.private else (slots, *b.shape), b.dtype)
-                results[b] = array[0] if b.private else array
-                at = address_of(array)
-                pointers[:, k] = at
-                if b.private:
-                    pointers[:, k] += np.arange(count) * array.strides[0]
-                if kind == "history":
-                    start = T if self.loop.reverse else 0
-                    array[(slice(None), start) if b.private else start] = given[self.carries[b.index]]
-            elif kind == "pair":
-                space.arrays[b][:, 0] = given[self.carries[b.index]]
-            elif kind == "sum" or kind == "total":
-                space.arrays[b][...] = 0
-            elif kind == "packed":
+    def pack_all(self, given: Sequence, space: Workspace) -> None:
+        """Weights, as the products and convolutions of the kernel want them."""
+        for k, b in self.packs:
+            to = int(space.pointers[0, k])
+            if b.kind == "packed":
                 w = in_elements(given[b.index])
                 item = w.itemsize
-                self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, int(pointers[0, k]))
-            elif kind == "filters":
-                self.pack_weight(in_elements(given[b.index[0]]), b.index[1], int(pointers[0, k]))
-        return results
+                self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, to)
+            else:
+                self.pack_weight(in_elements(given[b.index[0]]), b.index[1], to)
 
     def pack_weight(self, w: np.ndarray, transposed: bool, to: int) -> None:
         """A convolution's weight as its kernel wants it; of a transposed one, flipped and its channels exchanged."""
@@ -291,21 +232,6 @@ class Kernel:
             start += ((kh - 1) * h + (kw - 1) * x) * w.itemsize
             h, x = -h, -x
         self.pack_filters(start, o, i, h, x, O, I, kh, kw, to)
-
-    def read(self, results: dict, space: Workspace, b: Buffer, how: str) -> np.ndarray:
-        """An output: how says which part of a buffer it is."""
-        if b.kind == "total":
-            parts = space.arrays[b]
-            total = parts[0, ...] if how == "first" or len(parts) == 1 else np.add.reduce(parts, axis=0)
-            return np.array(total, self.schedule.loop.sums[b.index].dtype)
-        if b.kind == "pair":
-            return space.arrays[b][0, self.length % 2, ...].copy()
-        array = results[b]
-        if how == "last":
-            return array[0 if self.loop.reverse else self.length, ...]
-        if how == "all":
-            return array
-        return array[1:] if (how == "after") != self.loop.reverse else array[:-1]
 
 
 def touched(task) -> int:
@@ -330,21 +256,6 @@ def touched(task) -> int:
     else:
         arrays = [task.x, task.to]
     return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
-
-
-def in_elements(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy of it, whose address and strides are multiples of its itemsize (a field of records has
-    others)."""
-    return array if array.flags.aligned else array.copy()
-
-
-def usable(array: np.ndarray, per_step: bool) -> np.ndarray:
-    """The array, or a copy of it, in which only the axis of steps, and of matrices that of rows, are strided, by whole
-    elements."""
-    array = in_elements(array)
-    free = per_step + (array.ndim - per_step == 2)
-    fits = array.size == 0 or array[(0,) * free + (...,)].flags.c_contiguous
-    return array if fits else np.ascontiguousarray(array)
 
 
 def flops_of(task) -> int:

@@ -21,14 +21,14 @@ TOGETHER = 4  # terms that are added at once to a row of the result, which is re
 
 def product(e, task: Product) -> list[str]:
     if isinstance(task.b, Buffer):
-        return packed(e, task)
+        return packed(e, task, task.b)
     if task.room is not None:
         return packing(e, task) if len(task.b.shape) == 2 else one_by_one(e, task)
     return [plain(e, task)]
 
 
-def packed(e, task: Product) -> list[str]:
-    """The right operand was packed beforehand. Rows that lie at one stride are one call; for others there are loops."""
+def packed(e, task: Product, b: Buffer) -> list[str]:
+    """The right operand is packed in b. Rows that lie at one stride are one call; for others there are loops."""
     a, to, (K, N) = task.a, task.to, task.b.shape
     if len(a.shape) == 1:
         a, to = [view.like(shape=(1, *view.shape), strides=(0, *view.strides)) for view in (a, to)]
@@ -53,16 +53,15 @@ def packed(e, task: Product) -> list[str]:
     return [
         *lines,
         f"{'    ' * begin}call(matmul, {at_a}, {e.elements(row)}, {e.elements(a.strides[-1])}, {count}, "
-        f"{task.b.name}, {e.number(K)}, {e.number(N)}, {at_c}, {e.elements(ldc)}, 0)",
+        f"{b.name}, {e.number(K)}, {e.number(N)}, {at_c}, {e.elements(ldc)}, 0)",
     ]
 
 
 def packing(e, task: Product) -> list[str]:
-    """to (+)= a @ b, b packed on the way; over the rows of this thread, or for its rows."""
+    """to (+)= a @ b, b packed on the way; a sum over the rows of this thread, or for its rows."""
     a, b, to, stride = task.a, task.b, task.to, e.elements
     N, K, M = e.number(b.shape[1]), e.number(b.shape[0]), e.number(a.shape[0])
-    start_a, start_b, start_c = e.base(a), e.base(b), e.base(to)
-    head: list[str] = []
+    start_a, start_b, head = e.base(a), e.base(b), []
     if task.adds and e.schedule.rows:
         K, first = "last - first", "first"
         if task.times != 1:
@@ -70,16 +69,14 @@ def packing(e, task: Product) -> list[str]:
             first = f"(lead * {e.number(b.shape[0] // task.times)} + first)"
         start_b += f" + {first} * {e.bytes(b.strides[0], b.dtype)}"
         start_a += f" + {first} * {e.bytes(a.strides[1], a.dtype)}"
-    elif task.rows:
-        M = "last - first"
-        start_a += f" + first * {e.bytes(a.strides[0], a.dtype)}"
-        start_c += f" + first * {e.bytes(to.strides[0], to.dtype)}"
-    lines = [
-        f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, {K}, {N}, {task.room.name})",
+    pack = f"call(pack, {start_b}, {stride(b.strides[0])}, {stride(b.strides[1])}, {K}, {N}, {task.room.name})"
+    if not task.adds:
+        return [pack, *packed(e, task, task.room)]
+    product = (
         f"call(matmul, {start_a}, {stride(a.strides[0])}, {stride(a.strides[1])}, {M}, {task.room.name}, {K}, {N}, "
-        f"{start_c}, {stride(to.strides[0])}, {int(task.adds)})",
-    ]
-    return [*head, *["    " * len(head) + line for line in lines]]
+        f"{e.base(to)}, {stride(to.strides[0])}, 1)"
+    )
+    return [*head, *["    " * len(head) + line for line in (pack, product)]]
 
 
 def one_by_one(e, task: Product) -> list[str]:

@@ -6,6 +6,7 @@ of another, or another in another layout, is a `View` of its memory and costs no
 written where the whole lies.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -269,8 +270,10 @@ class Schedule:
         """to: a sum that it is added to."""
         a, b = v.inputs
         left, result, room = self.home(a), to or self.home(v), None
-        right: Any = self.packed(b) if b in self.fixed and b.ndim == 2 and to is None else self.home(b)
-        large = a.ndim == 2 == b.ndim and a.shape[0] * b.size >= PACKED
+        once = b in self.fixed and b.ndim == 2 and to is None and self.loop.length != 1
+        right: Any = self.packed(b) if once else self.home(b)
+        rows = math.prod(a.shape[:-1])
+        large = b.ndim == 2 and rows * b.size >= PACKED and rows >= LEAST_ROWS
         many = a.ndim >= 3 <= b.ndim and v.shape[-2] >= LEAST_ROWS and min(b.shape[-2:]) >= LEAST_SIDE
         pays = (large or many) and isinstance(right, View) and result.strides[-1] == 1
         if (to is not None and self.rows) or pays:  # packed at every step

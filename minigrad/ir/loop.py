@@ -174,6 +174,11 @@ class Loop:
         return "any number of" if self.length == UNBOUNDED else f"at most {self.length}"
 
     @property
+    def is_cluster(self) -> bool:
+        """Whether it is no loop: ops outside of loops, one kernel."""
+        return self.length == 1 and self.count is None and not self.carries and not self.streams
+
+    @property
     def results(self) -> list[Value]:
         return [*self.carry_outs, *self.sums, *self.ys]
 

@@ -108,6 +108,11 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
             _leading.release()
 
 
+def alone(run, operands: list) -> int:
+    """run(operands, room), in this thread, where the kernels that it runs find their room."""
+    return run(operands, _room())
+
+
 def _keep_workers() -> None:
     """As many as are wanted; one at least, that does what has been put in the queue."""
     global _workers

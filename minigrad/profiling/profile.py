@@ -146,7 +146,8 @@ class profile(Observer):
         yield loops, "elementwise", here(functools.partial(self.compiling, "text of kernels"))
         yield build, "compile_object", here(functools.partial(self.compiling, "LLVM"))
         yield build, "load", here(functools.partial(self.compiling, "load machine code"))
-        yield threads, "call", here(self.threads_call)
+        for name in ("call", "alone"):
+            yield threads, name, here(self.threads_call)
 
     def timed(self, kind: str, name: str, run: Callable, site=None, work=None):
         """run(), and an event for it. work: from the result to flops, bytes and bytes allocated."""
@@ -185,7 +186,8 @@ class profile(Observer):
     def loop(self, kernel, run, arrays):
         if isinstance(kernel, TimedKernel):
             return run()
-        times = self.loops.setdefault(kernel, LoopTimes(f"loop{len(self.loops) + 1}", kernel))
+        name = "cluster" if kernel.loop.is_cluster else "loop"
+        times = self.loops.setdefault(kernel, LoopTimes(f"{name}{len(self.loops) + 1}", kernel))
         if self.tasks:
             if times.timed is None:
                 times.timed = self.compiling("the loop with a clock", TimedKernel, kernel.loop, kernel.call_of)
@@ -283,7 +285,7 @@ class profile(Observer):
     def threads_call(self, run, *args):
         start = now()
         try:
-            run(*args)
+            return run(*args)
         finally:
             self.called += now() - start
 

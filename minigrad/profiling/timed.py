@@ -37,8 +37,7 @@ class TimedKernel(Kernel):
 
     def ticks(self) -> np.ndarray:
         """Cycles of each task in the last call, the threads' together."""
-        _, space = self.free[-1]
-        return space.arrays[self.emitter.ticks].sum(0)[:-2]
+        return self.free[-1].arrays[self.emitter.ticks].sum(0)[:-2]
 
 
 def estimated(kernel: Kernel, arithmetic: float, memory: float) -> np.ndarray:

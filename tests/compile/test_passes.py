@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import models
 from minigrad.compile.execute import Sequence
-from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, pipeline, recompute, sink, widen
+from minigrad.compile.passes import (
+    cluster,
+    cse_dce,
+    fuse,
+    hoist,
+    lift,
+    lower,
+    mask,
+    merge,
+    pipeline,
+    recompute,
+    sink,
+    widen,
+)
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import read, show
@@ -751,6 +764,68 @@ def test_large_elementwise_runs_outside_of_loops_become_one_kernel():
         return c
     """
     check(fuse.fuse, before, after)
+
+
+CLUSTERED = """
+    x = input float32[2, 3]
+    W = input float32[4, 3]
+    g = cotangent float32[2, 4]
+    V = transpose(W, axes=(1, 0))
+    p = matmul(x, V)
+    a = tanh(p)
+    s = mul(a, a)
+    o = sub(1, s)
+    d = mul(g, o)
+    e = exp(d)
+    f = mul(e, g)
+    w = getitem(V, index=(slice(0, 3, 1), 0))
+    return a, w, f
+"""
+
+
+def test_small_ops_outside_of_loops_become_one_kernel_each_way():
+    """What only the gradient needs runs with it; views are made where they are read."""
+    after = """
+        x = input float32[2, 3]
+        W = input float32[4, 3]
+        A = loop 1 steps
+            const y = x
+            const U = W
+            u = transpose(U, axes=(1, 0))
+            p = matmul(y, u)
+            a = tanh(p)
+            give a
+        a = reshape(A, shape=(2, 4))
+        V = transpose(W, axes=(1, 0))
+        w = getitem(V, index=(slice(0, 3, 1), 0))
+        g = cotangent float32[2, 4]
+        F = loop 1 steps
+            const b = a
+            const h = g
+            s = mul(b, b)
+            o = sub(1, s)
+            d = mul(h, o)
+            e = exp(d)
+            f = mul(e, h)
+            give f
+        f = reshape(F, shape=(2, 4))
+        return a, w, f
+    """
+    program, roots = read(CLUSTERED)
+    program.results = 2
+    assert show(cluster.cluster(program, roots)) == text_of(after)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = input float32[8, 8]\na = exp(x)\nb = tanh(a)\nreturn b",  # too few
+        "x = input float32[256, 256]\na = exp(x)\nb = tanh(a)\nc = sin(b)\nd = cos(c)\nreturn d",  # too large
+        "x = input float32[64, 1024]\ny = input float32[1024, 64]\na = matmul(x, y)\nb = tanh(a)\nreturn b",
+    ],
+)
+def test_what_a_kernel_in_one_thread_gains_nothing_of_stays(text):
+    check(cluster.cluster, text, text)
 
 
 def test_small_elementwise_runs_stay_calls():

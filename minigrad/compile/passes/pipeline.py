@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from minigrad.compile.passes import cse_dce, fuse, hoist, lift, lower, mask, merge, recompute, sink, widen
+from minigrad.compile.passes import cluster, cse_dce, fuse, hoist, lift, lower, mask, merge, recompute, sink, widen
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import show
@@ -46,9 +46,10 @@ STEPS = [
     ("sink", sink.sink),
     ("merge products", lambda program, roots: merge.merge(program, roots, weights(program, order_of(roots)))),
     ("hoist merged weights", hoist.hoist),
+    ("recompute", recompute.recompute),
+    ("cluster", cluster.cluster),
     ("lower", lower.lower),
     ("widen integers", widen.widen),
     ("lift slices", lift.lift),
-    ("recompute", recompute.recompute),
     ("fuse outside of loops", fuse.fuse),
 ]

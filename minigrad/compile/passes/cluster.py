@@ -1,0 +1,119 @@
+"""Small ops outside of loops become one kernel, those before, between and after the loops each: a loop of one step.
+
+    before                                   after
+    p = x @ W                                y = kernel(x, W, b)      (one call of machine code, in one thread)
+    a = p + b
+    y = tanh(a)
+
+Where arrays are small, to call an op from Python costs more than the op. What is large stays outside, where all threads
+share it; `fuse` has the elementwise ops among it. Views are made again where they are read.
+"""
+
+from minigrad.compile.supported import has_kernel, main_dtype
+from minigrad.ir.loop import Body, Loop
+from minigrad.ir.rewrite import is_product, is_view, order_of, same
+from minigrad.ir.rules.batch import ops_of
+from minigrad.ir.trace import Pick, Value
+from minigrad.symbolic import has_sizes
+
+SIZE = 1 << 15  # elements of a value, and of its operands, up to which it is small: threads have nothing to share
+MULTIPLICATIONS = 1 << 21  # of a product that is
+LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so many
+
+
+def cluster(program, roots: list) -> list:
+    """The roots, rebuilt; outside of loops only."""
+    order, groups = clusters(program, roots)
+    if not groups:
+        return roots
+    inside = {v: group for group in groups for v in group}
+    read = {origin(r) for r in roots if isinstance(r, Value)}  # what others than its group read
+    read.update([x for v in order for x in operands(v) if v not in inside or inside.get(x) is not inside[v]])
+    became: dict = {}
+    for v in order:
+        group = inside.get(v)
+        if group is None:
+            outside(v, became)
+        elif v is group[-1]:
+            became.update(as_loop(program, group, [u for u in group if u in read], became))
+    return [outside(r, became) for r in roots]
+
+
+def outside(x, became: dict):
+    """What stands for a value outside of the groups. Views are made when they are asked for."""
+    if isinstance(x, Value) and x not in became:
+        became[x] = same(x, tuple([outside(y, became) for y in x.inputs]))
+    return became[x] if isinstance(x, Value) else x
+
+
+def is_remade(v: Value) -> bool:
+    """Whether it is a view, which costs nothing to make again."""
+    return v.op is not Pick and is_view(v)
+
+
+def origin(v: Value) -> Value:
+    """What a value is a view of; others themselves."""
+    while is_remade(v):
+        v = v.inputs[0]
+    return v
+
+
+def operands(v: Value) -> list[Value]:
+    """What it reads, or what that is a view of."""
+    return [origin(x) for x in v.inputs if isinstance(x, Value)]
+
+
+def clusters(program, roots) -> tuple[list[Value], list[list[Value]]]:
+    """All values but views in an order in which those of a group can be computed at once; and the groups.
+
+    What is for the backward alone is in no group with what the results need.
+    """
+    order, early = order_of(roots), set(order_of(roots[: program.results]))
+    main = main_dtype(order, ())
+    depth: dict = {}
+    keys: dict = {}
+    groups: dict = {}
+    values = [v for v in order if not is_remade(v)]
+    for v in values:
+        keys[v] = v in early if is_small(v, main) else None
+        levels = [depth[x] + (keys[v] is None or keys[v] != keys[x]) for x in operands(v)]
+        depth[v] = max(levels, default=0)
+        if keys[v] is not None:
+            groups.setdefault((depth[v], keys[v]), []).append(v)
+    pays = [g for g in groups.values() if sum([PRODUCT if is_product(v) else 1 for v in g]) >= LEAST]
+    return sorted(values, key=lambda v: (depth[v], v.seq)), pays
+
+
+def is_small(v: Value, main) -> bool:
+    """Whether a kernel that computes with floats of type `main` has it, and threads have nothing to share, whatever the
+    sizes of the call."""
+    if v.op is None or v.op is Pick or v.dtype is None or any(has_sizes(x.shape) for x in (v, *operands(v))):
+        return False
+    if v.size == 0 or not has_kernel(v, (), main):
+        return False
+    if is_product(v):
+        return v.size <= SIZE and v.size * v.inputs[0].shape[-1] <= MULTIPLICATIONS
+    return all(x.size <= SIZE for x in (v, *operands(v)))
+
+
+def as_loop(program, group: list[Value], needed: list[Value], became: dict) -> dict[Value, Value]:
+    """What stands for the needed values of a group: parts of the results of a loop of one step."""
+    body = Body(program)
+    inner: dict = {}
+    consts: dict = {}
+    for v in group:
+        inner[v] = v.of([entered(x, body, inner, consts, became) for x in v.inputs], body)
+    loop = Loop(body, 1, False, list(consts), [], [], [], [], [inner[v] for v in needed])
+    stacks = program.record(loop, list(consts.values()), {}, loop.specs())
+    return {v: ops_of(program).reshape(stack, shape=v.shape) for v, stack in zip(needed, stacks)}
+
+
+def entered(x, body: Body, inner: dict, consts: dict, became: dict):
+    """An operand as a value of the body. inner: those that there are. consts: what they are outside, if they enter."""
+    if isinstance(x, Value) and x not in inner:
+        if is_remade(x):
+            inner[x] = x.of([entered(y, body, inner, consts, became) for y in x.inputs], body)
+        else:
+            inner[x] = body.input(x)
+            consts[inner[x]] = outside(x, became)
+    return inner[x] if isinstance(x, Value) else x
