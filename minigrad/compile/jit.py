@@ -17,6 +17,7 @@ from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.family import Family, kind_of_any_size
 from minigrad.compile.guards import UNCHANGED
 from minigrad.compile.keys import Known, key_of_structure, key_of_value
+from minigrad.compile.signature import Programs
 from minigrad.compile.switch import switch
 from minigrad.modes import RAW, recording, thread, tracing
 from minigrad.sharing import Sharable, Whole, shared, way_of
@@ -149,22 +150,33 @@ class Jitted(Whole):
             return self.f(*args, **kwargs)
         if tracing():  # a part of the program that is being recorded
             return without_changes(self.f, args, kwargs)
-        leaves, structure = tree.flatten((args, kwargs))
-        kind, tensors = self.kind_of(leaves, structure, recording())
-        found = self.known.get(kind)
-        if found is None:
-            found = keep(self.known, kind, [])
+        leaves, tensors, found = self.programs_for(args, kwargs)
         for compiled in found:
             became = compiled.holds()
             if became is not None:
                 break
         else:
-            compiled, became = self.find(kind, structure, leaves, tensors)
+            compiled, became = self.find(found.kind, found.structure, leaves, tensors)
             found.append(compiled)
             del found[:-KEPT]
+        return compiled.call(leaves, tensors, became)
+
+    def programs_for(self, args: tuple, kwargs: dict) -> tuple[list, list[Tensor], Programs]:
+        """The leaves of arguments, the tensors among them, and what was compiled for their kind."""
+        needs, last = recording(), self.known.last
+        if last is not None and last.kind[1] is needs:
+            given = last.match(args, kwargs)
+            if given is not None:
+                return *given, last
+        leaves, structure = tree.flatten((args, kwargs))
+        kind, tensors = self.kind_of(leaves, structure, needs)
+        found = self.known.get(kind)
+        if found is None:
+            found = keep(self.known, kind, Programs(kind, structure))
         with contextlib.suppress(KeyError):  # another thread has dropped it
             self.known.move_to_end(kind)
-        return compiled.call(leaves, tensors, became)
+        self.known.last = found
+        return leaves, tensors, found
 
     def kind_of(self, leaves: list, structure, needs: bool) -> tuple[tuple, list[Tensor]]:
         """The key of arguments, and the tensors among them; in the place of an array the leaves get one."""

@@ -9,6 +9,7 @@ import functools
 import weakref
 from collections import OrderedDict, defaultdict
 from types import MethodType
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,17 @@ VALUES = frozenset({bool, int, str, bytes, type(None), type(...), type(NotImplem
 
 
 class Known(OrderedDict):
-    """Programs by the keys of arguments. families: by the key without sizes, what is known of them all."""
+    """Programs by the keys of arguments. last: those of the last call. families: by the key without sizes, what is
+    known of them all."""
 
     def __init__(self):
         super().__init__()
+        self.last: Any = None
         self.families: OrderedDict = OrderedDict()
+
+    def clear(self):
+        super().clear()
+        self.last = None
 
 
 def key_of_structure(node, known: Known):
@@ -135,6 +142,8 @@ def identity(x, known: Known) -> Identity | Same:
 
 def forget(known, gone: Identity) -> None:
     programs = known()
+    if programs is not None:
+        programs.last = None
     for part in () if programs is None else (programs, programs.families):
         for kind in list(dict.keys(part)):  # an OrderedDict's own fails where it is being changed
             if holds(kind, gone):
