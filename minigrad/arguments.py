@@ -223,12 +223,14 @@ def plain_array(data) -> np.ndarray:
 class Checks:
     """What is checked of the arguments of a function. The annotations are read at its first call."""
 
-    __slots__ = ("defaults", "f", "kinds", "method", "several", "signature")
+    __slots__ = ("defaults", "f", "kinds", "method", "others", "positional", "rest", "signature")
 
     def __init__(self, f: Callable):
         self.f, self.signature = f, inspect.signature(f)
         parameters = self.signature.parameters.values()
-        self.several = {p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        self.positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")  # *rest, and **others
+        self.others = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
         self.defaults = {p.name: p.default for p in parameters}
         self.method = next(iter(self.defaults), None) == "self"
         self.kinds: dict[str, Kind] | None = None
@@ -247,19 +249,27 @@ class Checks:
             self.kinds = checks_of(self.f)
         if not self.kinds:
             return
-        try:
-            bound = self.signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return  # Python will say what is missing or unknown, and name the function
-        for name, value in bound.items():
-            kind = self.kinds.get(name)
-            if kind is None or value is self.defaults[name]:
+        given = [*zip(self.positional, args), *kwargs.items()]
+        if self.rest and len(args) > len(self.positional):
+            given += [(self.rest, value) for value in args[len(self.positional) :]]
+        for name, value in given:
+            kind = self.kinds.get(name if name in self.defaults else self.others)
+            if kind is None or value is self.defaults.get(name):
                 continue
-            values = [(name, value)]
-            if name in self.several:
-                values = list(value.items()) if isinstance(value, dict) else [(name, v) for v in value]
-            for one, v in values:
-                refuse_unless(kind, self.owner(args), one, v)
+            try:
+                refuse_unless(kind, self.owner(args), name, value)
+            except REFUSALS:
+                if self.fit(args, kwargs):
+                    raise
+                return  # Python will say what is missing or unknown, and name the function
+
+    def fit(self, args: tuple, kwargs: dict) -> bool:
+        """Whether the function can be called with so many of them, and with these names."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
 
 
 def checked(f: F) -> F:

@@ -115,10 +115,9 @@ class Tensor:
         g = cotangent_for(self, gradient)
         keep = retain_graph or create_graph
         gradients = pull_back([self._node], [g if create_graph else g._data], keep=keep, differentiable=create_graph)
-        for leaf, g in gradients.items():
-            g = g if create_graph else Tensor(np.asarray(g))
-            with modes.enable_grad() if create_graph else modes.no_grad():
-                leaf.add(g.copy() if create_graph else g)  # the way back may hand one tensor to several leaves
+        with modes.enable_grad() if create_graph else modes.no_grad():
+            for leaf, g in gradients.items():  # the way back may hand one tensor to several leaves
+                leaf.add(g.copy() if create_graph else Tensor(np.asarray(g)))
 
     @checked
     def register_hook(self, hook: Callable):
