@@ -14,6 +14,7 @@ import statistics
 import time
 from contextlib import ExitStack
 
+from cell_steps import STEPS, norms
 from job_peers import JOBS, PEERS
 from side_by_side import Worker, answer, busy_loop, seconds_per_call
 
@@ -23,11 +24,11 @@ PACKAGES = {"eager": "minigrad", "bfloat16": "torch"}
 def work(task, peer, job, budget, alone):
     if alone:
         one_thread(peer)
-    step = PEERS[peer](job)
+    step = STEPS[job](peer) if job in STEPS else PEERS[peer](job)
     if step is None:
         return None
     if task == "check":
-        return step()
+        return norms(step()) if job in STEPS else step()
     if alone:
         return seconds_per_call(step, budget, time.process_time)
     return seconds_per_call(step, budget)
@@ -84,7 +85,7 @@ def show(job, by_peer, ours) -> None:
 
 
 def check(options) -> None:
-    """What each peer's first step says of its loss and of its gradients' norms."""
+    """What each peer's first step says of its loss and of its gradients' norms; of a cell's, the results' norms."""
     for job in options.jobs:
         for peer in options.peers:
             with Worker("--worker") as worker:
@@ -93,7 +94,7 @@ def check(options) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=[*JOBS, *STEPS], default=[*JOBS, *STEPS])
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1, help="of calls that one time is the median of")
