@@ -15,7 +15,7 @@ def partition(loop: Loop, order: list[Value], called=frozenset()) -> dict[Value,
     """How each value is divided, the batch being divided between threads; those of loops in the step too, but for what
     is called. Raises Unsupported if some op mixes the batch."""
     sizes = {key_of(c.shape[0]): c.shape[0] for c in leading(loop) if c.ndim > 0}
-    if len(sizes) != 1:
+    if len(sizes) != 1 or loop.is_cluster:  # all that this reads is the same for all threads
         raise Unsupported("no batch")
     (batch,) = sizes.values()
     kinds: dict = {}

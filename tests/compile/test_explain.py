@@ -89,3 +89,12 @@ def test_an_environment_variable_prints_the_program_after_every_pass(value, prin
     said = capsys.readouterr().err
     assert ("--- traced\nv0 = input float32[2]" in said) == printed
     assert ("nothing changed" in said) == printed
+
+
+def test_small_ops_outside_of_loops_are_kernels_in_one_thread():
+    W = mg.tensor(np.ones((64, 192), "float32"), requires_grad=True)
+    x = mg.tensor(np.ones((128, 64), "float32"))
+    report = mg.jit(lambda x: mg.tanh(x @ W) * 2 + mg.sigmoid(x @ W)).explain(x)
+    assert not report.loops and [len(one.tasks) for one in report.clusters] == [2, 4]
+    assert not any(one.divided for one in report.clusters)  # each thread would compute all of it
+    assert "in 2 kernels where they are small" in str(report) and "sigmoid" in report.full()
