@@ -56,8 +56,10 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (M, K) @ b (K, N) by NumPy's BLAS; sums of many terms by `matmul`, for BLAS adds them up block after block."""
-    return matmul(a, b) if a.shape[1] >= LONG and a.dtype in DTYPES and a.dtype == b.dtype else np.matmul(a, b)
+    """a (M, K) @ b (K, N): a large one by `matmul`, with the threads that all kernels share, where a second pool would
+    spin against them; so are sums of many terms, which BLAS adds up block after block. Others by NumPy's BLAS."""
+    large = a.shape[1] >= LONG or a.size * b.shape[1] >= LARGE
+    return matmul(a, b) if large and a.dtype in DTYPES and a.dtype == b.dtype else np.matmul(a, b)
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

@@ -85,7 +85,7 @@ def matmul(a, b, /):
         return product(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     if a.ndim and a.shape[-1] >= LONG and a.ndim <= 2 and b.ndim in (1, 2) and a.shape[-1] == b.shape[0]:
         return product(a.reshape(-1, a.shape[-1]), b.reshape(b.shape[0], -1)).reshape((*a.shape[:-1], *b.shape[1:]))
-    return np.matmul(a, b)
+    return product(a, b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
 
 
 def _matmul_operator(a, b):
