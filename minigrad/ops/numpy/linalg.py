@@ -9,11 +9,11 @@ from minigrad.ops import factor, linalg, reduce
 from minigrad.ops.elementwise import abs
 from minigrad.ops.join import concatenate
 from minigrad.ops.linalg import _mT
-from minigrad.ops.numpy.declare import off_the_tape, stands_for
+from minigrad.ops.numpy.declare import numbers, off_the_tape, stands_for
 from minigrad.ops.product import matmul
 from minigrad.ops.reduce import _root, norm, sum
 from minigrad.ops.shape import axes_of, moveaxis, reshape, transpose
-from minigrad.tensor import Tensor, look
+from minigrad.tensor import Tensor
 
 
 class SVDResult(NamedTuple):
@@ -45,7 +45,7 @@ def svd(x, /, full_matrices=True, compute_uv=True):
         return s
     m, n = x.shape[-2:]
     if full_matrices and m != n:
-        whole = np.linalg.svd(look(x._data))
+        whole = np.linalg.svd(numbers(x))
         u = u if m < n else concatenate([u, Tensor(whole.U[..., n:].copy())], -1)
         vh = vh if n < m else concatenate([vh, Tensor(whole.Vh[..., m:, :].copy())], -2)
     return SVDResult(u, s, vh)
@@ -112,7 +112,7 @@ def lstsq(a, b, /, rcond=None):
         rcond = np.finfo(a.dtype).eps
     limit = max(m, n) * np.finfo(a.dtype).eps if rcond is None else rcond
     s = factor.svd(a)[1]
-    values = look(s._data)
+    values = numbers(s)
     rank = int((values > limit * values[0]).sum()) if values.size else 0
     x = matmul(factor.pinv(a, limit), b)
     over = reshape(b - matmul(a, x), (m, -1))

@@ -8,7 +8,7 @@ from minigrad.ops.along import take
 from minigrad.ops.elementwise import div, pow
 from minigrad.ops.join import _cut, concatenate, split, stack
 from minigrad.ops.linalg import diag
-from minigrad.ops.numpy.declare import as_input, stands_for, tensors
+from minigrad.ops.numpy.declare import as_input, numbers, stands_for, tensors
 from minigrad.ops.shape import (
     astype,
     axes_of,
@@ -25,7 +25,7 @@ from minigrad.ops.shape import (
 )
 from minigrad.ops.table import filled
 from minigrad.symbolic import broadcast_shapes
-from minigrad.tensor import Tensor, unwrap
+from minigrad.tensor import Tensor
 
 
 def cast(x, dtype):
@@ -236,14 +236,14 @@ def dsplit(x, /, indices_or_sections):
 @stands_for(np.delete)
 def delete(x, /, obj, axis=None):
     x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return take(x, np.delete(np.arange(x.shape[axis]), unwrap(obj)), axis)
+    return take(x, np.delete(np.arange(x.shape[axis]), numbers(obj)), axis)
 
 
 @stands_for(np.insert)
 def insert(x, /, obj, values, axis=None):
     x, axis = (ravel(x), 0) if axis is None else (x, axis_of(axis, x.ndim))
     n = x.shape[axis]
-    where = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(unwrap(obj))
+    where = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(numbers(obj))
     where = np.flatnonzero(where) if where.dtype == bool else where
     values = at_least(astype(as_input(values, x.dtype), x.dtype), x.ndim)
     if where.ndim == 0:
@@ -278,6 +278,18 @@ def vander(x, /, N=None, increasing=False):
 @stands_for(np.full_like)
 def full_like(x, fill_value, /, dtype=None):
     return broadcast_to(astype(fill_value, dtype or x.dtype), x.shape)
+
+
+stands_for(np.tril_indices_from)(lambda x, /, k=0: np.tril_indices(x.shape[-2], k, x.shape[-1]))
+stands_for(np.triu_indices_from)(lambda x, /, k=0: np.triu_indices(x.shape[-2], k, x.shape[-1]))
+stands_for(np.diag_indices_from)(lambda x, /: np.diag_indices_from(np.empty(x.shape, bool)))
+stands_for(np.isrealobj)(lambda x, /: True)
+stands_for(np.iscomplexobj)(lambda x, /: False)
+
+
+@stands_for(np.result_type)
+def result_type(*given):
+    return np.result_type(*[x.dtype if isinstance(x, Tensor) else x for x in given])
 
 
 @stands_for(np.empty_like)

@@ -9,11 +9,10 @@ from minigrad.ops.along import sort, take_along_axis
 from minigrad.ops.elementwise import clip, isnan, maximum, minimum, sqrt, where
 from minigrad.ops.join import concatenate
 from minigrad.ops.linalg import diagonal
-from minigrad.ops.numpy.declare import as_input, stands_for
+from minigrad.ops.numpy.declare import as_input, numbers, stands_for
 from minigrad.ops.numpy.shape import at_least
 from minigrad.ops.product import matmul
 from minigrad.ops.shape import astype, axes_of, broadcast_to, reshape, transpose
-from minigrad.tensor import unwrap
 
 
 @stands_for(np.average)
@@ -75,7 +74,7 @@ def _quantiles(x, q, axis, method, keepdims, skip=False):
 def _numbers(q) -> np.ndarray:
     if getattr(q, "requires_grad", False):
         raise TypeError("the quantiles' own places have no gradient here; give q.detach()")
-    return np.asarray(unwrap(q), np.float64)
+    return np.asarray(numbers(q), np.float64)
 
 
 def _quantile(ordered, bad, q, n, method, skip):
