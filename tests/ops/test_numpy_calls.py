@@ -78,7 +78,7 @@ VALUES = {
 FUNCTIONS = {
     f"{f.__module__}.{f.__name__}": f
     for f in {**compositions, **numpy_rules, **about_arrays}
-    if not isinstance(f, np.ufunc) and f is not np.empty_like
+    if not isinstance(f, np.ufunc) and f not in (np.empty_like, np.result_type)
 }
 EXTRA = {np.pad: ["constant_values", "end_values", "stat_length", "reflect_type"]}
 

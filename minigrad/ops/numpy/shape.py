@@ -280,8 +280,8 @@ def full_like(x, fill_value, /, dtype=None):
     return broadcast_to(astype(fill_value, dtype or x.dtype), x.shape)
 
 
-stands_for(np.tril_indices_from)(lambda x, /, k=0: np.tril_indices(x.shape[-2], k, x.shape[-1]))
-stands_for(np.triu_indices_from)(lambda x, /, k=0: np.triu_indices(x.shape[-2], k, x.shape[-1]))
+stands_for(np.tril_indices_from)(lambda x, /, k=0: np.tril_indices_from(np.empty(x.shape, bool), k))
+stands_for(np.triu_indices_from)(lambda x, /, k=0: np.triu_indices_from(np.empty(x.shape, bool), k))
 stands_for(np.diag_indices_from)(lambda x, /: np.diag_indices_from(np.empty(x.shape, bool)))
 stands_for(np.isrealobj)(lambda x, /: True)
 stands_for(np.iscomplexobj)(lambda x, /: False)
