@@ -7,7 +7,7 @@ import ast
 import math
 import re
 
-from minigrad.compile import along, fused, nested, products
+from minigrad.compile import along, convolutions, fused, nested, products
 from minigrad.compile.fused import BLOCK, SUMMED, TERMS, sums
 from minigrad.compile.nest import Nest, element
 from minigrad.compile.schedule import Schedule
@@ -23,13 +23,15 @@ from minigrad.compile.tasks import (
     Reduction,
     Repeat,
     View,
+    WeightGradient,
 )
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.kernels import loops
 from minigrad.symbolic import key_of
 
-FIXED = 6  # numbers that every kernel is given: steps, first and last row, addresses of fixed kernels
+CALLED = ("matmul", "pack", "conv", "pack_filters", "conv_weight", "unpack")  # fixed kernels
+FIXED = 3 + len(CALLED)  # numbers that every kernel is given: steps, first and last row, addresses of these
 FLUSH = """
 @njit(error_model="numpy")
 def flush_{dtype}(part, total, n):
@@ -43,6 +45,7 @@ class Emitter:
     """text: of the kernel `loop(p, n, _)`: p, n are addresses of 64-bit integers. numbers: what n holds behind the
     steps and the first and last row, by name; each the name of a buffer's stride, or a number. buffers: what p holds.
     texts: what each task has become, its functions and its lines of the loop. calls: of Python, `python0` and so on.
+    fixed: the fixed kernels that are.
     """
 
     def __init__(self, schedule: Schedule):
@@ -120,7 +123,9 @@ class Emitter:
                 after.append(f"{b.name}_in, {b.name}_out = {b.name}_out, {b.name}_in")
         flushes = [self.flush(b, b.name, self.schedule.totals[b].name) for b in self.schedule.parts]
         lines = ["def loop(p, n, _):", "    steps, first, last = number(n, 0), number(n, 1), number(n, 2)"]
-        lines.append("    matmul, conv, pack = number(n, 3), number(n, 4), number(n, 5)")
+        words = set(re.findall(r"\w+", " ".join(body)))
+        self.fixed = [name for name in CALLED if name in words]
+        lines += [f"    {name} = number(n, {3 + CALLED.index(name)})" for name in self.fixed]
         lines += [f"    {name} = number(n, {k + FIXED})" for k, name in enumerate(self.numbers)]
         lines += [f"    {b.name} = number(p, {k})" for k, b in enumerate(buffers)]
         lines += [f"    {line}" for line in before]
@@ -178,7 +183,9 @@ class Emitter:
         if isinstance(task, Product):
             return products.product(self, task)
         if isinstance(task, Convolution):
-            return [self.convolution(task)]
+            return convolutions.text(self, task)
+        if isinstance(task, WeightGradient):
+            return convolutions.text_of_weight(self, task)
         return [self.reduction(task)]
 
     def function(self, lines: list[str], arguments: list[str], kind: str, doc: str) -> str:
@@ -206,17 +213,6 @@ class Emitter:
         for view in task.views:
             given += [self.base(view), *[self.number(n) for n in view.strides if isinstance(n, str)]]
         return f"call({', '.join(given)})"
-
-    def convolution(self, task: Convolution) -> str:
-        x, to = task.x, task.to
-        first, count = ("first", "last - first") if task.rows else ("0", self.number(x.shape[0]))
-        I, H, W, *rest = [self.number(n) for n in task.geometry]
-        start = f"{self.base(x)} + {first} * {self.bytes(x.strides[0], x.dtype)}"
-        result = f"{self.base(to)} + {first} * {self.bytes(to.strides[0], to.dtype)}"
-        return (
-            f"call(conv, {start}, {count}, {I}, {H}, {W}, {self.elements(x.strides[0])}, {task.filters.name}, "
-            f"{', '.join(rest)}, {result}, {self.elements(to.strides[0])}, {task.workspace.name})"
-        )
 
     def elements(self, stride) -> str:
         return f"{self.number(stride)} // {self.item}" if isinstance(stride, str) else self.number(stride)

@@ -11,7 +11,18 @@ import numpy as np
 
 from minigrad.compile.execute import Steps, memory_of
 from minigrad.compile.native import Kernel, touched
-from minigrad.compile.tasks import Along, Call, Clear, Convolution, Fused, Gather, Product, Reduction, Repeat
+from minigrad.compile.tasks import (
+    Along,
+    Call,
+    Clear,
+    Convolution,
+    Fused,
+    Gather,
+    Product,
+    Reduction,
+    Repeat,
+    WeightGradient,
+)  # fmt: skip
 from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import rule_of
@@ -235,7 +246,10 @@ def describe(task) -> str:
     if isinstance(task, Gather):
         return f"{task.value.op.name} of {list(task.indices.shape)} along axis {task.axis} of {list(task.x.shape)}"
     if isinstance(task, Convolution):
-        return f"convolution {list(task.x.shape)} to {list(task.to.shape)}, filters packed once a call"
+        packed = ", filters packed once a call" if task.weight is None else ""
+        return f"convolution {list(task.x.shape)} to {list(task.to.shape)}{packed}"
+    if isinstance(task, WeightGradient):
+        return f"gradient of a convolution of {list(task.x.shape)} with respect to its weight {list(task.to.shape)}"
     if isinstance(task, Reduction):
         return f"{task.value.op.name} over axes {task.axes} of {list(task.x.shape)}"
     return type(task).__name__

@@ -18,19 +18,31 @@ from minigrad.compile.callbacks import complaint, python_call
 from minigrad.compile.emit import FIXED, Emitter
 from minigrad.compile.partition import leading
 from minigrad.compile.schedule import schedule
-from minigrad.compile.tasks import Along, Buffer, Call, Clear, Convolution, Fused, Gather, Product, Repeat
+from minigrad.compile.tasks import (
+    Along,
+    Buffer,
+    Call,
+    Clear,
+    Convolution,
+    Fused,
+    Gather,
+    Product,
+    Repeat,
+    WeightGradient,
+)
 from minigrad.compile.workspace import Workspace, in_elements
 from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import build, conv, launch, matmul, memory, threads
+from minigrad.kernels.convolution import filters
 from minigrad.kernels.entry import address_of
 from minigrad.ops.table import Spec
 
 CACHE = 1 << 17  # bytes that a step of a block of rows may touch
 LAST_CACHE = 1 << 21  # bytes that a core has of its own
 PACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
-PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
+PACK_FILTERS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * conv.COUNTS.pack)
 
 
 def emitted(loop: Loop, emitter_class=Emitter) -> Emitter:
@@ -71,12 +83,12 @@ class Kernel:
                 )
         self.connect(self.emitter.calls)
         self.function = build.address(self.source, "loop", "intp, intp, intp")
-        self.matmul = matmul.addresses(self.schedule.dtype)
-        self.pack = PACK(self.matmul.pack)
-        self.buffers, self.conv = self.emitter.buffers, 0
-        if any(b.kind == "filters" for b in self.buffers):
-            of_conv = conv.addresses(self.schedule.dtype)
-            self.conv, self.pack_filters = of_conv.conv, PACK_FILTERS(of_conv.pack)
+        dtype, self.buffers = self.schedule.dtype, self.emitter.buffers
+        products, images = matmul.addresses(dtype), conv.Addresses(0, 0, 0, 0)
+        if {"conv", "conv_weight"} & set(self.emitter.fixed):
+            images = conv.addresses(dtype)
+        self.pack, self.pack_filters = PACK(products.pack), PACK_FILTERS(images.pack)
+        self.called = products.product, products.pack, images.conv, images.pack, images.weight, images.unpack
         first = [c.shape[0] for c in leading(loop) if c.ndim > 0]
         self.length, self.results = loop.length, self.schedule.results
         self.batch = first[0] if self.schedule.rows else 1
@@ -220,18 +232,10 @@ class Kernel:
                 item = w.itemsize
                 self.pack(address_of(w), w.strides[0] // item, w.strides[1] // item, *w.shape, to)
             else:
-                self.pack_weight(in_elements(given[b.index[0]]), b.index[1], to)
-
-    def pack_weight(self, w: np.ndarray, transposed: bool, to: int) -> None:
-        """A convolution's weight as its kernel wants it; of a transposed one, flipped and its channels exchanged."""
-        o, i, h, x = [s // w.itemsize for s in w.strides]
-        O, I, kh, kw = w.shape
-        start = address_of(w)
-        if transposed:
-            o, i, O, I = i, o, I, O
-            start += ((kh - 1) * h + (kw - 1) * x) * w.itemsize
-            h, x = -h, -x
-        self.pack_filters(start, o, i, h, x, O, I, kh, kw, to)
+                source, transposed, groups = b.index
+                w = in_elements(given[source])
+                strides, begin = filters(w.shape, [n // w.itemsize for n in w.strides], groups, transposed)
+                self.pack_filters(address_of(w) + begin * w.itemsize, *strides, to)
 
 
 def touched(task) -> int:
@@ -267,8 +271,9 @@ def flops_of(task) -> int:
         n = math.prod(task.value.shape)
         return 2 * n * task.a.shape[-1]
     if isinstance(task, Convolution):
-        I, _, _, _, kh, kw, *_ = task.geometry
-        return 2 * math.prod(task.value.shape) * I * kh * kw
+        return 2 * math.prod(task.value.shape) * task.geometry.I * task.geometry.kh * task.geometry.kw
+    if isinstance(task, WeightGradient):
+        return 2 * math.prod(task.g.shape) * task.geometry.I * task.geometry.kh * task.geometry.kw
     if hasattr(task, "values"):
         return math.prod(task.shape) * max(1, len(task.values))
     if isinstance(task, Along | Gather | Clear):

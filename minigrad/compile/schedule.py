@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.compile import convolutions
 from minigrad.compile.arrange import Arrangement
 from minigrad.compile.partition import is_large, partition
 from minigrad.compile.supported import main_dtype, require_kernel
@@ -19,7 +20,6 @@ from minigrad.compile.tasks import (
     Buffer,
     Call,
     Clear,
-    Convolution,
     Fused,
     Gather,
     Product,
@@ -35,7 +35,7 @@ from minigrad.ir.rules.kernel import lies_in_order, natural
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, TRANSPOSED, axis_of, merged
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Pick, Value
-from minigrad.kernels import conv, matmul
+from minigrad.kernels import matmul
 
 PACKED = 4096  # multiplications of a product from which packing its right operand at every step pays
 LEAST_ROWS, LEAST_SIDE = 6, 16  # of a product that is worth packing its right operand at every step
@@ -255,8 +255,10 @@ class Schedule:
             return []
         if isinstance(kernel, kernels.Product):
             return [self.product(v, to)]
+        if isinstance(kernel, kernels.WeightGradient):
+            return convolutions.weight_gradient(self, v, kernel)
         if isinstance(kernel, kernels.Convolution):
-            return [self.convolution(v, kernel)]
+            return convolutions.convolution(self, v, kernel)
         x = self.home(v.inputs[0])
         if isinstance(kernel, kernels.Along):
             return [Along(v, [self.home(x) for x in v.inputs], self.home(v), v.params["axis"], rows)]
@@ -282,18 +284,6 @@ class Schedule:
         axis = axis_of(self.kinds[v])
         times = merged(self.kinds[b])
         return Product(v, left, right, result, axis is not None, to is not None, axis or 0, room, times)
-
-    def convolution(self, v: Value, kernel) -> Convolution:
-        x, to, geometry = self.home(v.inputs[0]), self.home(v), kernel.geometry(v)
-        for view in (x, to):
-            if not lies_in_order(view.shape[1:], view.strides[1:]):
-                raise Unsupported("a convolution of strided memory", v)
-        I, H, W, O, kh, kw, top, left, OH, OW = geometry
-        size = -(-conv.workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, v.dtype) // 16) * 16
-        room = self.buffer("scratch", v, (size,), v.dtype, False, self.rows)
-        weight = v.inputs[1]
-        filters = self.buffer("filters", (self.fixed[weight], kernel.transposed), weight.shape, v.dtype)
-        return Convolution(v, x, filters, to, room, geometry, self.kinds[v] == SHARD)
 
     def copied(self, v: Value) -> list:
         """What is made of copies of its operands; nothing if it is not."""

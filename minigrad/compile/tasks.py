@@ -111,15 +111,30 @@ class Product:
 
 @dataclass(eq=False)
 class Convolution:
-    """value = conv of x with filters packed beforehand. geometry: (I, H, W, O, kh, kw, top, left, OH, OW)."""
+    """value = conv of x with filters. weight: what they are packed from at every step; None: they are once a call."""
 
     value: Value
     x: View
+    weight: View | None
     filters: Buffer
     to: View
     workspace: Buffer
-    geometry: tuple
+    geometry: Any  # a Geometry of kernels/conv.py
+    transposed: bool
     rows: bool
+
+
+@dataclass(eq=False)
+class WeightGradient:
+    """value = the gradient of a convolution of x with respect to its weight, g that of its result."""
+
+    value: Value
+    x: View
+    g: View
+    to: View
+    sums: Buffer
+    workspace: Buffer
+    geometry: Any
 
 
 @dataclass(eq=False)

@@ -38,7 +38,7 @@ class Workspace:
         blocks = [(k, *block) for k, part in enumerate(parts) for block in kernel.blocks(*part)]
         self.numbers = np.zeros((len(blocks), FIXED + len(kernel.numbers)), np.int64)
         for row, (_, first, last) in zip(self.numbers, blocks):
-            row[:FIXED] = kernel.length, first, last, kernel.matmul.product, kernel.conv, kernel.matmul.pack
+            row[:FIXED] = kernel.length, first, last, *kernel.called
         for k, n in enumerate(kernel.numbers):
             self.numbers[:, FIXED + k] = n if isinstance(n, int) else 0
         for where, b in enumerate(kernel.buffers):

@@ -1,10 +1,14 @@
-"""Direct convolution of images (N, channels, rows, columns), stride 1, and its gradient with respect to the weight.
+"""Direct convolution of images (N, channels, rows, columns), and its gradient with respect to the weight.
 
 Both are sums over k of A[r, k] B[k, pixel], a tile of which one microkernel keeps in registers: A's numbers are spread
 over all lanes, B's come a vector at a time. For y, A is the weight, packed so that the numbers of a tile lie in the
 order in which they are read, and B the padded image as it lies: what kernel element (a, b) sees of a row of pixels is
 a row of pixels, so nothing is unfolded. For the weight's gradient, A is the image and B the cotangent, channels last: k
-runs over the pixels.
+runs over the pixels; of few channels it is one sum of products of lines of pixels for each number.
+
+A stride is one of 1 once the image is sorted into planes, one for each remainder of a row and of a column: what kernel
+element (a, b) sees of a row is a row of one plane. With dilation it lies further on. The transpose of a convolution
+with a stride is one of stride 1 of an image with zeros between its pixels. Groups come one after another.
 """
 
 import ctypes
@@ -13,11 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import build, matmul, threads
-from minigrad.kernels.entry import FLOATS, in_order, refuse
-from minigrad.kernels.sums import add_reduce
+from minigrad.kernels import build, matmul
 from minigrad.kernels.tiles import SHAPE, Shape, copy_text, every_lane, in_llvm, pointer, vector_types
 
+FEW = 4  # of the lanes of a vector, the part that is too few channels to fill them
 ARGUMENTS = "a, row_stride, step, a_jump, N, table, T, places, b_jump, ldc, accumulate"
 
 
@@ -98,14 +101,40 @@ def copy(to, source, n):
 
 
 @njit
-def pad(x, I, H, W, top, left, to, rows, columns, seen):
-    # Into zeros: image rows `columns` apart, of which the kernel sees `seen`, those of the next row among them.
-    first, start = max(0, top), max(0, left)
-    count = min(seen, left + W) - start
-    for i in range(I):
-        for p in range(first, min(rows, top + H)):
-            copy(to + ((i * rows + p) * columns + start) * SIZE, x + ((i * H + p - top) * W + start - left) * SIZE,
-                 count)
+def pad(x, I, H, W, top, left, sh, sw, ah, aw, planes_h, planes_w, to, rows, columns, seen):
+    # Into zeros: pixels (ah, aw) apart, sorted into planes_h * planes_w planes by what the strides leave of row and
+    # column; rows of a plane are `columns` apart, of which the kernel sees `seen`, those of the next row among them.
+    for plane in range(planes_h):
+        if ah == 1:
+            p = max(0, (top - plane + sh - 1) // sh)
+            h, step = p * sh + plane - top, 1
+            count = min(rows, (top + H - plane + sh - 1) // sh) - p
+        else:
+            h, step = (max(0, -top) + ah - 1) // ah, ah
+            p = top + h * ah
+            count = min(H, (rows - top + ah - 1) // ah) - h
+        for i in range(I):
+            at = x + (i * H + h) * W * SIZE
+            to_row = to + ((i * planes_h + plane) * planes_w * rows + p) * columns * SIZE
+            for k in range(count):
+                for q in range(planes_w):
+                    spread_row(at, W, left, sw, aw, q, to_row + q * rows * columns * SIZE, seen)
+                at += sh * W * SIZE
+                to_row += step * columns * SIZE
+
+
+@njit
+def spread_row(source, W, left, sw, aw, plane, to, seen):
+    if sw == 1 and aw == 1:
+        first = max(0, left)
+        copy(to + first * SIZE, source + (first - left) * SIZE, min(seen, left + W) - first)
+    elif sw == 1:
+        for w in range((max(0, -left) + aw - 1) // aw, min(W, (seen - left + aw - 1) // aw)):
+            store(to, left + w * aw, load(source, w, Float))
+    else:
+        first = max(0, (left - plane + sw - 1) // sw)
+        for q in range(first, min(seen, (left + W - plane + sw - 1) // sw)):
+            store(to, q, load(source, q * sw + plane - left, Float))
 
 
 @njit
@@ -115,56 +144,72 @@ def clear(to, n):
 """
 
 CONV = """
-def pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed):
-    tiles = (O + ROWS - 1) // ROWS
-    while tiles > 0:
-        m = (O + tiles - 1) // tiles
-        for i in range(I):
-            for a in range(kh):
-                for b in range(kw):
-                    for r in range(m):
-                        at = r * o_stride + i * i_stride + a * h_stride + b * w_stride
-                        store(packed, r, load(w, at, Float))
-                    packed += m * SIZE
-        w += m * o_stride * SIZE
-        O -= m
-        tiles -= 1
+def pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, groups, group_stride, packed):
+    for g in range(groups):
+        at_o, left_over = w + g * group_stride * SIZE, O
+        tiles = (O + ROWS - 1) // ROWS
+        while tiles > 0:
+            m = (left_over + tiles - 1) // tiles
+            for i in range(I):
+                for a in range(kh):
+                    for b in range(kw):
+                        for r in range(m):
+                            at = r * o_stride + i * i_stride + a * h_stride + b * w_stride
+                            store(packed, r, load(at_o, at, Float))
+                        packed += m * SIZE
+            at_o += m * o_stride * SIZE
+            left_over -= m
+            tiles -= 1
 
 
-def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y, y_stride, workspace):
-    if samples <= 0 or O <= 0 or OH <= 0 or OW <= 0:
-        return
-    rows, seen = OH + kh - 1, OW + kw - 1
-    columns = max(min(left + W, seen), seen - max(0, left), OW)  # the zeros after a row are those before the next
+@njit
+def offsets(table, kh, kw, sh, sw, dh, dw, planes_w, rows, columns):
+    # of what each kernel element sees of the image
     for a in range(kh):
         for b in range(kw):
-            store(workspace, a * kw + b, (a * columns + b) * SIZE)
+            plane = (a * dh) % sh * planes_w + (b * dw) % sw
+            store(table, a * kw + b, ((plane * rows + a * dh // sh) * columns + b * dw // sw) * SIZE)
+
+
+def conv(x, samples, x_stride, packed, y, y_stride, workspace,
+         groups, I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, ah, aw, OH, OW):
+    if samples <= 0 or O <= 0 or OH <= 0 or OW <= 0:
+        return
+    planes_h, planes_w = min(sh, (kh - 1) * dh + 1), min(sw, (kw - 1) * dw + 1)
+    rows, seen = OH + (kh - 1) * dh // sh, OW + (kw - 1) * dw // sw
+    columns, width = seen, (W - 1) * aw + 1
+    if sw == 1:  # the zeros after a row are those before the next
+        columns = max(min(left + width, seen), seen - max(0, left), OW)
+    plain = sh == 1 and sw == 1 and ah == 1 and aw == 1
+    offsets(workspace, kh, kw, sh, sw, dh, dw, planes_w, rows, columns)
     image = workspace + (kh * kw * 8 + 63) // 64 * 64
     # Vectors lie in rows of the image; or, where that wastes lanes, anywhere in one line that all rows make up.
     line = (OH - 1) * columns + OW
     in_line = (line + LANES - 1) // LANES
     in_rows = (OW + LANES - 1) // LANES * OH
-    terms = I * kh * kw
+    terms, plane = I * kh * kw, planes_h * planes_w * rows * columns
     flat = OW < LANES or columns == OW or 8 * in_line < 7 * in_rows
     scattered = flat and (columns > OW or line < LANES)
-    size = I * rows * columns + LANES + kw
+    size = I * plane + LANES + (kw - 1) * dw + 1
     buffer = image + size * SIZE
-    padded = not (top == 0 and left == 0 and rows == H and seen == W and (line >= LANES or not flat))
+    padded = not (plain and top == 0 and left == 0 and rows == H and seen == W and (line >= LANES or not flat))
+    seen_top, seen_rows = (top, H) if plain and dh == 1 else (0, OH + kh - 1)
     if padded:
         clear(image, size)
-    for n in range(samples):
-        source = x + n * x_stride * SIZE
+    for k in range(samples * groups):
+        n, g = k // groups, k % groups
+        source = x + (n * x_stride + g * I * H * W) * SIZE
         if padded:
-            pad(source, I, H, W, top, left, image, rows, columns, seen)
+            pad(source, I, H, W, top, left, sh, sw, ah, aw, planes_h, planes_w, image, rows, columns, seen)
             source = image
-        to, weight, left_over = y + n * y_stride * SIZE, packed, O
+        to, weight, left_over = y + (n * y_stride + g * O * OH * OW) * SIZE, packed + g * O * terms * SIZE, O
         end = to + O * OH * OW * SIZE
         tiles = (O + ROWS - 1) // ROWS
         while tiles > 0:
             m = (left_over + tiles - 1) // tiles
             if scattered:
                 room = max(line, LANES)
-                tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, room, buffer, room)
+                tiles_of(m, source, I, plane, columns, 0, kh, weight, workspace, kh, kw, 1, room, buffer, room)
                 for r in range(m):
                     for p in range(OH):
                         at = to + (r * OH + p) * OW * SIZE
@@ -173,9 +218,10 @@ def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y,
                         else:
                             copy(at, buffer + (r * room + p * columns) * SIZE, OW)
             elif flat:
-                tiles_of(m, source, I, rows, columns, 0, rows, weight, workspace, kh, kw, 1, line, to, line)
+                tiles_of(m, source, I, plane, columns, 0, kh, weight, workspace, kh, kw, 1, line, to, line)
             else:
-                tiles_of(m, source, I, rows, columns, top, H, weight, workspace, kh, kw, OH, OW, to, OH * OW)
+                tiles_of(m, source, I, plane, columns, seen_top, seen_rows, weight, workspace, kh, kw, OH, OW, to,
+                         OH * OW)
             weight += m * terms * SIZE
             to += m * OH * OW * SIZE
             left_over -= m
@@ -183,7 +229,7 @@ def conv(x, samples, I, H, W, x_stride, packed, O, kh, kw, top, left, OH, OW, y,
 
 
 @njit
-def tiles_of(m, x, I, rows, columns, top, H, packed, table, kh, kw, lines, length, y, y_stride):
+def tiles_of(m, x, I, plane, columns, top, H, packed, table, kh, kw, lines, length, y, y_stride):
     places = stack(64)
     each = (length + LANES - 1) // LANES
     p = 0
@@ -203,46 +249,89 @@ def tiles_of(m, x, I, rows, columns, top, H, packed, table, kh, kw, lines, lengt
                     p, q = p + 1, 0
             tile(m, vectors, packed + first * kw * m * SIZE, SIZE, m * SIZE, (kh - last + first) * kw * m * SIZE,
                  I if last > first else 0, table + first * kw * 8, (last - first) * kw, places,
-                 rows * columns * SIZE, y_stride * SIZE, 0)
+                 plane * SIZE, y_stride * SIZE, 0)
             total -= vectors
 
 
-def weight(x, samples, I, H, W, x_stride, g, O, OH, OW, g_stride, kh, kw, top, left, sums, workspace, pack_panels):
-    for q in range(OW):
-        store(workspace, q, q * PANEL * SIZE)
-    image = workspace + (OW * 8 + 63) // 64 * 64
-    rows, columns = OH + kh - 1, OW + kw - 1
-    few = I < kw  # then a tile's rows are not channels but kernel columns: in a padded image all see OW columns
-    size = I * rows * columns if few else 0
-    clear(image, size)
-    panels = image + (size * SIZE + 63) // 64 * 64
-    plane = kh * kw * LANES * SIZE
+def weight(x, samples, x_stride, g, g_stride, sums, workspace, pack_panels,
+           groups, I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, ah, aw, OH, OW):
+    each = (O + LANES - 1) // LANES * LANES * I * kh * kw
     for n in range(samples):
-        source = x + n * x_stride * SIZE
-        call(pack_panels, g + n * g_stride * SIZE, 1, OH * OW, OH * OW, O, panels)
-        if few:
-            pad(source, I, H, W, top, left, image, rows, columns, columns)
-        for v in range(0, (O + LANES - 1) // LANES, 2):
-            vectors = min(2, (O + LANES - 1) // LANES - v)
-            for a in range(kh):
-                to = sums + v * I * plane + a * kw * LANES * SIZE
-                if few:
-                    for i in range(I):
-                        at = image + (i * rows + a) * columns * SIZE
-                        pixels(kw, at, SIZE, columns, panels, OH, OW, v, vectors, 0, OH, 0, OW, workspace,
-                               to + i * plane, I * plane, LANES * SIZE, n)
-                else:
-                    p, bottom = max(0, top - a), min(OH, H + top - a)
-                    for b in range(kw):
-                        q, right = max(0, left - b), min(OW, W + left - b)
-                        at = source + ((p + a - top) * W + q + b - left) * SIZE
-                        pixels(I, at, H * W * SIZE, W, panels, OH, OW, v, vectors, p, bottom, q, right, workspace,
-                               to + b * LANES * SIZE, I * plane, plane, n)
+        for k in range(groups):
+            source, cotangent = x + (n * x_stride + k * I * H * W) * SIZE, g + (n * g_stride + k * O * OH * OW) * SIZE
+            to = sums + k * each * SIZE
+            if O <= FEW:
+                of_few(source, cotangent, to, workspace, n, I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, OH, OW)
+            else:
+                of_many(source, cotangent, to, workspace, pack_panels, n,
+                        I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, OH, OW)
 
 
 @njit
-def pixels(left_over, at, row_stride, columns, panels, OH, OW, v, vectors, top, bottom, left, right, table, to, beside,
-           ldc, accumulate):
+def of_few(x, g, sums, workspace, adds, I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, OH, OW):
+    planes_h, planes_w = min(sh, (kh - 1) * dh + 1), min(sw, (kw - 1) * dw + 1)
+    rows, columns = OH + (kh - 1) * dh // sh, OW + (kw - 1) * dw // sw
+    offsets(workspace, kh, kw, sh, sw, dh, dw, planes_w, rows, columns)
+    image = workspace + (kh * kw * 8 + 63) // 64 * 64
+    plane, line = planes_h * planes_w * rows * columns, (OH - 1) * columns + OW
+    cotangents = image + I * plane * SIZE
+    clear(image, I * plane + O * line)
+    pad(x, I, H, W, top, left, sh, sw, 1, 1, planes_h, planes_w, image, rows, columns, columns)
+    for o in range(O):
+        to = cotangents + o * line * SIZE
+        for p in range(OH):
+            copy(to + p * columns * SIZE, g + (o * OH + p) * OW * SIZE, OW)
+        for i in range(I):
+            for k in range(kh * kw):
+                total = of_lines(image + i * plane * SIZE + load_any(workspace, k, np.int64), to, line)
+                at = (i * kh * kw + k) * LANES + o
+                store_any(sums, at, total + (load_any(sums, at, Float) if adds > 0 else Float(0)))
+
+
+@njit(fastmath={"contract", "reassoc", "nsz"})
+def of_lines(a, b, n):
+    total = Float(0)
+    for k in range(n):
+        total += load_any(a, k, Float) * load_any(b, k, Float)
+    return total
+
+
+@njit
+def of_many(x, g, sums, workspace, pack_panels, adds, I, H, W, O, kh, kw, top, left, sh, sw, dh, dw, OH, OW):
+    for q in range(OW):
+        store(workspace, q, q * PANEL * SIZE)
+    image = workspace + (OW * 8 + 63) // 64 * 64
+    rows, columns = (OH - 1) * sh + (kh - 1) * dh + 1, (OW - 1) * sw + (kw - 1) * dw + 1
+    few = I < kw  # then a tile's rows are not channels but kernel columns: in a padded image all see OW columns
+    size = I * rows * columns if few else 0
+    panels = image + (size * SIZE + 63) // 64 * 64
+    plane = kh * kw * LANES * SIZE
+    call(pack_panels, g, 1, OH * OW, OH * OW, O, panels)
+    if few:
+        clear(image, size)
+        pad(x, I, H, W, top, left, 1, 1, 1, 1, 1, 1, image, rows, columns, columns)
+    for v in range(0, (O + LANES - 1) // LANES, 2):
+        vectors = min(2, (O + LANES - 1) // LANES - v)
+        for a in range(kh):
+            to, above = sums + v * I * plane + a * kw * LANES * SIZE, top - a * dh
+            if few:
+                for i in range(I):
+                    at = image + (i * rows + a * dh) * columns * SIZE
+                    pixels(kw, at, dw * SIZE, sw * SIZE, sh * columns, panels, OH, OW, v, vectors, 0, OH, 0, OW,
+                           workspace, to + i * plane, I * plane, LANES * SIZE, adds)
+            else:
+                p, bottom = (max(0, above) + sh - 1) // sh, min(OH, (H - 1 + above) // sh + 1)
+                for b in range(kw):
+                    before = left - b * dw
+                    q, right = (max(0, before) + sw - 1) // sw, min(OW, (W - 1 + before) // sw + 1)
+                    at = x + ((p * sh - above) * W + q * sw - before) * SIZE
+                    pixels(I, at, H * W * SIZE, sw * SIZE, sh * W, panels, OH, OW, v, vectors, p, bottom, q, right,
+                           workspace, to + b * LANES * SIZE, I * plane, plane, adds)
+
+
+@njit
+def pixels(left_over, at, row_stride, step, columns, panels, OH, OW, v, vectors, top, bottom, left, right, table, to,
+           beside, ldc, accumulate):
     places = stack(64)
     across = right - left
     count = bottom - top if across > 0 else 0
@@ -253,7 +342,7 @@ def pixels(left_over, at, row_stride, columns, panels, OH, OW, v, vectors, top, 
             panel, lane = (v + j) * LANES // PANEL, (v + j) * LANES % PANEL
             store(places, j, panels + (((panel * OH + top) * OW + left) * PANEL + lane) * SIZE)
             store(places, vectors + j, to + j * beside)
-        tile(m, vectors, at, row_stride, SIZE, (columns - across) * SIZE, count, table, across, places,
+        tile(m, vectors, at, row_stride, step, columns * SIZE - across * step, count, table, across, places,
              OW * PANEL * SIZE, ldc, accumulate)
         at += m * row_stride
         to += m * ldc
@@ -261,11 +350,15 @@ def pixels(left_over, at, row_stride, columns, panels, OH, OW, v, vectors, top, 
         tiles -= 1
 
 
-def unpack(sums, O, terms, w):
-    for first in range(0, O, LANES):
-        for k in range(terms):
-            for lane in range(min(LANES, O - first)):
-                store(w, (first + lane) * terms + k, load(sums, (first * terms + k * LANES) + lane, Float))
+def unpack(sums, w, adds, groups, O, terms):
+    for g in range(groups):
+        for first in range(0, O, LANES):
+            for k in range(terms):
+                for lane in range(min(LANES, O - first)):
+                    number, at = load_any(sums, first * terms + k * LANES + lane, Float), (first + lane) * terms + k
+                    store_any(w, at, number + (load_any(w, at, Float) if adds != 0 else Float(0)))
+        sums += (O + LANES - 1) // LANES * LANES * terms * SIZE
+        w += O * terms * SIZE
 """
 
 
@@ -276,6 +369,7 @@ def source(dtype: str, shape: Shape) -> str:
     constants = f"""
 Float = np.{dtype}
 SIZE, LANES, ROWS, PANEL = {size}, {lanes}, {shape.rows}, {shape.vectors * lanes}
+FEW = {lanes // FEW}
 """
     few = max(2, shape.rows // 4)  # rows that leave registers for four vectors
     tiles = [(m, v) for m in range(1, shape.rows + 1) for v in ((1, 2, 4) if m <= few else (1, 2))]
@@ -290,6 +384,29 @@ SIZE, LANES, ROWS, PANEL = {size}, {lanes}, {shape.rows}, {shape.vectors * lanes
     return "\n".join([constants, *lines, HELPERS, CONV])
 
 
+class Geometry(NamedTuple):
+    """What kernels want to know of a convolution. I, O: channels of one group. top, left: zeros before the first pixel.
+    sh, sw: the stride. dh, dw: the dilation. ah, aw: how far apart the image's pixels are, with zeros between them."""
+
+    groups: int
+    I: int
+    H: int
+    W: int
+    O: int
+    kh: int
+    kw: int
+    top: int
+    left: int
+    sh: int
+    sw: int
+    dh: int
+    dw: int
+    ah: int
+    aw: int
+    OH: int
+    OW: int
+
+
 class Addresses(NamedTuple):
     pack: int
     conv: int
@@ -297,19 +414,20 @@ class Addresses(NamedTuple):
     unpack: int
 
 
-COUNTS = Addresses(pack=10, conv=17, weight=18, unpack=4)
+COUNTS = Addresses(pack=12, conv=7 + len(Geometry._fields), weight=8 + len(Geometry._fields), unpack=6)
 
 
 @functools.cache
 def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
     """C functions, for generated kernels too. They take int64: addresses, sizes, and strides in elements.
 
-    pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, packed): a weight as `conv` reads it.
-    conv(x, samples, I, H, W, x_sample_stride, packed, O, kh, kw, top, left, OH, OW, y, y_sample_stride, workspace):
-    y[n, o, p, q] = sum of x[n, i, p + a - top, q + b - left] w[o, i, a, b], zeros outside of x; a sample is contiguous.
-    weight(x, samples, I, H, W, x_sample_stride, g, O, OH, OW, g_sample_stride, kh, kw, top, left, sums, workspace,
-    matmul's pack): the gradient with respect to w, of which g is y's cotangent, LANES output channels side by side;
-    unpack(sums, O, I kh kw, w) puts them in their places.
+    pack(w, o_stride, i_stride, h_stride, w_stride, O, I, kh, kw, groups, group_stride, packed): a weight as `conv`
+    reads it, O and I of one group.
+    conv(x, samples, x_sample_stride, packed, y, y_sample_stride, workspace, *geometry): y[n, o, p, q] = sum of
+    X[n, i, p sh + a dh, q sw + b dw] w[o, i, a, b], X the padded image; a sample is contiguous.
+    weight(x, samples, x_sample_stride, g, g_sample_stride, sums, workspace, matmul's pack, *geometry): the gradient
+    with respect to w, of which g is y's cotangent, LANES output channels side by side;
+    unpack(sums, w, adds, groups, O, I kh kw) puts them in their places, or adds them to what is there.
     """
     text = source(np.dtype(dtype).name, shape)
     types = [", ".join(["intp"] * count) for count in COUNTS]
@@ -317,7 +435,8 @@ def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
 
 
 @functools.cache
-def _compiled(dtype: np.dtype, shape: Shape) -> Addresses:
+def compiled(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
+    """The same, for calls from Python."""
     prototypes = [ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count) for count in COUNTS]
     return Addresses(*[prototype(address) for prototype, address in zip(prototypes, addresses(dtype, shape))])
 
@@ -325,12 +444,12 @@ def _compiled(dtype: np.dtype, shape: Shape) -> Addresses:
 def aligned(size: int, dtype) -> np.ndarray:
     """Uninitialised, on a cache line."""
     nbytes = size * np.dtype(dtype).itemsize
-    memory, _ = _room(nbytes)
+    memory, _ = room(nbytes)
     start = -memory.ctypes.data % 64
     return memory[start : start + nbytes].view(dtype)
 
 
-def _room(nbytes: int) -> tuple[np.ndarray, int]:
+def room(nbytes: int) -> tuple[np.ndarray, int]:
     """Memory, and the address of a cache line in it after which there are as many bytes."""
     memory = np.empty(nbytes + 64, np.uint8)
     return memory, memory.ctypes.data + 63 & ~63
@@ -345,147 +464,28 @@ def _table_size(entries: int, dtype) -> int:
     return -(-entries * 8 // 64) * 64 // np.dtype(dtype).itemsize
 
 
-def workspace_size(I, H, W, kh, kw, top, left, OH, OW, O, dtype, shape: Shape = SHAPE) -> int:
+def _plane_size(of: Geometry) -> tuple[int, int]:
+    """Elements of a channel of a padded image, and in a row of it, however it is sorted."""
+    planes = min(of.sh, (of.kh - 1) * of.dh + 1) * min(of.sw, (of.kw - 1) * of.dw + 1)
+    columns = of.OW + (of.kw - 1) * of.dw // of.sw
+    return planes * (of.OH + (of.kh - 1) * of.dh // of.sh) * columns, columns
+
+
+def workspace_size(of: Geometry, dtype, shape: Shape = SHAPE) -> int:
     """Elements of workspace that `conv` needs: a table of offsets, a padded image, a tile's rows of y."""
     lanes = shape.width // np.dtype(dtype).itemsize
-    rows, columns = OH + kh - 1, OW + kw - 1
-    image = I * rows * columns + lanes + kw
-    return _table_size(kh * kw, dtype) + image + shape.rows * max(OH * columns, lanes) + lanes
+    plane, columns = _plane_size(of)
+    image = of.I * plane + lanes + (of.kw - 1) * of.dw + 1
+    return _table_size(of.kh * of.kw, dtype) + image + shape.rows * max(of.OH * columns, lanes) + lanes
 
 
-# Multiplications from which a second thread pays: waking one costs some 100 us.
-LARGE = 1 << 24
-
-RUN = 512  # pixels that are added one after another
-Pairs = tuple[tuple[int, int], tuple[int, int]]
-
-
-def conv2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
-    """Cross-correlation of x (N, I, H, W) with weight (O, I, kh, kw), of one dtype, float32 or float64.
-
-    padding: zeros ((above, below), (left, right)); a negative number takes rows or columns away.
-    """
-    O, I, kh, kw = weight.shape if weight.ndim == 4 else (0,) * 4
-    OH, OW = _sides(x, (kh, kw), padding)
-    fits = I * O > 0 and x.dtype == weight.dtype and x.dtype in FLOATS and x.shape[1] == I and min(OH, OW) > 0
-    if not fits:
-        refuse("conv2d", f"images (N, I, H, W) and a weight (O, I, kh, kw) of one dtype, {padding=}", x, weight)
-    n, _, H, W = x.shape
-    top, left = padding[0][0], padding[1][0]
-    x, weight = in_order(x), weight if weight.flags.aligned else weight.copy()
-    y = np.empty((n, O, OH, OW), x.dtype)
-    kernels, size = _compiled(x.dtype, shape), x.itemsize
-    at_x, at_w, at_y = x.ctypes.data, weight.ctypes.data, y.ctypes.data
-    strides = [stride // size for stride in weight.strides]
-
-    def pack(first, last, to):
-        kernels.pack(at_w + first * strides[0] * size, *strides, last - first, I, kh, kw, to)
-
-    def convolve(samples, channels, packed=None):
-        """A range of samples, a range of channels that come out; packed: the address of their weights."""
-        k, o = samples[0], channels[0]
-        O_part, weights = channels[1] - o, (channels[1] - o) * I * kh * kw * size
-        nbytes = workspace_size(I, H, W, kh, kw, top, left, OH, OW, O_part, x.dtype, shape) * size
-        _memory, workspace = _room(nbytes + weights + 64)  # kept until the end
-        if packed is None:
-            packed = workspace + nbytes + 63 & ~63
-            pack(*channels, packed)
-        kernels.conv(
-            at_x + k * I * H * W * size, samples[1] - k, I, H, W, I * H * W, packed, O_part, kh, kw, top, left, OH, OW,
-            at_y + (k * O + o) * OH * OW * size, O * OH * OW, workspace,
-        )  # fmt: skip
-
-    # More pieces than threads: one that another process keeps from its work leaves more of it to the others.
-    if threads.count == 1 or y.size * I * kh * kw < LARGE:
-        convolve((0, n), (0, O))
-    elif n < threads.count or weight.size > x.size:  # each piece packs its own weights, and pads all images
-        threads.share([functools.partial(convolve, (0, n), piece) for piece in _pieces(O, 2 * threads.count)])
-    else:
-        _memory, packed = _room(weight.size * size)
-        pack(0, O, packed)
-        threads.share([functools.partial(convolve, piece, (0, O), packed) for piece in _pieces(n, 4 * threads.count)])
-    return y
-
-
-def _sides(x: np.ndarray, kernel: tuple[int, int], padding: Pairs) -> tuple[int, ...]:
-    """Rows and columns of what comes out of a convolution; zeros if x is no images, or the kernel covers nothing."""
-    if x.ndim != 4 or min(kernel) < 1:
-        return 0, 0
-    return tuple([n + before + after - k + 1 for n, k, (before, after) in zip(x.shape[2:], kernel, padding)])
-
-
-def conv_transpose2d(x: np.ndarray, weight: np.ndarray, padding: Pairs, shape: Shape = SHAPE) -> np.ndarray:
-    """The transpose of conv2d: to x (N, O, OH, OW) and weight (O, I, kh, kw) the (N, I, H, W) that gives such an x."""
-    kernel = weight.shape[2:]
-    padding = tuple([(k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, padding)])
-    return conv2d(x, weight[:, :, ::-1, ::-1].swapaxes(0, 1), padding, shape)
-
-
-def conv2d_weight(
-    x: np.ndarray, g: np.ndarray, kernel: tuple[int, int], padding: Pairs, shape: Shape = SHAPE
-) -> np.ndarray:
-    """The gradient of conv2d with respect to its weight (O, I, *kernel), g (N, O, OH, OW) that of its result.
-
-    Sums over more than RUN pixels are sums of those over fewer, so that their rounding error does not grow with them.
-    """
-    fits = x.ndim == g.ndim == 4 and len(x) == len(g) and x.dtype == g.dtype and x.dtype in FLOATS and x.size and g.size
-    if not fits or _sides(x, kernel, padding) != g.shape[2:]:
-        refuse("conv2d_weight", f"images and cotangents (N, O, OH, OW) of one dtype, {kernel=}, {padding=}", x, g)
-    n, I, H, W = x.shape
-    _, O, OH, OW = g.shape
-    kh, kw = kernel
-    if OH > 1 and OH * OW > 2 * RUN and x.dtype == np.float32:
-        return add_reduce(_by_lines(x, g, kernel, padding, shape), (0,))
-    x, g = in_order(x), in_order(g)
-    lanes = shape.width // x.itemsize
-    terms = I * kh * kw
-    kernels, size = _compiled(x.dtype, shape), x.itemsize
-    pack_panels = matmul.addresses(x.dtype, shape).pack
-    at_x, at_g = x.ctypes.data, g.ctypes.data
-    image = I * (OH + kh - 1) * (OW + kw - 1) + 64 // size if kw > I else 0
-    room = _table_size(OW, x.dtype) + image + matmul.packed_size(OH * OW, O, x.dtype, shape)
-    pieces = _pieces(n, threads.count if g.size * terms >= LARGE else 1)
-    partial = [aligned(-(-O // lanes) * lanes * terms, x.dtype) for _ in pieces]
-    run = max(1, RUN // (OH * OW)) if x.dtype == np.float32 else n
-
-    def gradient(first, last, sums):
-        _memory, workspace = _room(room * size)
-        add(first, min(first + run, last), sums, workspace)
-        part = aligned(sums.size, sums.dtype) if last - first > run else sums
-        for k in range(first + run, last, run):
-            add(k, min(k + run, last), part, workspace)
-            np.add(sums, part, out=sums)
-
-    def add(k, end, sums, workspace):
-        kernels.weight(
-            at_x + k * I * H * W * size, end - k, I, H, W, I * H * W, at_g + k * O * OH * OW * size, O, OH, OW,
-            O * OH * OW, kh, kw, padding[0][0], padding[1][0], sums.ctypes.data, workspace, pack_panels,
-        )  # fmt: skip
-
-    tasks = [functools.partial(gradient, *piece, sums) for piece, sums in zip(pieces, partial)]
-    threads.run(tasks) if len(tasks) > 1 else tasks[0]()
-    for sums in partial[1:]:
-        partial[0] += sums
-    result = np.empty((O, I, kh, kw), x.dtype)
-    kernels.unpack(partial[0].ctypes.data, O, terms, result.ctypes.data)
-    return result
-
-
-def _by_lines(x, g, kernel, padding: Pairs, shape: Shape) -> np.ndarray:
-    """The gradients of bands of output lines, stacked."""
-    H, OH, OW = x.shape[2], *g.shape[2:]
-    (top, _), sides = padding
-    lines, found = max(1, RUN // OW), []
-    for p in range(0, OH, lines):
-        end = min(p + lines, OH)
-        first, last = p - top, end + kernel[0] - 1 - top  # lines of the image that the band sees
-        seen = x[:, :, max(0, first) : max(0, min(last, H))]
-        if seen.shape[2]:
-            rows = (max(0, -first), max(0, last - H))
-            found.append(conv2d_weight(seen, g[:, :, p:end], kernel, (rows, sides), shape))
-    return np.stack(found)
-
-
-def _pieces(n: int, most: int) -> list[tuple[int, int]]:
-    count = min(n, most)
-    return [(n * k // count, n * (k + 1) // count) for k in range(count)]
+def weight_sizes(of: Geometry, dtype, shape: Shape = SHAPE) -> tuple[int, int]:
+    """Elements of the workspace that `weight` needs, and of its sums."""
+    lanes = shape.width // np.dtype(dtype).itemsize
+    sums = of.groups * -(-of.O // lanes) * lanes * of.I * of.kh * of.kw
+    if lanes >= FEW * of.O:
+        plane, columns = _plane_size(of)
+        return _table_size(of.kh * of.kw, dtype) + of.I * plane + of.O * of.OH * columns + lanes, sums
+    rows, columns = (of.OH - 1) * of.sh + (of.kh - 1) * of.dh + 1, (of.OW - 1) * of.sw + (of.kw - 1) * of.dw + 1
+    image = of.I * rows * columns + lanes  # where they are fewer than a kernel's columns
+    return _table_size(of.OW, dtype) + image + matmul.packed_size(of.OH * of.OW, of.O, dtype, shape) + lanes, sums

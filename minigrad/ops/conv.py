@@ -10,14 +10,14 @@ and each of the three ops below is its derivative with respect to one of them: `
 How they are computed: the input is unfolded along its width, channels and kernel columns first, rows before samples:
 (channels, kw, rows, N, columns). Then what kernel row i sees is a slice of the rows, which is one matrix as it lies in
 memory, (channels kw, rows N columns): kh large products, and kh times less copying than the usual unfolding takes.
-With stride 1, dilation 1 and one group, kernels/conv.py computes them directly.
+That is with the JIT off, and of two dtypes; else kernels/convolution.py computes them directly.
 """
 
 import numpy as np
 
 from minigrad.arguments import Size
 from minigrad.dtypes import common_dtype
-from minigrad.kernels import conv as kernels
+from minigrad.kernels import convolution as kernels
 from minigrad.kernels import loops
 from minigrad.ops.declare import composite, op
 from minigrad.ops.index import getitem
@@ -89,10 +89,9 @@ def _channels_first(y: np.ndarray, groups: int) -> np.ndarray:
     return y.transpose(1, 2, 0, 3).reshape(groups, channels // groups, rows * n * columns)
 
 
-def _direct(stride, dilation, groups, *arrays: np.ndarray) -> bool:
-    """Whether kernels/conv.py takes these."""
-    simple = stride == dilation == (1, 1) and groups == 1 and all(a.size for a in arrays)
-    return simple and arrays[0].dtype == arrays[1].dtype and not loops.INTERPRETED
+def _direct(*arrays: np.ndarray) -> bool:
+    """Whether kernels/convolution.py takes these."""
+    return all(a.size for a in arrays) and arrays[0].dtype == arrays[1].dtype and not loops.INTERPRETED
 
 
 def require_float(*specs: Spec) -> None:
@@ -172,8 +171,8 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
     n, out, rows, columns = _conv2d_shape(x, weight, bias, stride, padding, dilation, groups)
     kernel = weight.shape[2:]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
-    if _direct(stride, dilation, groups, x, weight):
-        return _plus(kernels.conv2d(x, weight, padding), bias)
+    if _direct(x, weight):
+        return _plus(kernels.conv2d(x, weight, padding, stride, dilation, groups), bias)
     unfolded = _unfold(x, kernel[1], columns, stride, padding, dilation, groups)
     inner = weight.shape[1] * kernel[1]
     y = None
@@ -271,8 +270,9 @@ def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     _, channels, rows, columns = x.shape
     kernel = weight.shape[2:]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
-    if _direct(stride, dilation, groups, x, weight):
-        return _plus(kernels.conv_transpose2d(x, weight, padding), bias)
+    if _direct(x, weight):
+        extra = pair_of(output_padding, "output_padding", 0)
+        return _plus(kernels.conv_transpose2d(x, weight, padding, stride, dilation, groups, extra), bias)
     height = max(padding[0][0] + size[0], (rows - 1) * stride[0] + dilation[0] * (kernel[0] - 1) + 1)
     unfolded = np.zeros((groups, out // groups, kernel[1], height, n, columns), x.dtype)
     g = _channels_first(x, groups)
@@ -315,8 +315,8 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups: Size
     shape = _conv2d_weight_shape(x, g, kernel, stride, padding, dilation, groups)
     out, channels = shape[0] // groups, shape[1]
     stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
-    if _direct(stride, dilation, groups, x, g):
-        return kernels.conv2d_weight(x, g, kernel, padding)
+    if _direct(x, g):
+        return kernels.conv2d_weight(x, g, kernel, padding, stride, dilation, groups)
     unfolded = _unfold(x, kernel[1], g.shape[3], stride, padding, dilation, groups)
     g_matrices = _channels_first(g, groups)
     result = np.empty((groups, out, channels, *kernel), x.dtype)

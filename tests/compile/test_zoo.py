@@ -31,8 +31,6 @@ layer_of = zoo.frameworks.minigrad()[1]
 # What falls short, and why. A cell that no longer does must go from here: the test fails if one stands here in vain.
 CALLS = {
     "kalman_filter": "solve",
-    "dilated_conv_gru": "conv2d with dilation",
-    "bottleneck_lstm": "conv2d with groups",
     "recurrent_convolution": "pooling",
 }
 ONE_THREAD: tuple[str, ...] = ()

@@ -2,9 +2,10 @@
 
 import math
 
-from minigrad.ir.rules.kernel import Convolution, Python
+from minigrad.ir.rules.kernel import Convolution, WeightGradient
 from minigrad.ir.rules.partition import mixes, of_rows
-from minigrad.ir.rules.rule import Rule, Unsupported
+from minigrad.ir.rules.rule import Rule
+from minigrad.kernels.convolution import geometry_of
 from minigrad.ops.conv import _geometry
 
 # Under one more leading axis
@@ -56,10 +57,10 @@ def conv2d_weight_batched(b, x, g, **params):
     return b.reshaped(made, made.shape[0] // b.size, *made.shape[1:])
 
 
-def conv2d_lowered(o, value, x, w, bias=None, **params):
+def without_bias(o, value, x, w, bias=None, **params):
     if bias is None:
         return None
-    return o.add(o.conv2d(x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
+    return o.add(o.make(value.op.name, x, w, None, **params), o.reshape(bias, shape=(1, bias.size, 1, 1)))
 
 
 # Flops: two a multiplication
@@ -92,28 +93,25 @@ def weight_over_steps(v):
     return v.inputs, lambda o, x, g: o.conv2d_weight(merged(o, x), merged(o, g), **v.params)
 
 
-def geometry_of(v, transposed: bool) -> tuple:
-    """(I, H, W, O, kh, kw, top, left, OH, OW): what kernels/conv.py wants to know; raises Unsupported for what it has
-    not."""
-    x, w, *bias = v.inputs
-    stride, padding, dilation = _geometry(w.shape[2:], v.params["stride"], v.params["padding"], v.params["dilation"])
-    if stride != (1, 1) or dilation != (1, 1) or v.params["groups"] != 1 or bias != [None]:
-        raise Unsupported(f"{v.op.name} with stride, dilation or groups", v)
-    (top, _), (left, _) = padding
-    kh, kw = w.shape[2:]
-    if transposed:
-        top, left = kh - 1 - top, kw - 1 - left
-    if top < 0 or left < 0:
-        raise Unsupported(f"{v.op.name} with padding beyond the kernel", v)
-    return (*x.shape[1:], v.shape[1], kh, kw, top, left, *v.shape[2:])
+def convolution_geometry(v):
+    x, w, *_ = v.inputs
+    return geometry_of(x.shape, w.shape, v.shape[2:], *how(v, w.shape))
 
 
-def conv2d_geometry(v) -> tuple:
-    return geometry_of(v, False)
+def transposed_geometry(v):
+    x, w, *_ = v.inputs
+    return geometry_of(x.shape, w.shape, v.shape[2:], *how(v, w.shape), transposed=True)
 
 
-def transposed_geometry(v) -> tuple:
-    return geometry_of(v, True)
+def weight_geometry(v):
+    x, g = v.inputs
+    return geometry_of(x.shape, v.shape, g.shape[2:], *how(v, v.shape))
+
+
+def how(v, weight_shape) -> tuple:
+    """Stride, padding, dilation and groups."""
+    given = [v.params[name] for name in ("stride", "padding", "dilation")]
+    return *_geometry(weight_shape[2:], *given), v.params["groups"]
 
 
 @of_rows
@@ -125,8 +123,8 @@ RULES = {
     "conv2d": Rule(
         batch=convolution_batched,
         partition=convolution_partition,
-        lower=conv2d_lowered,
-        kernel=Convolution(conv2d_geometry),
+        lower=without_bias,
+        kernel=Convolution(convolution_geometry),
         flops=conv2d_flops,
         hoist=convolution_hoist,
         sinks=True,
@@ -134,6 +132,7 @@ RULES = {
     "conv_transpose2d": Rule(
         batch=convolution_batched,
         partition=convolution_partition,
+        lower=without_bias,
         kernel=Convolution(transposed_geometry, transposed=True),
         flops=transposed_flops,
         hoist=convolution_hoist,
@@ -142,7 +141,7 @@ RULES = {
     "conv2d_weight": Rule(
         batch=conv2d_weight_batched,
         partition=mixes,
-        kernel=Python(),
+        kernel=WeightGradient(weight_geometry),
         flops=weight_flops,
         hoist=lambda v, *on: False,
         sinks=True,

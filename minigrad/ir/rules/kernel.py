@@ -126,17 +126,18 @@ class Gather(Kernel):
 
 @dataclass(frozen=True)
 class Convolution(Kernel):
-    """Of stride 1. geometry: of a value what kernels/conv.py wants to know; raises Unsupported of others. transposed:
-    whether the weight's channels are exchanged and its sides reversed."""
+    """geometry: of a value what kernels/conv.py wants to know. transposed: whether the weight's channels are exchanged
+    and its sides reversed."""
 
-    geometry: Callable[..., tuple]
+    geometry: Callable[..., Any]
     transposed: bool = False
 
     def fits(self, v, main, constants) -> bool:
-        if v.inputs[1] not in constants:
-            return False
-        self.geometry(v)
-        return dtypes_of(v) == {main}
+        return dtypes_of(v) == {main} and v.inputs[2:] in ((), (None,)) and all(x.size for x in v.inputs[:2])
+
+
+class WeightGradient(Convolution):
+    """Of the images and the cotangent the gradient with respect to the weight."""
 
 
 @dataclass(frozen=True)
