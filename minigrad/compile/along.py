@@ -7,22 +7,12 @@ cumsum over axis 1 of x:        for i0 in range(first, last):
                                         y[i0, k] = total
 """
 
-from dataclasses import dataclass
-
 from minigrad.compile.nest import Nest, element
-from minigrad.compile.tasks import Along, Clear, Gather, View
+from minigrad.compile.tasks import Along, Clear, Complaint, Gather, View
 from minigrad.ir.rules import rule_of
 from minigrad.ir.trace import Value
 
 PLAIN = '@njit(error_model="numpy", fastmath={"contract"})\n'
-
-
-@dataclass(eq=False)
-class Complaint:
-    """What a kernel says of an index that there is not: the op, and the size of the axis."""
-
-    value: Value
-    size: int
 
 
 class Row:

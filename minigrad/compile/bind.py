@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from minigrad.compile.along import Complaint
-from minigrad.compile.tasks import Call, View
+from minigrad.compile.tasks import Call, Complaint, View
 from minigrad.ir.loop import Loop
 from minigrad.ir.trace import Value
 

@@ -1,12 +1,11 @@
-"""C functions by which a kernel calls Python: for what it cannot compute itself, and for an index that there is not."""
+"""C functions by which a kernel calls Python: for what it cannot compute itself, and to say what went wrong."""
 
 import ctypes
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minigrad.compile.along import Complaint
-from minigrad.compile.tasks import Call, View
+from minigrad.compile.tasks import Call, Complaint, View
 from minigrad.ir.number import Number
 from minigrad.modes import RAW, thread
 
@@ -56,13 +55,10 @@ def python_call(task: Call, whole: Callable, call_of: Callable, failed: dict):
 
 
 def complaint(about: Complaint, failed: dict):
-    """A C function that keeps an IndexError about an index for when the kernel returns."""
-    value = about.value
+    """A C function that keeps an exception for when the kernel returns."""
 
     def complain(run, index):
-        failed.setdefault(run, IndexError(
-            f"{value.op.name}: index {index} does not fit an axis of {about.size} elements, at {value.line}"
-        ))  # fmt: skip
+        failed.setdefault(run, about.error(index))
 
     return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(complain)
 

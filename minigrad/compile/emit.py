@@ -7,12 +7,13 @@ import ast
 import math
 import re
 
-from minigrad.compile import along, convolutions, fused, nested, products
+from minigrad.compile import along, blocks, convolutions, fused, nested, products
 from minigrad.compile.fused import BLOCK, SUMMED, TERMS, sums
 from minigrad.compile.nest import Nest, element
 from minigrad.compile.schedule import Schedule
 from minigrad.compile.tasks import (
     Along,
+    Blocks,
     Buffer,
     Call,
     Clear,
@@ -24,6 +25,7 @@ from minigrad.compile.tasks import (
     Repeat,
     View,
     WeightGradient,
+    named,
 )
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.rule import Unsupported
@@ -73,8 +75,9 @@ class Emitter:
         where they do not agree.
         """
         if isinstance(n, str):
-            self.numbers[n] = n
-            return n
+            count, name = named(n)
+            self.numbers[name] = name
+            return name if count == 1 else f"({count} * {name})"
         if -2 < n < 2:
             return str(n)
         key = key_of(n), role
@@ -174,6 +177,8 @@ class Emitter:
             return [self.call(task)]
         if isinstance(task, Along):
             return [along.along(self, task)]
+        if isinstance(task, Blocks):
+            return [blocks.blocks(self, task)]
         if isinstance(task, Gather):
             return [along.gather(self, task)]
         if isinstance(task, Clear):

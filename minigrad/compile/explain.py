@@ -13,6 +13,7 @@ from minigrad.compile.execute import Steps, memory_of
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import (
     Along,
+    Blocks,
     Call,
     Clear,
     Convolution,
@@ -243,6 +244,8 @@ def describe(task) -> str:
         return f"zeros over {list(task.to.shape)}"
     if isinstance(task, Along):
         return f"{task.value.op.name} along axis {task.axis} of {list(task.reads[0].shape)}"
+    if isinstance(task, Blocks):
+        return f"{task.value.op.name} of {', '.join([str(list(x.shape)) for x in task.reads])}"
     if isinstance(task, Gather):
         return f"{task.value.op.name} of {list(task.indices.shape)} along axis {task.axis} of {list(task.x.shape)}"
     if isinstance(task, Convolution):

@@ -12,7 +12,6 @@ from typing import NoReturn
 import numpy as np
 
 from minigrad.compile import nested
-from minigrad.compile.along import Complaint
 from minigrad.compile.bind import call_at, task_at
 from minigrad.compile.callbacks import complaint, python_call
 from minigrad.compile.emit import FIXED, Emitter
@@ -20,9 +19,11 @@ from minigrad.compile.partition import leading
 from minigrad.compile.schedule import schedule
 from minigrad.compile.tasks import (
     Along,
+    Blocks,
     Buffer,
     Call,
     Clear,
+    Complaint,
     Convolution,
     Fused,
     Gather,
@@ -32,6 +33,7 @@ from minigrad.compile.tasks import (
 )
 from minigrad.compile.workspace import Workspace, in_elements
 from minigrad.ir.loop import UNBOUNDED, Loop
+from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import build, conv, launch, matmul, memory, threads
@@ -251,6 +253,8 @@ def touched(task) -> int:
         arrays = [task.a, task.to] if isinstance(task.b, Buffer) else [task.a, task.b, task.to]
     elif isinstance(task, Call):
         arrays = task.views
+    elif isinstance(task, Blocks):
+        arrays = [*task.reads, *task.writes]
     elif isinstance(task, Clear):
         arrays = [task.to]
     elif isinstance(task, Along):
@@ -276,6 +280,8 @@ def flops_of(task) -> int:
         return 2 * math.prod(task.g.shape) * task.geometry.I * task.geometry.kh * task.geometry.kw
     if hasattr(task, "values"):
         return math.prod(task.shape) * max(1, len(task.values))
+    if isinstance(task, Blocks):
+        return int(rule_of(task.value.op).flops([x.shape for x in task.reads], [y.shape for y in task.writes]))
     if isinstance(task, Along | Gather | Clear):
         return math.prod(task.to.shape)
     if isinstance(task, Call):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compile import convolutions
+from minigrad.compile import blocks, convolutions
 from minigrad.compile.arrange import Arrangement
 from minigrad.compile.partition import is_large, partition
 from minigrad.compile.supported import main_dtype, require_kernel
@@ -259,6 +259,8 @@ class Schedule:
             return convolutions.weight_gradient(self, v, kernel)
         if isinstance(kernel, kernels.Convolution):
             return convolutions.convolution(self, v, kernel)
+        if isinstance(kernel, kernels.Blocks):
+            return [blocks.task(self, v, kernel)]
         x = self.home(v.inputs[0])
         if isinstance(kernel, kernels.Along):
             return [Along(v, [self.home(x) for x in v.inputs], self.home(v), v.params["axis"], rows)]

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from numpy.linalg import LinAlgError
+
 from minigrad.ir.trace import Value
 
 
@@ -25,9 +27,16 @@ class Buffer:
     name: str = ""
 
 
+def named(stride: str) -> tuple[int, str]:
+    """(how many times, which) of a stride that has a name: of "3 * input0_row", 3 and input0_row."""
+    count, _, name = stride.rpartition(" * ")
+    return int(count or 1), name
+
+
 @dataclass(eq=False)
 class View:
-    """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives, in bytes.
+    """Part of a buffer's memory: strides in elements, or the name of a number that the caller gives, in bytes, or a
+    multiple of one.
 
     offset: of the first element, in elements; rows: and how many of the named strides before it. slices: of stacks, of
     which a loop in the step takes one after another: (the name of its step, the stride, how many there are).
@@ -48,16 +57,25 @@ class View:
 
     def moved(self, start: int, stride) -> "View":
         """What begins so many strides later."""
-        if isinstance(stride, int):
+        if not isinstance(stride, str):
             return self.like(self.offset + start * stride)
-        return replace(self, rows=(self.rows[0] + start, stride)) if start else self
+        count, name = named(stride)
+        return replace(self, rows=(self.rows[0] + start * count, name)) if start else self
+
+    @staticmethod
+    def times(stride, count: int):
+        """A multiple of a stride."""
+        if not isinstance(stride, str):
+            return stride * count
+        before, name = named(stride)
+        return f"{before * count} * {name}"
 
     def require_inside(self) -> None:
         """Raise unless it lies in its buffer; a stride that the caller gives is taken for a contiguous one's."""
         whole = self.buffer.shape
         row = math.prod(whole[1:])
-        reach = [(row if isinstance(s, str) else s) * (n - 1) for s, n in zip(self.strides, self.shape, strict=True)]
-        reach += [(row if isinstance(s, str) else s) * (n - 1) for _, s, n in self.slices]
+        steps = [*zip(self.strides, self.shape, strict=True), *[(s, n) for _, s, n in self.slices]]
+        reach = [(row * named(s)[0] if isinstance(s, str) else s) * (n - 1) for s, n in steps]
         first = self.offset + self.rows[0] * row
         low, high = first + sum([r for r in reach if r < 0]), first + sum([r for r in reach if r > 0])
         if math.prod(self.shape) * math.prod(whole) and not 0 <= low <= high < math.prod(whole):
@@ -158,6 +176,33 @@ class Along:
     to: View
     axis: int
     rows: bool
+
+
+@dataclass(eq=False)
+class Blocks:
+    """An op that works on one block after another (minigrad/compile/blocks.py). rooms: memory for one, by name."""
+
+    value: Value
+    reads: list[View]
+    writes: list[View]
+    rooms: dict[str, View]
+    kernel: Any
+    rows: bool
+
+
+@dataclass(eq=False)
+class Complaint:
+    """What a kernel says went wrong. size: of the axis in which there is no such index; reason: of a matrix."""
+
+    value: Value
+    size: int = 0
+    reason: str = ""
+
+    def error(self, index: int) -> Exception:
+        name, line = self.value.op.name, self.value.line
+        if self.reason:
+            return LinAlgError(f"{name}: {self.reason}, at {line}")
+        return IndexError(f"{name}: index {index} does not fit an axis of {self.size} elements, at {line}")
 
 
 @dataclass(eq=False)

@@ -108,14 +108,18 @@ def _square(x: Spec, *others: Spec) -> tuple[int, ...]:
     return x.shape
 
 
+INDEFINITE = "a matrix is not positive definite; add a small multiple of the identity"
+SINGULAR = "a matrix is singular, it has no inverse; add a small multiple of the identity"
+
+
 def _factorised(function, *arrays):
     """function(*arrays), its complaint about a matrix in words of ours."""
     try:
         return function(*arrays)
     except np.linalg.LinAlgError as error:
         if function is np.linalg.cholesky:
-            raise type(error)("a matrix is not positive definite; add a small multiple of the identity") from None
-        raise type(error)("a matrix is singular, it has no inverse; add a small multiple of the identity") from None
+            raise type(error)(INDEFINITE) from None
+        raise type(error)(SINGULAR) from None
 
 
 def _matrix(d, *batch):

@@ -1,10 +1,13 @@
 """What the tests of jit share: small programs, and the comparison with eager code."""
 
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 
 import minigrad as mg
+from minigrad.ir import rules
+from minigrad.ops.table import table
 
 Pair = namedtuple("Pair", "a b")
 T, B, H = 5, 3, 4
@@ -44,6 +47,18 @@ def same(f, wanted, *args, rtol=1e-10, **kwargs):
                 assert a.dtype == b.dtype and a.shape == b.shape
                 np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
     return jitted
+
+
+def without_kernels(monkeypatch, *names):
+    """Let no kernel compute these ops."""
+    for name in names:
+        op = table[name]
+        monkeypatch.setitem(rules.known, op, replace(rules.rule_of(op), kernel=None, lower=None))
+
+
+def calls_of_python(loop) -> set:
+    """The ops for which the kernel of a loop, one of those of a report, calls Python."""
+    return {task.split(":")[1].split(",")[0].strip() for task in loop.tasks if "call of Python" in task}
 
 
 def cell(h, x):

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from programs import without_kernels
 
 import minigrad as mg
 from minigrad import models
@@ -37,9 +38,10 @@ def test_the_page_of_a_deep_layer_is_one_page():
     assert len(report.full().splitlines()) > 500
 
 
-def test_a_call_of_python_and_a_loop_without_a_kernel_are_on_the_page():
+def test_a_call_of_python_and_a_loop_without_a_kernel_are_on_the_page(monkeypatch):
+    without_kernels(monkeypatch, "inv")
     xs = mg.tensor(np.eye(3) + np.zeros((4, 3, 3)))
-    with pytest.warns(UserWarning, match="no kernel has svd|no kernel has inv"):
+    with pytest.warns(UserWarning, match="no kernel has inv"):
         page = str(explained(lambda xs: mg.scan(lambda c, x: (mg.inv(c + x), None), xs[0], xs)[0], xs))
     assert re.search(r"call of Python: inv, .*test_explain.py:\d+", page)
     empty = mg.tensor(np.ones((4, 0, 3)))

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 from interpreter import divided_batches
-from programs import draw, same
+from programs import calls_of_python, draw, same, without_kernels
 
 import minigrad as mg
 from minigrad.ops.pointwise import Elementwise
@@ -17,7 +17,7 @@ T, B, H = 4, 6, 5
 SEQUENCE, START = (T, B, H), (B, H)
 
 
-def check(step, *states, called=(), dtype="float64", rtol=1e-10):
+def check(step, *states, called=(), dtype="float64", rtol=1e-10, divided=True):
     """The loop of a step (h, x, *more) -> (h, *more), y against eager code; Python is called for these ops alone."""
     xs, h = draw(0, *SEQUENCE, dtype=dtype), draw(1, *START, dtype=dtype)
 
@@ -30,9 +30,8 @@ def check(step, *states, called=(), dtype="float64", rtol=1e-10):
         return h, ys
 
     for loop in mg.jit(f).explain(h, xs).loops:
-        assert loop.why_not is None and loop.divided
-        named = {task.split(":")[1].split(",")[0].strip() for task in loop.tasks if "call of Python" in task}
-        assert named <= set(called), loop.tasks
+        assert loop.why_not is None and loop.divided == divided
+        assert calls_of_python(loop) <= set(called), loop.tasks
     same(f, [h, xs], h, xs, rtol=rtol)
     with divided_batches():
         same(f, [h, xs], h, xs, rtol=rtol)
@@ -179,7 +178,8 @@ def test_einsum_takes_the_product_of_matrices():
     check(step)
 
 
-def test_python_is_called_for_an_op_that_no_kernel_has():
+def test_python_is_called_for_an_op_that_no_kernel_has(monkeypatch):
+    without_kernels(monkeypatch, "inv", "det", "cofactor")
     eye = np.eye(H)
 
     def step(h, x):
@@ -216,6 +216,205 @@ def test_both_float_types_in_one_loop(main, other):
     same(f, args, *args, rtol=2e-5)
     with divided_batches():
         same(f, args, *args, rtol=2e-5)
+
+
+SIZES = pytest.mark.parametrize("dtype, rtol", [("float64", 1e-9), ("float32", 2e-4)])
+
+
+@SIZES
+def test_matrices_of_every_row(dtype, rtol):
+    eye = np.eye(H, dtype=dtype)
+
+    def step(h, x):
+        m = mg.einsum("bi,bj->bij", h, x) + 2 * eye
+        spd = mg.einsum("bij,bkj->bik", m, m) + eye
+        sides = mg.stack([h, x], axis=2)
+        y = mg.einsum("bij,bj->bi", mg.inv(m), x) + mg.sum(mg.solve(spd, sides), axis=2) + mg.cholesky(spd)[:, :, 0]
+        sign, logarithm = mg.slogdet(m)
+        return (mg.tanh(y + 1e-3 * mg.det(m)[:, None] + (sign * logarithm)[:, None]),), mg.solve(
+            eye + h[0, 0] ** 2, h.T
+        )
+
+    check(step, dtype=dtype, rtol=rtol, divided=False)  # the last solve has all rows on its right
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 23])
+def test_matrices_are_as_exact_as_in_eager_code(n):
+    """Both compute in float64, of float32 too."""
+    rng = np.random.default_rng(n)
+    m = mg.tensor(rng.normal(size=(B, n, n)).astype("float32"))
+
+    def f(m):
+        made = (
+            mg.inv(m),
+            mg.det(m),
+            mg.slogdet(m)[1],
+            mg.cholesky(m @ mg.swapaxes(m, 1, 2) + np.eye(n, dtype="float32")),
+        )
+        return mg.scan(lambda c, _: (c, made), np.float32(0), None, length=1)[1]
+
+    def g(m):  # in the step
+        def step(c, _):
+            a = m + c
+            spd = a @ mg.swapaxes(a, 1, 2) + np.eye(n, dtype="float32")
+            return c, (mg.inv(a), mg.det(a), mg.slogdet(a)[1], mg.cholesky(spd))
+
+        return mg.scan(step, np.float32(0), None, length=1)[1]
+
+    for got, wanted in zip(mg.jit(g)(m), f(m)):
+        np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6 * abs(wanted.numpy()).max())
+
+
+def test_cofactors_of_matrices_without_an_inverse():
+    rng = np.random.default_rng(0)
+    ranks = [rng.normal(size=(4, r)) @ rng.normal(size=(r, 4)) for r in (4, 3, 2, 1, 0)]
+    m = mg.tensor(np.stack(ranks), requires_grad=True)
+
+    def f(m):
+        return mg.scan(lambda c, x: (0.5 * c + mg.sum(mg.det(x + c)), None), np.float64(0), m)[0]
+
+    def g(m):
+        return mg.scan(lambda c, x: (c + mg.det(m * x), None), np.zeros(5), np.ones(2))[0].sum()
+
+    for h in (f, g):
+        assert not any(calls_of_python(loop) for loop in mg.jit(h).explain(m).loops)
+        same(h, [m], m, rtol=1e-9)
+
+
+def test_determinants_whose_products_are_too_large_on_the_way():
+    m = np.diag([1e200, 1e200, 1e-200, 1e-200, -3.0])
+
+    def f(c):
+        return mg.scan(lambda c, _: (c, mg.det(m * c)), c, None, length=1)[1]
+
+    np.testing.assert_allclose(mg.jit(f)(mg.tensor(1.0)).numpy(), [-3.0], rtol=1e-12)
+
+
+@SIZES
+def test_pooling(dtype, rtol):
+    w = draw(2, 2 * H * H, H, dtype=dtype)
+
+    def step(h, x):
+        image = mg.einsum("bi,bcj->bcij", h, mg.stack([x, h], axis=1))
+        large = mg.max_pool2d(image, 3, stride=(2, 1), padding=1, dilation=(1, 2), ceil_mode=True)
+        mean = mg.avg_pool2d(image, (2, 3), stride=2, padding=(0, 1), ceil_mode=True, count_include_pad=False)
+        smooth = mg.avg_pool2d(image, 3, stride=1, padding=1)
+        y = mg.reshape(smooth, (B, 2 * H * H)) @ w
+        return (mg.tanh(y + mg.max(large, axis=(1, 2, 3))[:, None] + mg.sum(mean, axis=(1, 2, 3))[:, None]),), large
+
+    check(step, dtype=dtype, rtol=rtol)
+
+
+def test_the_place_of_the_largest_is_that_of_eager_code():
+    """Of ties, of NaN and of -inf."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (B, 2, 6, 7)).astype("float64")
+    x[x == 0] = -np.inf
+    x[0, 0, 2:5, 3] = np.nan
+
+    def f(x):
+        def step(c, _):
+            return c, mg.max_pool2d_indices(x + c, 3, 2, 1, (2, 1), True)
+
+        return mg.scan(step, np.float64(0), None, length=1)[1]
+
+    np.testing.assert_array_equal(mg.jit(f)(mg.tensor(x)).numpy(), f(mg.tensor(x)).numpy())
+
+
+IMAGE = (B, 4, 5, 6)
+
+
+@SIZES
+@pytest.mark.parametrize("how", [
+    {"stride": 2, "padding": 1}, {"dilation": (2, 1), "padding": (2, 1)}, {"groups": 2, "padding": 1},
+    {"groups": 4, "padding": 1}, {"stride": (1, 2), "dilation": 2, "groups": 2, "padding": 2},
+])  # fmt: skip
+def test_convolutions(how, dtype, rtol):
+    """Of a weight that stays, and of one that each step makes; and back by their transpose."""
+    rng = np.random.default_rng(0)
+    w = mg.tensor(rng.normal(size=(4, 4 // how.get("groups", 1), 3, 3)).astype(dtype), requires_grad=True)
+    bias, u = draw(1, 4, dtype=dtype), draw(2, H, 120, dtype=dtype)
+    back = {name: n for name, n in how.items() if name != "padding"} | {"padding": how["padding"]}
+
+    def step(h, x):
+        image = mg.reshape(mg.tanh((h + x) @ u), IMAGE)
+        y = mg.conv2d(image, w, bias, **how)
+        again = mg.conv_transpose2d(y, w, draw(3, 4, dtype=dtype).detach(), **back)
+        return (mg.tanh(h * mg.mean(again, axis=(1, 2, 3))[:, None] + x),), y
+
+    check(step, dtype=dtype, rtol=rtol)
+
+    def changing(h, x):
+        image = mg.reshape(mg.tanh((h + x) @ u), IMAGE)
+        made = w * mg.tanh(mg.mean(h))
+        y = mg.conv2d(mg.flip(image, axis=3), made, None, **how)
+        return (mg.tanh(h * mg.mean(y, axis=(1, 2, 3))[:, None] + x),), mg.conv_transpose2d(y, made, None, **back)
+
+    check(changing, dtype=dtype, rtol=rtol, divided=False)
+
+
+def test_order_of_many_and_of_equal_ones():
+    """More than are sorted by counting; along any axis."""
+    x = np.random.default_rng(0).integers(0, 40, (3, 150, 2)) / 7
+    x[0, ::17] = np.nan
+
+    def f(x):
+        return mg.scan(lambda c, _: (c, (mg.argsort(x + c, 1), mg.sort((x + c).reshape(-1)))), 0.0, None, length=1)[1]
+
+    for got, wanted in zip(mg.jit(f)(mg.tensor(x)), f(mg.tensor(x))):
+        np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+
+
+@pytest.mark.parametrize("index, shape", [
+    ([0, 2, 2], (3, H)), ((slice(None), [1, 1, 4]), (B, 3)), ((slice(None), [1, 1, 4]), ()),
+    (([0, 1, 0], [2, 3, 2]), (3,)), (np.eye(B, H) > 0, ()), (np.eye(B, H) > 0, (H,)), ([[0, 1], [2, 3]], (2, 2, H)),
+    ((..., [[0, 1], [1, 3]]), (B, 2, 2)), ((1, [0, 0]), (2,)), ([], (0, H)),
+])  # fmt: skip
+def test_what_is_written_at_several_places(index, shape):
+    """The last of several values at one place stays."""
+    value = draw(2, *shape)
+
+    def f(h, xs, value):
+        def step(h, x):
+            h = mg.tanh(h + x)
+            new = h.copy()
+            new[index] = value * h[0, 0]
+            return new, h
+
+        return mg.scan(step, h, xs)
+
+    args = draw(1, *START), draw(0, *SEQUENCE), value
+    assert not any(calls_of_python(loop) for loop in mg.jit(f).explain(*args).loops)
+    same(f, list(args), *args)
+
+
+def test_elements_along_an_axis_of_what_is_broadcast():
+    def step(h, x):
+        some = mg.take_along_axis(x, np.array([[0, 3, 3]]), 1)
+        others = mg.take_along_axis(h[:, :1] * np.ones((1, H)), np.arange(B)[:, None] % H, 1)
+        return (mg.tanh(h + mg.sum(some, axis=1)[:, None] + others),), some
+
+    check(step)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"])
+def test_integers_of_every_width_are_carried_and_looked_up(dtype):
+    table = draw(2, 200, H)
+
+    def f(k, xs):
+        def step(carry, x):
+            k, h = carry
+            h = mg.tanh(h + x + mg.take(table, k, axis=0) + mg.one_hot(k, 200)[:, :H])
+            return (k, h), (mg.astype(k, "float64"), mg.astype(k, bool), mg.astype(mg.astype(k, "int64"), dtype), h)
+
+        return mg.scan(step, (k, np.zeros(START)), xs)
+
+    k, xs = (
+        mg.tensor(np.array([0, 127, 3, 100, 1, 2] if dtype == "int8" else [0, 199, 3, 150, 1, 2]).astype(dtype)),
+        draw(0, *SEQUENCE),
+    )
+    assert not any(calls_of_python(loop) for loop in mg.jit(f).explain(k, xs).loops)
+    same(f, [xs, table], k, xs)
 
 
 ELEMENTWISE = sorted(name for name, op in table.items() if isinstance(op, Elementwise))
@@ -310,14 +509,28 @@ def test_an_index_that_there_is_not_raises_as_in_eager_code(first):
     np.testing.assert_array_equal(f(table, k).numpy(), picks(table, k).numpy())  # and the next call is right
 
 
-def test_what_python_raises_is_raised():
-    def f(m):
-        return mg.scan(lambda m, _: (m - 0.6 * np.eye(2), mg.cholesky(m)), m, None, length=3)[1]
+@pytest.mark.parametrize("python", [False, True])
+@pytest.mark.parametrize("name, words", [
+    ("cholesky", "not positive definite"), ("inv", "singular"), ("solve", "singular")
+])  # fmt: skip
+@pytest.mark.parametrize("batch", [1, B])
+def test_a_matrix_that_is_refused_raises_as_in_eager_code(monkeypatch, name, words, batch, python):
+    """By a kernel, and by Python where one calls it."""
+    if python:
+        without_kernels(monkeypatch, name)
+    sides = (np.ones((2, 1)),) * (name == "solve")
 
-    jitted, good = mg.jit(f), mg.tensor(np.eye(2)[None] * 5.0)
-    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
-        jitted(mg.tensor(np.eye(2)[None]))
-    np.testing.assert_allclose(jitted(good).numpy(), f(good).numpy())
+    def f(m):
+        return mg.scan(lambda m, _: (m - 0.5 * np.eye(2), getattr(mg, name)(m, *sides)), m, None, length=3)[1]
+
+    bad = np.eye(2) * np.where(np.arange(batch) == batch - 1, 1.0, 5.0)[:, None, None]
+    jitted, good = mg.jit(f), mg.tensor(np.broadcast_to(np.eye(2) * 5.0, bad.shape).copy())
+    with divided_batches():
+        with pytest.raises(np.linalg.LinAlgError, match=words):
+            f(mg.tensor(bad))
+        with pytest.raises(np.linalg.LinAlgError, match=rf"{name}: .*{words}.*, at .*{name}|{words}"):
+            jitted(mg.tensor(bad))
+        np.testing.assert_allclose(jitted(good).numpy(), f(good).numpy())
 
 
 def test_errors_of_two_threads_go_to_the_thread_that_made_them():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import interpreted
+from programs import calls_of_python
 from test_jit import same
 
 import minigrad as mg
@@ -16,16 +17,17 @@ NAMES = [*PUBLIC, *composites]
 UNKNOWN = {"draw"}
 
 
-def sampled(d, name):
+def sampled(d, name, dtype="float64"):
     """(function of the float operands, those operands): one call of the op on what its declaration samples."""
     if name in composites:
         call, sample = composites[name], composites[name].sample
     else:
-        call, sample = PUBLIC[name].call, PUBLIC[name].sample
-    *inputs, params = sample(d) if sample else elementwise(d, PUBLIC[name])
+        call, sample = table[name].call, table[name].sample
+    *inputs, params = sample(d) if sample else elementwise(d, table[name])
     several = bool(inputs) and isinstance(inputs[0], list)
     inputs = inputs[0] if several else inputs
     operands = [x if x is None else np.asarray(x) for x in inputs]
+    operands = [x.astype(dtype) if x is not None and x.dtype.kind == "f" else x for x in operands]
     where = [k for k, x in enumerate(operands) if x is not None and x.dtype.kind == "f"]
 
     def f(*floats):
@@ -46,8 +48,8 @@ def elementwise(d, op):
     return (*operands, {})
 
 
-def total(result):
-    return sum(y.astype("float64").sum() for y in mg.tree.flatten(result)[0])
+def total(result, dtype="float64"):
+    return sum(y.astype(dtype).sum() for y in mg.tree.flatten(result)[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,6 +77,67 @@ def test_in_a_loop(name, data):
 
     with interpreted():
         same(g, [h, *floats], h)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", [*table, *composites])
+@settings(max_examples=3)
+@given(st.data())
+def test_a_loop_is_a_kernel_that_does_not_call_python(dtype, name, data):
+    """Forward and backward, whatever op is in it; compiled from the text, since an op may have one kernel a type."""
+    f, floats = sampled(Draw(data), name, dtype)
+    h = mg.tensor(np.array(0.3, dtype), requires_grad=True)
+
+    def g(h, *floats):
+        def step(h, x):
+            y = f(*[(a + 0.01 * (h + x)).astype(dtype) for a in floats])
+            return mg.tanh(0.5 * h + total(y, dtype) + total(f(*floats), dtype)), y
+
+        return mg.scan(step, h, np.array([0.1, 0.3, 0.2], dtype))
+
+    with interpreted():
+        for loop in mg.jit(g).explain(h, *floats).loops:
+            assert loop.why_not is None
+            assert not calls_of_python(loop)
+
+
+TWICE = {
+    "conv2d": lambda x: mg.conv2d(x, x[:2, :, :3, :2] * 0.5, None, stride=(2, 1), padding=1, dilation=(1, 2)),
+    "conv2d, groups": lambda x: mg.conv2d(x, mg.tanh(x[:, :1, :2, :2]), x[0, 0, 0, :2], groups=2, padding=(0, 1)),
+    "conv_transpose2d": lambda x: mg.conv_transpose2d(x, x[:, :1, :2, :3], None, stride=2, output_padding=1, groups=2),
+    "max_pool2d": lambda x: mg.max_pool2d(x, 2, stride=1, padding=1) ** 2,
+    "avg_pool2d": lambda x: mg.avg_pool2d(x, (2, 3), stride=(1, 2), padding=(0, 1), ceil_mode=True) ** 2,
+    "inv": lambda x: mg.inv(x + 3 * np.eye(4)),
+    "solve": lambda x: mg.solve(x + 3 * np.eye(4), x[..., :2] * 2),
+    "cholesky": lambda x: mg.cholesky(x @ mg.swapaxes(x, -1, -2) + np.eye(4)),
+    "det": lambda x: mg.det(x + 3 * np.eye(4)),
+    "slogdet": lambda x: mg.slogdet(x + 3 * np.eye(4))[1],
+    "cross_entropy": lambda x: mg.cross_entropy(x.reshape(4, 16), np.array([0, 3, 15, 2])),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_the_second_derivative_of_a_loop_is_made_of_kernels(name):
+    """That of the loop's result is taken in the jitted function, and pulled back through."""
+    x = mg.tensor(np.random.default_rng(0).uniform(-1, 1, (2, 2, 4, 4)))
+    x = mg.concatenate([x, x * 0.5], axis=1) if name.startswith("conv2d") and "groups" not in name else x
+    x = x.detach().requires_grad_()
+
+    def value(x):
+        def step(h, t):
+            y = mg.tanh(x + h * t)
+            return mg.tanh(h + 0.1 * TWICE[name](y).sum()), None
+
+        return mg.scan(step, mg.tensor(np.float64(0.3)), np.array([0.5, 1.0, -0.5]))[0]
+
+    def f(x):
+        return mg.grad(lambda x: (mg.grad(value)(x) ** 2).sum())(x)
+
+    for loop in mg.jit(f).explain(x).loops:
+        assert loop.why_not is None
+        assert not calls_of_python(loop)
+    with interpreted():
+        same(mg.jit(f), [x], x, rtol=1e-8)
 
 
 WITHOUT_AXES = {  # where NumPy returns a number of its own in place of an array

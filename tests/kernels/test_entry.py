@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minigrad.kernels import conv, matmul, rows, sequential
+from minigrad.kernels import convolution, matmul, rows, sequential
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 TARGETS = np.array([0, 3, 1])
@@ -91,8 +91,8 @@ PADDING = (0, 1), (1, 1)
 
 
 def test_convolutions():
-    y = conv.conv2d(IMAGES, WEIGHT, PADDING)
-    conv.conv2d_weight(IMAGES, y, (2, 3), PADDING)
+    y = convolution.conv2d(IMAGES, WEIGHT, PADDING)
+    convolution.conv2d_weight(IMAGES, y, (2, 3), PADDING)
     for x, w, padding in (
         (IMAGES[0], WEIGHT, PADDING), (IMAGES, WEIGHT[0], PADDING), (IMAGES[:, :2], WEIGHT, PADDING),
         (IMAGES.astype("float32"), WEIGHT, PADDING), (IMAGES.astype(int), WEIGHT.astype(int), PADDING),
@@ -100,13 +100,13 @@ def test_convolutions():
         (IMAGES[:, :0], WEIGHT[:, :0], PADDING),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="kernel conv2d: got .*; wanted images"):
-            conv.conv2d(x, w, padding)
+            convolution.conv2d(x, w, padding)
     for x, g, kernel in (
-        (IMAGES[:1], y, (2, 3)), (IMAGES, y[:, :, 1:], (2, 3)), (IMAGES, y, (3, 3)), (IMAGES, y[0], (2, 3)),
+        (IMAGES[:1], y, (2, 3)), (IMAGES, np.ones((2, 4, 6, 6)), (2, 3)), (IMAGES, y, (3, 3)), (IMAGES, y[0], (2, 3)),
         (IMAGES, y.astype("float32"), (2, 3)), (IMAGES[:0], y[:0], (2, 3)),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="kernel conv2d_weight: got .*; wanted images"):
-            conv.conv2d_weight(x, g, kernel, PADDING)
+            convolution.conv2d_weight(x, g, kernel, PADDING)
 
 
 def test_convolutions_of_records():
@@ -119,8 +119,9 @@ def test_convolutions_of_records():
         records["numbers"] = array
         return records["numbers"]
 
-    y = conv.conv2d(x, w, PADDING)
-    np.testing.assert_array_equal(conv.conv2d(in_records(x), in_records(w), PADDING), y)
+    y = convolution.conv2d(x, w, PADDING)
+    np.testing.assert_array_equal(convolution.conv2d(in_records(x), in_records(w), PADDING), y)
     np.testing.assert_array_equal(
-        conv.conv2d_weight(in_records(x), in_records(y), (2, 3), PADDING), conv.conv2d_weight(x, y, (2, 3), PADDING)
+        convolution.conv2d_weight(in_records(x), in_records(y), (2, 3), PADDING),
+        convolution.conv2d_weight(x, y, (2, 3), PADDING),
     )

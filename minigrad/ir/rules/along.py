@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import INT64, Along, Gather, Python, of_numbers
+from minigrad.ir.rules.kernel import INT64, Along, Gather, of_numbers
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.shape import axis_of
@@ -122,6 +122,24 @@ def untake_lowered(o, value, g, indices, shape, axis):
     return o.untake_along_axis(g, o.broadcast_to(places, shape=g.shape), shape=tuple(shape), axis=axis)
 
 
+def take_along_axis_lowered(o, value, x, indices, axis):
+    """Kernels broadcast neither operand."""
+    of_x, of_indices = [(*value.shape[:axis], y.shape[axis], *value.shape[axis + 1 :]) for y in (x, indices)]
+    if (x.shape, indices.shape) == (of_x, of_indices):
+        return None
+    return o.take_along_axis(o.broadcast_to(x, shape=of_x), o.broadcast_to(indices, shape=of_indices), axis=axis)
+
+
+def untake_along_axis_lowered(o, value, g, indices, shape, axis):
+    """Where the taken elements were of something broadcast, their sum."""
+    whole = (*g.shape[:axis], shape[axis], *g.shape[axis + 1 :])
+    if (indices.shape, shape) == (g.shape, whole):
+        return None
+    made = o.untake_along_axis(g, o.broadcast_to(indices, shape=g.shape), shape=whole, axis=axis)
+    axes = tuple([k for k, (n, m) in enumerate(zip(shape, whole)) if n != m])
+    return o.sum(made, axis=axes, keepdims=True) if axes else made
+
+
 def one_hot_lowered(o, value, indices, n):
     """A one that is added to zeros, at a place that is looked at; a negative one is none."""
     i = o.reshape(o.astype(indices, dtype=INT64), shape=(*indices.shape, 1))
@@ -160,15 +178,13 @@ def untake_along_axis_takes(v, main) -> bool:
     return v.inputs[0].dtype == v.dtype and v.dtype.kind == "f" and picks_along(v, v, v.inputs[1])
 
 
-MOST = 256  # elements along an axis that are sorted by counting, for each, those that come before it
-
-
-def argsort_takes(v, main) -> bool:
-    return of_numbers(v, main) and v.shape[v.params["axis"]] <= MOST
+MOST = 64  # elements along an axis that are sorted by counting, for each, those that come before it
 
 
 def argsort_text(row, n: str) -> list[str]:
     """The place of an element is the number of those that come before it. NaN is the largest."""
+    if row.value.shape[row.value.params["axis"]] > MOST:
+        return heap_text(row, n)
     return [
         f"for k in range({n}):",
         f"    value = {row.load('x')}",
@@ -179,6 +195,38 @@ def argsort_text(row, n: str) -> list[str]:
         "        smaller = other < value or (value != value and other == other)",
         "        at += 1 if smaller or (equal and m < k) else 0",
         f"    {row.store('k', 'at')}",
+    ]
+
+
+def heap_text(row, n: str) -> list[str]:
+    """A heap of places with the last one, in the order that is wanted, at its root: built from below, then its root is
+    exchanged for its end, again and again."""
+    exchange = [
+        f"kept = {row.load('y', 'root')}",
+        row.store(row.load("y", "other"), "root"),
+        row.store("kept", "other"),
+    ]
+    return [
+        f"for k in range({n}):",
+        f"    {row.store('k')}",
+        f"half = {n} // 2",
+        f"for turn in range(half + {n} - 1):",
+        f"    root, end = half - 1 - turn, {n}",
+        "    if turn >= half:",
+        f"        root, other, end = 0, {n} - 1 - turn + half, {n} - 1 - turn + half",
+        *[f"        {line}" for line in exchange],
+        "    while 2 * root + 1 < end:",
+        "        other, largest = 2 * root + 1, root",
+        "        for child in range(other, min(other + 2, end)):",
+        f"            i, j = {row.load('y', 'largest')}, {row.load('y', 'child')}",
+        f"            a, b = {row.load('x', 'i')}, {row.load('x', 'j')}",
+        "            equal = a == b or (a != a and b != b)",
+        "            smaller = a < b or (b != b and a == a)",
+        "            largest = child if smaller or (equal and i < j) else largest",
+        "        other = largest",
+        "        if other != root:",
+        *[f"            {line}" for line in exchange],
+        "        root = other if other != root else end",
     ]
 
 
@@ -208,7 +256,7 @@ RULES = {
         canonical=take, batch=take_batched, partition=take_partition, kernel=Gather(), hoist=take_hoist
     ),
     "untake": Rule(
-        canonical=untake, batch=untake_batched, partition=mixes, lower=untake_lowered, kernel=Python(), sinks=True,
+        canonical=untake, batch=untake_batched, partition=mixes, lower=untake_lowered, sinks=True,
         hoist=lambda v, *on: False, over_steps=untake_over_steps,
     ),
     "embedding": Rule(
@@ -216,18 +264,20 @@ RULES = {
     ),
     "take_along_axis": Rule(
         canonical=take_along_axis, batch=take_along_axis_batched, partition=partition.along_axes,
+        lower=take_along_axis_lowered,
         kernel=Along(("x", "i"), take_along_axis_text, take_along_axis_takes),
     ),
     "untake_along_axis": Rule(
         canonical=untake_along_axis, batch=untake_along_axis_batched, partition=partition.along_axes,
+        lower=untake_along_axis_lowered,
         kernel=Along(("x", "i"), untake_along_axis_text, untake_along_axis_takes),
     ),
     "one_hot": Rule(
-        batch=batch.leading, partition=partition.leading, lower=one_hot_lowered, kernel=Python()
+        batch=batch.leading, partition=partition.leading, lower=one_hot_lowered
     ),
     "argsort": Rule(
         canonical=argsort, batch=batch.along_axis, partition=partition.along_axes,
-        kernel=Along(("x",), argsort_text, argsort_takes),
+        kernel=Along(("x",), argsort_text, of_numbers),
     ),
 }  # fmt: skip
 RULES = {name: replace(rule, flops=no_flops) for name, rule in RULES.items()}

@@ -9,7 +9,7 @@ from minigrad.ir.number import Number
 from minigrad.ir.rules import partition
 from minigrad.ir.rules.kernel import Copies, Part
 from minigrad.ir.rules.partition import of_rows
-from minigrad.ir.rules.rule import Rule, Unsupported, no_flops
+from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.index import _reach, complete, is_basic
 from minigrad.symbolic import slice_bounds, slice_length
 from minigrad.tensor import unwrap
@@ -49,15 +49,37 @@ def unindex(p, g, shape, index):
 
 
 def index_put(p, x, value, index):
-    """Of a basic index: it has one entry an axis, and the value the shape that it selects."""
+    """Of a basic index: it has one entry an axis, and the value the shape that it selects. Of others, a choice along
+    one axis."""
     if not is_basic(index):
-        return None
+        return chosen(p, x, value, index)
     whole, selected = complete(index, x.shape)
     shape = tuple([slice_length(*slice_bounds(s, n)) for s, n in zip(whole, x.shape) if isinstance(s, slice)])
     if whole == index and value.shape == shape:
         return None
     value = p.apply("broadcast_to", value, shape=selected)
     return p.apply("index_put", x, p.apply("reshape", value, shape=shape), index=whole)
+
+
+def chosen(p, x, value, index):
+    """where(written, take(value, origins), x) along the axis of an index, or along those that it reaches, made one. Of
+    a place that is named twice the last value stays."""
+    axis, places = one_axis(x.shape, index) or (None, None)
+    if axis is None:
+        places, count, rest = places_of(x.shape, index)
+        lined, selected, axis = (count, *rest), (*places.shape, *rest), 0
+    else:
+        lined, selected = x.shape, (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+    if not places.size:
+        return x
+    origins = np.full(lined[axis], -1)
+    origins[places.reshape(-1)] = np.arange(places.size)
+    value = p.apply("broadcast_to", value, shape=selected)
+    value = p.apply("reshape", value, shape=(*lined[:axis], places.size, *lined[axis + 1 :]))
+    written = (origins >= 0).reshape(-1, *[1] * (len(lined) - axis - 1))
+    taken = p.apply("take", value, p.constant(np.maximum(origins, 0)), axis=axis)
+    made = p.apply("where", p.constant(written), taken, p.apply("reshape", x, shape=lined))
+    return p.apply("reshape", made, shape=x.shape)
 
 
 def one_axis(shape, index) -> tuple[int, np.ndarray] | None:
@@ -152,9 +174,7 @@ def part_of(memory, index, v):
         start, step = (part.start, part.step) if isinstance(part, slice) else (part, 1)
         begun = begun.moved(start, stride)
         if isinstance(part, slice):
-            if step != 1 and isinstance(stride, str):
-                raise Unsupported("every so many-th row of memory of unknown stride", v)
-            strides.append(stride * step if step != 1 else stride)
+            strides.append(stride if step == 1 else memory.times(stride, step))
             shape.append(slice_length(*slice_bounds(part, size)))
     return begun.like(shape=shape, strides=strides)
 
@@ -169,7 +189,7 @@ def unindex_copies(v, to):
 
 def index_put_copies(v, to):
     x, value = v.inputs
-    return [(x, to), (value, part_of(to, v.params["index"], v))] if is_basic(v.params["index"]) else None
+    return [(x, to), (value, part_of(to, v.params["index"], v))]
 
 
 # What becomes of the rows

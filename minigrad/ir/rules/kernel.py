@@ -111,7 +111,30 @@ class Along(Kernel):
 
     def fits(self, v, main, constants) -> bool:
         axis = v.params["axis"]
-        return type(axis) is int and axis >= 0 and all(y.size for y in v.inputs) and self.takes(v, main)
+        return type(axis) is int and axis >= 0 and self.takes(v, main)
+
+
+def nothing(v) -> dict:
+    return {}
+
+
+@dataclass(frozen=True)
+class Blocks(Kernel):
+    """One block after another: the last axes of operands and results, a matrix or an image. operands, results: how many
+    axes of each belong to a block, by name. text: what is done with one, in Python, in which x[i, j] is an element of x
+    (compile/blocks.py). sizes: of a value, the numbers that the text names; rooms: the shapes of memory for one block.
+    refusal: what is said in a LinAlgError where the text has `refuse()`."""
+
+    operands: dict[str, int]
+    results: dict[str, int]
+    text: str
+    sizes: Callable[..., dict]
+    rooms: Callable[..., dict] = nothing
+    refusal: str = ""
+
+    def fits(self, v, main, constants) -> bool:
+        floats = {x.dtype for x in v.inputs if x.dtype.kind == "f"}
+        return floats == {main} and all(x.size for x in v.inputs) and all(x.dtype.kind in "fiu" for x in v.inputs)
 
 
 @dataclass(frozen=True)
@@ -146,14 +169,6 @@ class Join(Kernel):
 
     def fits(self, v, main, constants) -> bool:
         return True
-
-
-@dataclass(frozen=True)
-class Python(Kernel):
-    """None: Python is called."""
-
-    def fits(self, v, main, constants) -> bool:
-        return False
 
 
 @dataclass(frozen=True)

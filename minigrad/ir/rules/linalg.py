@@ -1,13 +1,14 @@
 """Diagonals: slices, with a step, of a matrix written in one line. Ops on matrices, as they are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import Python
+from minigrad.ir.rules.kernel import Blocks
 from minigrad.ir.rules.rule import Rule
-from minigrad.ops.linalg import _diagonal_shape
+from minigrad.ops.linalg import INDEFINITE, SINGULAR, _diagonal_shape
 from minigrad.ops.shape import axis_of
 from minigrad.ops.table import Spec
 
@@ -62,10 +63,223 @@ def solve_batched(b, x, y):
     return b.o.reshape(result, shape=result.shape[:-1]) if vector else result
 
 
+# In loops: what kernels are made of. Like NumPy they compute in float64, and `refuse()` where it does.
+
+
+def solve_lowered(o, value, a, b):
+    """A vector on the right is a column."""
+    if b.ndim != 1:
+        return None
+    return o.reshape(o.solve(a, o.reshape(b, shape=(*b.shape, 1))), shape=value.shape)
+
+
+ELIMINATION = """
+for i in range(n):
+    for j in range(n):
+        lu[i, j] = np.float64(a[i, j])
+    for j in range(m):
+        x[i, j] = {right}
+for k in range(n):
+    best, largest = k, np.abs(lu[k, k])
+    for i in range(k + 1, n):
+        size = np.abs(lu[i, k])
+        if size > largest:
+            best, largest = i, size
+    if best != k:
+        for j in range(k, n):
+            kept = lu[k, j]
+            lu[k, j] = lu[best, j]
+            lu[best, j] = kept
+        for j in range(m):
+            kept = x[k, j]
+            x[k, j] = x[best, j]
+            x[best, j] = kept
+    pivot = lu[k, k]
+    if pivot == np.float64(0):
+        refuse()
+    for i in range(k + 1, n):
+        factor = lu[i, k] / pivot
+        for j in range(k + 1, n):
+            lu[i, j] -= factor * lu[k, j]
+        for j in range(m):
+            x[i, j] -= factor * x[k, j]
+for back in range(n):
+    k = n - 1 - back
+    for i in range(k + 1, n):
+        factor = lu[k, i]
+        for j in range(m):
+            x[k, j] -= factor * x[i, j]
+    pivot = lu[k, k]
+    for j in range(m):
+        x[k, j] = x[k, j] / pivot
+for i in range(n):
+    for j in range(m):
+        y[i, j] = x[i, j]
+"""
+CHOLESKY = """
+for i in range(n):
+    for j in range(i):
+        total = np.float64(a[i, j])
+        for k in range(j):
+            total -= x[i, k] * x[j, k]
+        x[i, j] = total / x[j, j]
+    total = np.float64(a[i, i])
+    for k in range(i):
+        total -= x[i, k] * x[i, k]
+    if total <= np.float64(0):
+        refuse()
+    x[i, i] = np.sqrt(total)
+    for j in range(n):
+        y[i, j] = x[i, j] if j <= i else np.float64(0)
+"""
+PIVOTS = """
+sign = np.float64(1)
+for i in range(n):
+    for j in range(n):
+        lu[i, j] = np.float64(a[i, j])
+for k in range(n):
+    best, largest = k, np.abs(lu[k, k])
+    for i in range(k + 1, n):
+        size = np.abs(lu[i, k])
+        if size > largest:
+            best, largest = i, size
+    if best != k:
+        sign = -sign
+        for j in range(k, n):
+            kept = lu[k, j]
+            lu[k, j] = lu[best, j]
+            lu[best, j] = kept
+    pivot = lu[k, k]
+    if pivot != np.float64(0):
+        for i in range(k + 1, n):
+            factor = lu[i, k] / pivot
+            for j in range(k + 1, n):
+                lu[i, j] -= factor * lu[k, j]
+"""
+DETERMINANT = f"""{PIVOTS}
+total = sign
+for k in range(n):
+    total = total * lu[k, k]
+if not (np.abs(total) > 1e-300 and np.abs(total) < 1e300):
+    logarithm = np.float64(0)
+    for k in range(n):
+        pivot = lu[k, k]
+        sign = -sign if pivot < np.float64(0) else sign
+        logarithm += np.float64(log(Float(np.abs(pivot))))
+    total = sign * np.float64(exp(Float(logarithm)))
+y[()] = total
+"""
+LOGARITHM = f"""{PIVOTS}
+total = np.float64(0)
+for k in range(n):
+    pivot = lu[k, k]
+    sign = -sign if pivot < np.float64(0) else sign
+    sign = np.float64(0) if pivot == np.float64(0) else sign
+    total += np.float64(log(Float(np.abs(pivot))))
+s[()] = sign
+y[()] = total
+"""
+# With all of the matrix searched for a pivot, P a Q = L U, and cofactors are those of the factors: of L its inverse
+# transposed; of U the transposed adjugate, which grows by a row and a column at a time without a division. So a
+# matrix without an inverse has them, too.
+COFACTORS = """
+sign = np.float64(1)
+for i in range(n):
+    row[i] = i
+    column[i] = i
+    for j in range(n):
+        lu[i, j] = np.float64(a[i, j])
+        c[i, j] = np.float64(0)
+for k in range(n):
+    r, q, largest = k, k, np.abs(lu[k, k])
+    for i in range(k, n):
+        for j in range(k, n):
+            size = np.abs(lu[i, j])
+            if size > largest:
+                r, q, largest = i, j, size
+    if r != k:
+        sign = -sign
+        kept = row[k]
+        row[k] = row[r]
+        row[r] = kept
+        for j in range(n):
+            kept = lu[k, j]
+            lu[k, j] = lu[r, j]
+            lu[r, j] = kept
+    if q != k:
+        sign = -sign
+        kept = column[k]
+        column[k] = column[q]
+        column[q] = kept
+        for i in range(n):
+            kept = lu[i, k]
+            lu[i, k] = lu[i, q]
+            lu[i, q] = kept
+    pivot = lu[k, k]
+    for i in range(k + 1, n):
+        factor = lu[i, k] / pivot if pivot != np.float64(0) else np.float64(0)
+        lu[i, k] = factor
+        for j in range(k + 1, n):
+            lu[i, j] -= factor * lu[k, j]
+minor = sign
+for k in range(n):
+    for i in range(k):
+        total = np.float64(0)
+        for j in range(i, k):
+            total += c[j, i] * lu[j, k]
+        c[k, i] = -total
+    pivot = lu[k, k]
+    for i in range(k):
+        for j in range(i + 1):
+            c[i, j] *= pivot
+    c[k, k] = minor
+    minor = minor * pivot
+for back in range(n):
+    i = n - 1 - back
+    for k in range(i + 1, n):
+        for j in range(n):
+            c[i, j] -= lu[k, i] * c[k, j]
+for i in range(n):
+    for j in range(n):
+        y[np.int64(row[i]), np.int64(column[j])] = c[i, j]
+"""
+
+
+def sizes(v) -> dict:
+    n = v.inputs[0].shape[-1]
+    return {"n": n, "m": n if len(v.inputs) == 1 else v.inputs[1].shape[-1]}
+
+
+def rooms(*names: str):
+    """Memory for matrices, (n, m) for what the sides of equations become, and for vectors."""
+    shapes = {"lu": "nn", "c": "nn", "x": "nm", "row": "n", "column": "n"}
+    return lambda v: {name: [sizes(v)[k] for k in shapes[name]] for name in names}
+
+
+ONE = ELIMINATION.format(right="np.float64(1) if i == j else np.float64(0)")
+SIDES = ELIMINATION.format(right="np.float64(b[i, j])")
+MATRIX = {"a": 2}
+KERNELS = {
+    "solve": Blocks(MATRIX | {"b": 2}, {"y": 2}, SIDES, sizes, rooms("lu", "x"), SINGULAR),
+    "inv": Blocks(MATRIX, {"y": 2}, ONE, sizes, rooms("lu", "x"), SINGULAR),
+    "cholesky": Blocks(MATRIX, {"y": 2}, CHOLESKY, sizes, rooms("x"), INDEFINITE),
+    "cofactor": Blocks(MATRIX, {"y": 2}, COFACTORS, sizes, rooms("lu", "c", "row", "column")),
+    "det": Blocks(MATRIX, {"y": 0}, DETERMINANT, sizes, rooms("lu")),
+    "slogdet": Blocks(MATRIX, {"s": 0, "y": 0}, LOGARITHM, sizes, rooms("lu")),
+}
+
+
+def cubic_flops(shapes, results) -> float:
+    """Of an elimination, and of what it does to the right sides."""
+    *batch, n, _ = shapes[0]
+    sides = shapes[1][-1] if len(shapes) > 1 and len(shapes[1]) > 1 else n
+    return math.prod(batch) * n * n * (2 * n / 3 + 2 * sides)
+
+
 RULES = {
     "diagonal": Rule(canonical=diagonal, batch=diagonal_batched, view=True),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
-    "solve": Rule(batch=solve_batched, partition=partition.matrices, kernel=Python(), linear=(1,)),
 }
-RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=Python())
-          for name in ("inv", "cholesky", "cofactor", "det", "slogdet", "svd", "eigh", "qr", "pinv")}  # fmt: skip
+RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=kernel, flops=cubic_flops)
+          for name, kernel in KERNELS.items()}  # fmt: skip
+RULES["solve"] = replace(RULES["solve"], batch=solve_batched, lower=solve_lowered, linear=(1,))
