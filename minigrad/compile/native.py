@@ -33,7 +33,6 @@ from minigrad.compile.tasks import (
 )
 from minigrad.compile.workspace import Workspace, in_elements
 from minigrad.ir.loop import UNBOUNDED, Loop
-from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
 from minigrad.kernels import build, conv, launch, matmul, memory, threads
@@ -281,7 +280,9 @@ def flops_of(task) -> int:
     if hasattr(task, "values"):
         return math.prod(task.shape) * max(1, len(task.values))
     if isinstance(task, Blocks):
-        return int(rule_of(task.value.op).flops([x.shape for x in task.reads], [y.shape for y in task.writes]))
+        of = task.kernel
+        [axes, *_], [to, *_] = of.results.values(), task.writes
+        return math.prod(to.shape[: len(to.shape) - axes]) * of.flops(**of.sizes(task.value))
     if isinstance(task, Along | Gather | Clear):
         return math.prod(task.to.shape)
     if isinstance(task, Call):

@@ -122,13 +122,14 @@ def nothing(v) -> dict:
 class Blocks(Kernel):
     """One block after another: the last axes of operands and results, a matrix or an image. operands, results: how many
     axes of each belong to a block, by name. text: what is done with one, in Python, in which x[i, j] is an element of x
-    (compile/blocks.py). sizes: of a value, the numbers that the text names; rooms: the shapes of memory for one block.
-    refusal: what is said in a LinAlgError where the text has `refuse()`."""
+    (compile/blocks.py). sizes: of a value, the numbers that the text names; flops: with these, those of one block;
+    rooms: the shapes of memory for one block. refusal: what is said in a LinAlgError where the text has `refuse()`."""
 
     operands: dict[str, int]
     results: dict[str, int]
     text: str
     sizes: Callable[..., dict]
+    flops: Callable[..., int]
     rooms: Callable[..., dict] = nothing
     refusal: str = ""
 

@@ -256,30 +256,34 @@ def rooms(*names: str):
     return lambda v: {name: [sizes(v)[k] for k in shapes[name]] for name in names}
 
 
+def cubic(n: int, m: int) -> int:
+    """Of an elimination, and of what it does to the right sides."""
+    return 2 * n * n * (n + 3 * m) // 3
+
+
 ONE = ELIMINATION.format(right="np.float64(1) if i == j else np.float64(0)")
 SIDES = ELIMINATION.format(right="np.float64(b[i, j])")
 MATRIX = {"a": 2}
 KERNELS = {
-    "solve": Blocks(MATRIX | {"b": 2}, {"y": 2}, SIDES, sizes, rooms("lu", "x"), SINGULAR),
-    "inv": Blocks(MATRIX, {"y": 2}, ONE, sizes, rooms("lu", "x"), SINGULAR),
-    "cholesky": Blocks(MATRIX, {"y": 2}, CHOLESKY, sizes, rooms("x"), INDEFINITE),
-    "cofactor": Blocks(MATRIX, {"y": 2}, COFACTORS, sizes, rooms("lu", "c", "row", "column")),
-    "det": Blocks(MATRIX, {"y": 0}, DETERMINANT, sizes, rooms("lu")),
-    "slogdet": Blocks(MATRIX, {"s": 0, "y": 0}, LOGARITHM, sizes, rooms("lu")),
+    "solve": Blocks(MATRIX | {"b": 2}, {"y": 2}, SIDES, sizes, cubic, rooms("lu", "x"), SINGULAR),
+    "inv": Blocks(MATRIX, {"y": 2}, ONE, sizes, cubic, rooms("lu", "x"), SINGULAR),
+    "cholesky": Blocks(MATRIX, {"y": 2}, CHOLESKY, sizes, cubic, rooms("x"), INDEFINITE),
+    "cofactor": Blocks(MATRIX, {"y": 2}, COFACTORS, sizes, cubic, rooms("lu", "c", "row", "column")),
+    "det": Blocks(MATRIX, {"y": 0}, DETERMINANT, sizes, cubic, rooms("lu")),
+    "slogdet": Blocks(MATRIX, {"s": 0, "y": 0}, LOGARITHM, sizes, cubic, rooms("lu")),
 }
 
 
-def cubic_flops(shapes, results) -> float:
-    """Of an elimination, and of what it does to the right sides."""
+def matrix_flops(shapes, results) -> float:
     *batch, n, _ = shapes[0]
-    sides = shapes[1][-1] if len(shapes) > 1 and len(shapes[1]) > 1 else n
-    return math.prod(batch) * n * n * (2 * n / 3 + 2 * sides)
+    *_, m = shapes[-1] if len(shapes[-1]) > 1 else (1,)
+    return float(math.prod(batch) * cubic(n, m))
 
 
 RULES = {
     "diagonal": Rule(canonical=diagonal, batch=diagonal_batched, view=True),
     "undiagonal": Rule(canonical=undiagonal, batch=undiagonal_batched),
 }
-RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=kernel, flops=cubic_flops)
+RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=kernel, flops=matrix_flops)
           for name, kernel in KERNELS.items()}  # fmt: skip
 RULES["solve"] = replace(RULES["solve"], batch=solve_batched, lower=solve_lowered, linear=(1,))

@@ -72,10 +72,14 @@ def of_spread(v) -> dict:
     return sizes_of(v, Spec(v.shape, v.dtype))
 
 
+def flops_of(kh, kw, oh, ow, **sizes) -> int:
+    return kh * kw * oh * ow
+
+
 IMAGE, RESULT = {"x": 2}, {"y": 2}
 KERNELS = {
-    "max_pool2d_indices": Blocks(IMAGE, RESULT, LARGEST, of_largest),
-    "pool_sum": Blocks(IMAGE, RESULT, SUM, of_sum),
-    "pool_spread": Blocks(IMAGE, RESULT, SPREAD, of_spread),
+    "max_pool2d_indices": Blocks(IMAGE, RESULT, LARGEST, of_largest, flops_of),
+    "pool_sum": Blocks(IMAGE, RESULT, SUM, of_sum, flops_of),
+    "pool_spread": Blocks(IMAGE, RESULT, SPREAD, of_spread, flops_of),
 }
 RULES = {name: Rule(batch=batch.images, partition=partition.leading, kernel=kernel) for name, kernel in KERNELS.items()}
