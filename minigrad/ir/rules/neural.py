@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 from minigrad.ir.rules import batch, partition
-from minigrad.ir.rules.kernel import Python
 from minigrad.ir.rules.reduce import total
 from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.shape import axes_of
@@ -121,10 +120,10 @@ RULES = {
 }
 RULES |= {
     "standardize_affine": Rule(
-        canonical=affine, batch=affine_batched, partition=affine_partition, kernel=Python()
+        canonical=affine, batch=affine_batched, partition=affine_partition
     ),
     "standardize_affine_pull": Rule(
-        canonical=affine_pull, batch=affine_pull_batched, partition=partition.mixes, kernel=Python()
+        canonical=affine_pull, batch=affine_pull_batched, partition=partition.mixes
     ),
 }  # fmt: skip
 RULES["stop_gradient"] = Rule(canonical=stop_gradient, batch=stop_gradient_batched, flops=no_flops)

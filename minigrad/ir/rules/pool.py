@@ -52,12 +52,9 @@ for p in range(oh):
 
 def sizes_of(v, image, dilation=1) -> dict:
     p = v.params
-    kernel, stride, padding, dilation, sides = _pool_geometry(
-        image, p["kernel_size"], p["stride"], p["padding"], dilation, p["ceil_mode"]
-    )
-    pairs = {"": image.shape[2:], "k": kernel, "s": stride, "p": padding, "d": dilation}
-    sizes = {f"{name}{axis}": n for name, pair in pairs.items() for axis, n in zip("hw", pair)}
-    return sizes | {"oh": sides[0], "ow": sides[1]}
+    of = _pool_geometry(image, p["kernel_size"], p["stride"], p["padding"], dilation, p["ceil_mode"])
+    pairs = {"": image.shape[2:], "k": of.kernel, "s": of.stride, "p": of.padding, "d": of.dilation, "o": of.sides}
+    return {f"{name}{axis}": n for name, pair in pairs.items() for axis, n in zip("hw", pair)}
 
 
 def of_largest(v) -> dict:
