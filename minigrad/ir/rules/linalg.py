@@ -286,4 +286,6 @@ RULES = {
 }
 RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices, kernel=kernel, flops=matrix_flops)
           for name, kernel in KERNELS.items()}  # fmt: skip
+RULES |= {name: Rule(batch=batch.leading, partition=partition.matrices)  # which no kernel has
+          for name in ("svd", "eigh", "qr", "pinv")}  # fmt: skip
 RULES["solve"] = replace(RULES["solve"], batch=solve_batched, lower=solve_lowered, linear=(1,))

@@ -24,7 +24,8 @@ def along_axis(name: str, p, x, *others, axis=None, **params):
     if axis is None and not params.get("keepdims"):
         return p.apply(name, p.apply("reshape", x, shape=(x.size,)), axis=0, **params)
     if axis is None:
-        return None
+        y = p.apply(name, p.apply("reshape", x, shape=(x.size,)), axis=0, keepdims=False)
+        return p.apply("reshape", y, shape=(1,) * x.ndim)
     k = axis_of(axis, x.ndim)
     return None if type(axis) is int and axis == k else p.apply(name, x, *others, axis=k, **params)
 
