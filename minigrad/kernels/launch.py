@@ -62,7 +62,7 @@ def copied(start, to, size):
             store_any(to, i, load_any(start, i, np.int32))
     else:
         for i in range(size):
-            store_any(to, i, load_any(start, i, np.bool_))
+            store_any(to, i, load_any(start, i, np.uint8))
 
 
 @njit
@@ -72,7 +72,7 @@ def zeroed(to, size):
             store_any(to, i, np.float32(0))
     else:
         for i in range(size):
-            store_any(to, i, np.bool_(0))
+            store_any(to, i, np.uint8(0))
 
 
 @njit
