@@ -170,9 +170,10 @@ def test_numpy_calls(name):
     assert ours.dtype == f(x).dtype
 
 
-def test_numpy_matrix_norm_is_refused():
-    with pytest.raises(TypeError, match="no matrix norms"):
-        np.linalg.norm(mg.tensor(np.eye(2)), 2)
+def test_numpys_norm_of_a_matrix_is_one():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    for ord in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+        np.testing.assert_allclose(np.linalg.norm(mg.tensor(x), ord).numpy(), np.linalg.norm(x, ord), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64"])
