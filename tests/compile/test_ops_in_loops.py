@@ -242,3 +242,23 @@ def test_quotients_rounded_down_and_remainders_are_numpys(dtype, data):
                 np.testing.assert_array_equal(ours.numpy(), theirs)
                 known = ~np.isnan(theirs)
                 np.testing.assert_array_equal(np.signbit(ours.numpy())[known], np.signbit(theirs)[known])
+
+
+@pytest.mark.filterwarnings("error")  # of calls of Python
+@pytest.mark.parametrize("axis", [None, 0, -1])
+@pytest.mark.parametrize("name", ["max", "min", "any", "all", "sum", "prod", "argmax", "argmin", "cumsum", "argsort"])
+def test_reductions_of_masks(name, axis):
+    def step(h, _):
+        mask = h > 0.1
+        found = getattr(mg, name)(mask, axis=axis)
+        return mg.tanh(mg.where(found.astype("float64").sum() > 1.0, h, 1.5 * h)), found
+
+    h = mg.tensor(np.random.default_rng(0).normal(size=(3, 4)))
+
+    def f(h):
+        return mg.scan(step, h, None, length=3)
+
+    wanted, got = f(h), mg.jit(f)(h)
+    assert got[1].dtype == wanted[1].dtype
+    np.testing.assert_array_equal(got[1].numpy(), wanted[1].numpy())
+    np.testing.assert_allclose(got[0].numpy(), wanted[0].numpy(), rtol=1e-12)

@@ -86,6 +86,7 @@ def folding(start: str, of_floats: str, of_integers: str, start_of_integers: str
 
 LARGEST, SMALLEST = f"np.int64({np.iinfo(np.int64).max})", f"np.int64({np.iinfo(np.int64).min + 1})"
 MAX, MIN = [f"value if value {sign} total or value != value else total" for sign in "><"]
+MOST, LEAST = [text.replace("value", "np.int64(value)") for text in (MAX, MIN)]  # of booleans too
 
 
 def running(row, n: str, start: str, step: str) -> list[str]:
@@ -166,8 +167,8 @@ def sum_stacked(v, axis, x):
 
 
 FOLDS = {
-    "max": Fold(folding("Float(-np.inf)", MAX, MAX, SMALLEST)),
-    "min": Fold(folding("Float(np.inf)", MIN, MIN, LARGEST)),
+    "max": Fold(folding("Float(-np.inf)", MAX, MOST, SMALLEST)),
+    "min": Fold(folding("Float(np.inf)", MIN, LEAST, LARGEST)),
     "prod": Fold(folding("Float(1)", "total * value", "total * np.int64(value)", "np.int64(1)")),
     "any": Fold(folding("np.int64(0)", "1 if value != Float(0) else total", "1 if {true} else total"), "total != 0"),
     "all": Fold(folding("np.int64(1)", "total if value != Float(0) else 0", "total if {true} else 0"), "total != 0"),
