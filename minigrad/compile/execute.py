@@ -9,6 +9,7 @@ from types import FunctionType
 import numpy as np
 
 from minigrad import mutations
+from minigrad.compile import native
 from minigrad.compile.bind import value_at
 from minigrad.compile.counted import CountedKernel
 from minigrad.compile.native import Kernel
@@ -90,7 +91,7 @@ class Sequence:
     def is_machine_code(self) -> bool:
         """Whether nothing is computed by NumPy or Python, but for views."""
         kernels = [self.kernels.get(v) for v in self.order if v.op is not Pick and not is_plain_view(v)]
-        return all(isinstance(kernel, Kernel) and not kernel.calls for kernel in kernels)
+        return all(isinstance(kernel, native.Kernel) and not kernel.calls for kernel in kernels)
 
     def __call__(self, arrays: list) -> list:
         if self.alone:
@@ -113,7 +114,7 @@ def memory_of(value: Value, kernels):
     while value.op is not None and is_view(value):
         value = value.inputs[0]
     kernel = kernels.get(value.inputs[0]) if value.op is Pick else None
-    if isinstance(kernel, Kernel):
+    if isinstance(kernel, native.Kernel):
         return value.inputs[0], kernel.buffer_of(value.params)
     return value
 

@@ -1,7 +1,7 @@
 """Which kernel of a jitted function an op has become a part of."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from minigrad import tree
@@ -10,6 +10,7 @@ from minigrad.compile.compiled import Compiled
 from minigrad.compile.explain import describe
 from minigrad.compile.native import Kernel, emitted
 from minigrad.ir.loop import Loop
+from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Value
 from minigrad.modes import enable_grad
 from minigrad.observe import replaced
@@ -21,6 +22,7 @@ class Text(Kernel):
     def __init__(self, loop: Loop):
         self.loop, self.emitter = loop, emitted(loop)
         self.schedule = self.emitter.schedule
+        self.results, self.calls = self.schedule.results, []
 
 
 @dataclass
@@ -56,7 +58,7 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
         (compiled.forward, found.forward, "forward"),
         (compiled.backward, found.backward, "backward"),
     ):
-        for value in program.order:
+        for value in each(program.order):
             if isinstance(value.op, Loop):
                 add_loop(found, sites, program.kernels[value], way)
                 scans.add(value.site)
@@ -69,6 +71,13 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
         for sites in (found.forward, found.backward, found.outside):
             sites.pop(site, None)
     return found
+
+
+def each(order: Sequence) -> Iterator[Value]:
+    """Values in order, those of clusters too: they are outside of loops."""
+    for value in order:
+        cluster = isinstance(value.op, Loop) and value.op.is_cluster
+        yield from order_of(value.op.outputs) if cluster else [value]
 
 
 def described(value: Value) -> str:
