@@ -119,7 +119,7 @@ def test_loops_give_the_bits_of_numbas(f, dtype, monkeypatch):
     ours = gradients()
     monkeypatch.setattr(build, "address", address_by_numba)
     reference = gradients()
-    assert len([s for s in sources if "def loop(p, n, _)" in s]) == 2
+    assert len([s for s in sources if "def loop(p, n, _)" in s]) >= 2  # forward and backward, and ops around them
     for a, b in zip(ours, reference):
         assert np.array_equal(a, b)
 
