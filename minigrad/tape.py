@@ -32,8 +32,7 @@ class Node:
     arguments of the call. saved: what the op's vjps name (arrays, shapes, parameters). shape, dtype: of the result.
     seq: time of creation; between two others where a view was made anew (views.py). site: (code, instruction) of the
     line that called the op. hooks: functions from (node, its cotangent) to the cotangent that takes its place,
-    by time of registration, or None.
-    """
+    by time of registration, or None."""
 
     __slots__ = ("__weakref__", "dtype", "hooks", "inputs", "op", "params", "saved", "seq", "shape", "site")
 
