@@ -35,6 +35,15 @@ def wrong(vjp, is_zero):
     return off
 
 
+def wrong_for(vjp, k: int):
+    """A vjp of all inputs at once, off by a factor for one of them."""
+
+    def off(g, *saved):
+        return [p * FACTOR if i == k and p is not None else p for i, p in enumerate(vjp(g, *saved))]
+
+    return off
+
+
 class WrongKernels:
     """Stands where an elementwise vjp's kernels by dtype do."""
 
@@ -50,16 +59,17 @@ def mutant(op, name: str):
     """The op with the vjp of one input broken, for as long as the context lasts."""
     k = op.inputs.index(name)
     is_zero = isinstance(op, Elementwise) and op.derivatives[name] == ZERO
-    before = op.plans, getattr(op, "raw_plans", None)
+    before = op.plans, getattr(op, "raw_plans", None), op.together
     vjp, saved = op.plans[k]
     op.plans = [*op.plans[:k], (wrong(vjp, is_zero), saved), *op.plans[k + 1 :]]
+    op.together = op.together and (wrong_for(op.together[0], k), op.together[1])
     if isinstance(op, Elementwise):
         kernels, saved = op.raw_plans[k]
         op.raw_plans = [*op.raw_plans[:k], (WrongKernels(kernels, is_zero), saved), *op.raw_plans[k + 1 :]]
     try:
         yield
     finally:
-        op.plans = before[0]
+        op.plans, op.together = before[0], before[2]
         if before[1] is not None:
             op.raw_plans = before[1]
 
