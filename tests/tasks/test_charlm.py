@@ -250,7 +250,7 @@ def test_by_default_the_standard_library(minigrad, tmp_path):
 
 
 def test_the_command_and_the_package_know_their_version(minigrad):
-    version = importlib.metadata.version("minigrad")
+    version = importlib.metadata.version("minigrad-rnn")
     assert mg.__version__ == version
     assert minigrad("--version") == (0, f"minigrad {version}\n", "")
 
