@@ -68,7 +68,7 @@ class Compiled:
         self.origins = [origins[k] for k in self.wanted]
         items = [value.params["item"] for value in program.effects]
         self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
-        count = program.results = len(made)
+        count = len(made)
         roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :

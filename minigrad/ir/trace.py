@@ -127,8 +127,7 @@ class Program:
 
     inputs: what the caller supplies. captured: (input, leaf, tensor) for the tensors that the function found elsewhere;
     their arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
-    cotangents: inputs that come only when the backward is run. results: of the roots of the passes, how many the
-    function returns, before the gradients; None: all. every: of how many steps loops save their carry alone;
+    cotangents: inputs that come only when the backward is run. every: of how many steps loops save their carry alone;
     None: they save what they can. looked: the arrays that Python has seen the numbers of, with a copy of them.
     borrowed: by their ids, tensors made here of the memory of arrays, which may be written into.
     lent: the ids of those of them that this program, and no other one, made.
@@ -152,7 +151,6 @@ class Program:
         self.sites: dict = {}  # by id of a captured tensor, where it was read first
         self.effects: list[Value] = []
         self.cotangents: list[Value] = []
-        self.results: int | None = None
         self.recomputing = False
         self.every: int | None = None
         self.looked: dict = {}

@@ -7,6 +7,10 @@
 
 Where arrays are small, to call an op from Python costs more than the op. What is large stays outside, where all threads
 share it; `fuse` has the elementwise ops among it. Views are made again where they are read.
+
+A program that has a loop or a backward stays as it is. A kernel rounds otherwise than the ops outside, and where sizes
+are symbols there is none: training that goes on after a break, which calls sizes in another order, has to have the bits
+of training without one.
 """
 
 from minigrad.compile.supported import has_kernel, main_dtype
@@ -22,9 +26,9 @@ LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so man
 
 
 def cluster(program, roots: list) -> list:
-    """The roots, rebuilt; outside of loops only."""
+    """The roots, rebuilt."""
     order, groups = clusters(program, roots)
-    if not groups:
+    if not groups or program.cotangents or any(isinstance(v.op, Loop) for v in order):
         return roots
     inside = {v: group for group in groups for v in group}
     read = {origin(r) for r in roots if isinstance(r, Value)}  # what others than its group read
@@ -64,22 +68,17 @@ def operands(v: Value) -> list[Value]:
 
 
 def clusters(program, roots) -> tuple[list[Value], list[list[Value]]]:
-    """All values but views in an order in which those of a group can be computed at once; and the groups.
-
-    What is for the backward alone is in no group with what the results need.
-    """
-    order, early = order_of(roots), set(order_of(roots[: program.results]))
+    """All values but views in an order in which those of a group can be computed at once; and the groups."""
+    order = order_of(roots)
     main = main_dtype(order, ())
     depth: dict = {}
-    keys: dict = {}
     groups: dict = {}
     values = [v for v in order if not is_remade(v)]
+    small = {v: is_small(v, main) for v in values}
     for v in values:
-        keys[v] = v in early if is_small(v, main) else None
-        levels = [depth[x] + (keys[v] is None or keys[v] != keys[x]) for x in operands(v)]
-        depth[v] = max(levels, default=0)
-        if keys[v] is not None:
-            groups.setdefault((depth[v], keys[v]), []).append(v)
+        depth[v] = max([depth[x] + (not small[v] or not small[x]) for x in operands(v)], default=0)
+        if small[v]:
+            groups.setdefault(depth[v], []).append(v)
     pays = [g for g in groups.values() if sum([PRODUCT if is_product(v) else 1 for v in g]) >= LEAST]
     return sorted(values, key=lambda v: (depth[v], v.seq)), pays
 
