@@ -56,7 +56,9 @@ def transpose(p, x, axes=None):
         return p.apply("transpose", x.inputs[0], axes=tuple([inner[k] for k in order]))
     if is_op(x, "matmul") and x.ndim == 2 and is_op(x.inputs[0], "transpose"):  # (a.T @ g).T, a weight's gradient
         a, g = x.inputs[0].inputs[0], x.inputs[1]
-        return p.apply("matmul", p.apply("transpose", g, axes=(1, 0)), a)
+        product = p.apply("matmul", p.apply("transpose", g, axes=(1, 0)), a)
+        product.site = x.site
+        return product
     return None if order == axes else p.apply("transpose", x, axes=order)
 
 
