@@ -701,3 +701,35 @@ def test_what_is_written_under_jit_keeps_its_gradient_where_it_comes_from_outsid
         found.append([w.grad.numpy(), 0 * X if x.grad is None else x.grad.numpy()])
     for eager, jitted in zip(*found, strict=True):
         np.testing.assert_allclose(jitted, eager, rtol=1e-12)
+
+
+OUT_OF_ORDER = {
+    "elementwise, of a transpose": lambda x: mg.exp(x.T) * 1.0,
+    "picked by an index at the end": lambda x: x[..., np.array([0, 1, 1])] * 1.0,
+    "picked by a mask": lambda x: x[:, np.array([True, False, True])] * 1.0,
+    "concatenate": lambda x: mg.concatenate([x.T, x.T], axis=0),
+    "where": lambda x: mg.where(x.T > 0, x.T, 0.0),
+    "einsum": lambda x: mg.einsum("ij,k->kji", x, np.ones(2)) + 1.0,
+    "roll": lambda x: mg.roll(x.T, 1, axis=0),
+    "with what lies in order": lambda x: x.T + np.ones((3, 2)),
+    "a cast": lambda x: x.T.astype("float32"),
+    "a sum": lambda x: x.T.sum(axis=0, keepdims=True) + x.T,
+    "copy": lambda x: x.T.copy(),
+    "matmul": lambda x: x.T @ x,
+    "sort": lambda x: mg.sort(x.T, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_a_reshape_is_a_view_under_jit_where_it_is_one_off_it(name):
+    """It is a copy where the memory does not lie in order, which a write through it shows."""
+
+    def f(x):
+        made = OUT_OF_ORDER[name](x)
+        flat = made.reshape(-1)
+        flat[0] = 50.0
+        return made, flat
+
+    x = mg.tensor(np.arange(1.0, 7.0).reshape(2, 3))
+    for ours, eager in zip(mg.jit(f)(x), f(x)):
+        np.testing.assert_array_equal(ours.numpy(), eager.numpy())

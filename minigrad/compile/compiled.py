@@ -14,8 +14,9 @@ from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.walk import Walk
 from minigrad.ir.absent import Presence, Reach
+from minigrad.ir.draws import generators_of
 from minigrad.ir.rewrite import order_of
-from minigrad.ir.trace import Pick, Program, Value, generators_of, stand_in
+from minigrad.ir.trace import Pick, Program, Value, stand_in
 from minigrad.modes import TRACED, TRACED_OFF, thread
 from minigrad.ops.table import Spec, on_tape
 from minigrad.symbolic import Sizes, evaluator
@@ -62,6 +63,7 @@ class Compiled:
         # after the trace: what it did to a list, say, it does not do again
         self.guards = Guards(f, leaves, structure, program, before, {id(t) for _, t, _ in self.captured})
         program.memories.clear()
+        program.in_order.clear()
         self.tensors = [tensor for _, tensor, _ in self.captured]
         self.places = [k for k, x in enumerate(tensors) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]

@@ -13,11 +13,12 @@ from minigrad.compile import native
 from minigrad.compile.bind import value_at
 from minigrad.compile.counted import CountedKernel
 from minigrad.compile.native import Kernel
+from minigrad.ir.draws import drawn
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
 from minigrad.ir.rewrite import is_product, is_view, order_of
 from minigrad.ir.rules.rule import Unsupported
-from minigrad.ir.trace import Draw, Pick, Value, drawn
+from minigrad.ir.trace import Draw, Pick, Value
 from minigrad.kernels import loops, matmul
 from minigrad.modes import RAW, thread
 from minigrad.ops.pointwise import Elementwise

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.ir.absent import EMPTY, Steps, Varies, follow, guard, note_stacks, over_steps, there
+from minigrad.ir.draws import drawn_specs
 from minigrad.ir.number import Number
 from minigrad.ir.residuals import Residuals
 from minigrad.ir.rewrite import is_layout, rebuilt
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.tangents import Along
-from minigrad.ir.trace import Program, Value, drawn_specs, stand_in
+from minigrad.ir.trace import Program, Value, stand_in
 from minigrad.modes import TRACED, thread
 from minigrad.ops.table import Op, Spec, on_tape
 from minigrad.symbolic import has_sizes

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.ir.draws import drawn_specs
 from minigrad.ir.number import Number
 from minigrad.ir.rules import canonical_form
 from minigrad.modes import thread, tracing
 from minigrad.mutations import mutations
 from minigrad.ops.index import is_basic
-from minigrad.ops.neural import draw
 from minigrad.ops.pointwise import NUMBERS, Elementwise
-from minigrad.ops.table import Spec, table
+from minigrad.ops.table import Op, Spec, table
 from minigrad.sites import call_site
 from minigrad.symbolic import Symbolic, has_sizes, hinted
 from minigrad.tape import Leaf, Node
@@ -158,6 +158,7 @@ class Program:
         self.lent: set[int] = set()
         self.owned: dict[int, Tensor] = {}
         self.memories: dict[Value, np.ndarray] = {}
+        self.in_order: dict[Value, bool] = {}
         self.scalars: dict[tuple, tuple[Value, Symbolic]] = {}
 
     # What ops call while tracing
@@ -231,8 +232,44 @@ class Program:
                     views = made.op.forward(self.memory_of(made.inputs[0]), **hinted(made.params))
                 memories[value] = views[value.params] if value.op is Pick else views
             else:
-                memories[value] = np.empty(hinted(value.shape), value.dtype)
+                memories[value] = self.laid_out(value)
         return memories[value]
+
+    def laid_out(self, value: Value) -> np.ndarray:
+        """An array such as eager code makes for a value that is no view: it lies in another order where the operands
+        do, and then a reshape of it may be a copy."""
+        if not self.lies_in_order(value):
+            operands = [self.memory_of(x.value if type(x) is Number else x) for x in value.inputs]
+            params = hinted(value.params)
+            try:
+                with np.errstate(all="ignore"):
+                    made = value.op.forward(*([operands] if value.op.variadic else operands), **params)
+            except (ArithmeticError, ValueError, IndexError, TypeError):  # of numbers that nobody has set
+                made = None
+            if isinstance(made, np.ndarray) and made.shape == hinted(value.shape) and made.dtype == value.dtype:
+                return made
+        return np.empty(hinted(value.shape), value.dtype)
+
+    def lies_in_order(self, value: Value) -> bool:
+        """Whether a value surely lies in C order, as what the function is given does."""
+        known, stack = self.outermost.in_order, [value]
+        while stack:
+            v = stack[-1]
+            made = v.inputs[0] if v.op is Pick else v
+            is_op = isinstance(made.op, Op)
+            missing = [x for x in made.inputs if is_op and isinstance(x, Value) and x not in known]
+            if missing:
+                stack += missing
+                continue
+            stack.pop()
+            if not is_op or v.ndim < 2:
+                known[v] = True
+            elif made.op.view:
+                known[v] = self.memory_of(v).flags.c_contiguous
+            else:
+                orders = [known[x] for x in made.inputs if isinstance(x, Value)]
+                known[v] = v is not made or (all(orders) and made.op.keeps_order)
+        return known[value]
 
     def memory_if_changed(self, value: Value) -> np.ndarray | None:
         """The same, or None where nobody has asked for it yet, so that it has not been changed."""
@@ -341,31 +378,3 @@ def numbers(array: np.ndarray) -> tuple:
     """What is to be the same, that an array's numbers are."""
     mask = np.ma.getmaskarray(array).tobytes() if isinstance(array, np.ma.MaskedArray) else None
     return array.shape, array.dtype, np.ndarray.tobytes(array), mask  # of a masked array, its own method may raise
-
-
-def drawn_specs(item) -> list[Spec]:
-    if item[0] == "draw":
-        return [Spec(item[2], item[3])]
-    _, steps, _, items = item
-    return [Spec((steps, *spec.shape), spec.dtype) for inner in items for spec in drawn_specs(inner)]
-
-
-def generators_of(item) -> list:
-    """Generators that an item draws from."""
-    return [item[1]] if item[0] == "draw" else [g for inner in item[3] for g in generators_of(inner)]
-
-
-def drawn(item) -> list[np.ndarray]:
-    """Carry out the draws of an item: ("draw", generator, shape, dtype, kind) or ("loop", steps, reverse, items)."""
-    if item[0] == "draw":
-        _, generator, shape, dtype, kind = item
-        return [draw(generator, shape, kind, dtype)]
-    _, steps, reverse, items = item
-    stacks = [np.empty(spec.shape, spec.dtype) for spec in drawn_specs(item)]
-    for t in reversed(range(steps)) if reverse else range(steps):
-        k = 0
-        for inner in items:
-            for array in drawn(inner):
-                stacks[k][t] = array
-                k += 1
-    return stacks

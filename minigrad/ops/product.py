@@ -260,4 +260,5 @@ def einsum(subscripts: str, *operands):
     return contract(operands, subscripts=subscripts)
 
 
+contract.op.keeps_order = False
 numpy_rules[np.einsum] = einsum
