@@ -96,6 +96,12 @@ def against_differences(run: Run, gradients: list, eps=1e-6) -> None:
         np.testing.assert_allclose(pulled, quotient, rtol=1e-4, atol=2e-5, err_msg=f"leaf {k}")
 
 
+def absent_or_zeros(got, wanted) -> list:
+    """Which steps are taken is not known when a derivative of a derivative is compiled: it is zeros where eager code,
+    which knows, leaves it out."""
+    return [None if b is None and isinstance(a, np.ndarray) and not a.any() else a for a, b in zip(got, wanted)]
+
+
 def check(data, lines: int, around) -> None:
     d = Draw(data)
     program = Program(d, lines)
@@ -120,6 +126,8 @@ def check(data, lines: int, around) -> None:
             run = Run(text, wrap)
             outcome = run.outcome(second, bool(program.changes))
             for k, (got, expected) in enumerate(zip(outcome, wanted, strict=True)):
+                if second and any(word in text for word in ("mg.cond", "mg.switch", "mg.while_loop")):
+                    got = absent_or_zeros(got, expected)
                 near(got, expected, tolerance, f"{name}, call {k}")
             for a, b in zip(run.results, eager.results):
                 assert getattr(a, "requires_grad", None) == getattr(b, "requires_grad", None), name
