@@ -121,4 +121,15 @@ def unshared(array: np.ndarray) -> bool:
     return whole and (of_array, of_memory) == OF_ONE and array.flags.writeable
 
 
+def axes_in_memory(array: np.ndarray) -> tuple[int, ...] | None:
+    """The axes of an array in the order in which they lie in memory; None where that is their own order.
+
+    What is computed of it lies so too, and whether a reshape of that is a view, which may be written through, follows.
+    """
+    if array.flags.c_contiguous:
+        return None
+    order = tuple(sorted(range(array.ndim), key=lambda k: -abs(array.strides[k])))
+    return None if order == tuple(range(array.ndim)) else order
+
+
 mutations = Mutations()

@@ -712,6 +712,8 @@ OUT_OF_ORDER = {
     "einsum": lambda x: mg.einsum("ij,k->kji", x, np.ones(2)) + 1.0,
     "roll": lambda x: mg.roll(x.T, 1, axis=0),
     "with what lies in order": lambda x: x.T + np.ones((3, 2)),
+    "elementwise": lambda x: x * 1.0,
+    "in three axes": lambda x: mg.tanh(mg.stack([x, x]).transpose(2, 0, 1)),
     "a cast": lambda x: x.T.astype("float32"),
     "a sum": lambda x: x.T.sum(axis=0, keepdims=True) + x.T,
     "copy": lambda x: x.T.copy(),
@@ -731,5 +733,21 @@ def test_a_reshape_is_a_view_under_jit_where_it_is_one_off_it(name):
         return made, flat
 
     x = mg.tensor(np.arange(1.0, 7.0).reshape(2, 3))
-    for ours, eager in zip(mg.jit(f)(x), f(x)):
-        np.testing.assert_array_equal(ours.numpy(), eager.numpy())
+    jitted = mg.jit(f)
+    for argument in (x, mg.tensor(np.asfortranarray(x.numpy())), x.T.copy().T, x):  # whose order counts
+        for ours, eager in zip(jitted(argument), f(argument)):
+            np.testing.assert_array_equal(ours.numpy(), eager.numpy())
+
+
+def test_the_order_of_what_a_jitted_function_closes_over_counts():
+    rows = mg.tensor(np.arange(6.0).reshape(2, 3))
+    held = [rows]
+
+    def f(x):
+        made = held[0] * x
+        made.reshape(-1)[0] = 50.0
+        return made
+
+    jitted, one = mg.jit(f), mg.tensor(1.0)
+    for held[0] in (rows, rows.T.copy().T, rows):
+        np.testing.assert_array_equal(jitted(one).numpy(), f(one).numpy())

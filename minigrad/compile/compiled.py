@@ -121,6 +121,7 @@ class Compiled:
             if isinstance(leaf, (Tensor, np.ndarray)):
                 leaf = as_tensor(leaf)
                 value = program.input(Spec(next(shapes), leaf.dtype) if self.shapes else leaf)
+                program.lay_out(value, leaf._data)
                 variable = stand_in(leaf._node, value)
                 inputs.append(value)
                 variables.append(variable)

@@ -20,6 +20,7 @@ from minigrad.compile.names import may_look
 from minigrad.compile.reads import CONTENT, MISSING, Read, items, size_of, under
 from minigrad.compile.walk import Walk, is_simple
 from minigrad.ir.trace import Program, Value, numbers
+from minigrad.mutations import axes_in_memory
 from minigrad.sites import line_of_site
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
@@ -178,7 +179,7 @@ def held_elsewhere(tensors: list[Tensor], *ours: list) -> list[Tensor]:
 
 
 def kind_of(x: Tensor) -> tuple:
-    return x._data.shape, x._data.dtype, x._node is None, type(x._node) is Leaf
+    return x._data.shape, x._data.dtype, axes_in_memory(x._data), x._node is None, type(x._node) is Leaf
 
 
 def refuse_changed(read: Read, then: tuple) -> None:

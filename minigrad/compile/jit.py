@@ -20,6 +20,7 @@ from minigrad.compile.keys import Known, key_of_structure, key_of_value
 from minigrad.compile.signature import Programs
 from minigrad.compile.switch import switch
 from minigrad.modes import RAW, recording, thread, tracing
+from minigrad.mutations import axes_in_memory
 from minigrad.sharing import Sharable, Whole, shared, way_of
 from minigrad.symbolic import printing
 from minigrad.tensor import Tensor, as_tensor
@@ -187,7 +188,7 @@ class Jitted(Whole):
             if isinstance(leaf, np.ndarray):  # which may be written into before the backward
                 leaf = leaves[k] = as_tensor(leaf.copy() if needs else leaf)
             if isinstance(leaf, Tensor):
-                key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None))
+                key.append((leaf._data.shape, leaf._data.dtype, leaf._node is not None, axes_in_memory(leaf._data)))
                 tensors.append(leaf)
             else:
                 key.append(key_of_value(leaf, self.known))

@@ -91,12 +91,14 @@ class Matcher:
         key = self.keys[len(self.leaves)]
         self.leaves.append(name)
         if type(key[0]) is tuple:
-            shape, dtype, differentiable = key
+            shape, dtype, differentiable, order = key
+            self.fails = self.fails or order is not None
             self.tensors.append(name)
             self.refuse(f"not isinstance({name}, Tensor)")
             self.lines.append(f"a = {name}._data")
             self.refuse(
                 f"a.shape != {self.let(shape, 'shape')} or a.dtype is not {self.let(dtype, 'dtype')}"
+                f"{' or not a.flags.c_contiguous' if len(shape) > 1 else ''}"
                 f" or {name}._node is {'' if differentiable else 'not '}None"
             )
         elif key[0] in VALUES or key[0] in (float, complex):

@@ -19,7 +19,7 @@ from minigrad.ir.draws import drawn_specs
 from minigrad.ir.number import Number
 from minigrad.ir.rules import canonical_form
 from minigrad.modes import thread, tracing
-from minigrad.mutations import mutations
+from minigrad.mutations import axes_in_memory, mutations
 from minigrad.ops.index import is_basic
 from minigrad.ops.pointwise import NUMBERS, Elementwise
 from minigrad.ops.table import Op, Spec, table
@@ -186,6 +186,7 @@ class Program:
             return value, leaf
         leaf = stand_in(x._node, x)
         value = self.input(x)
+        self.lay_out(value, x._data)
         self.captured[id(x)] = [(value, leaf, x)]
         self.sites[id(x)] = call_site()
         return value, leaf
@@ -235,6 +236,13 @@ class Program:
                 memories[value] = self.laid_out(value)
         return memories[value]
 
+    def lay_out(self, value: Value, array: np.ndarray) -> None:
+        """The axes of an input lie in memory in the order of those of the array that it stands for."""
+        if (axes := axes_in_memory(array)) is not None:
+            shape = hinted(value.shape)
+            memory = np.empty([shape[k] for k in axes], value.dtype).transpose(np.argsort(axes))
+            self.outermost.memories[value], self.outermost.in_order[value] = memory, False
+
     def laid_out(self, value: Value) -> np.ndarray:
         """An array such as eager code makes for a value that is no view: it lies in another order where the operands
         do, and then a reshape of it may be a copy."""
@@ -251,7 +259,7 @@ class Program:
         return np.empty(hinted(value.shape), value.dtype)
 
     def lies_in_order(self, value: Value) -> bool:
-        """Whether a value surely lies in C order, as what the function is given does."""
+        """Whether a value surely lies in C order."""
         known, stack = self.outermost.in_order, [value]
         while stack:
             v = stack[-1]

@@ -16,7 +16,7 @@ from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
 from minigrad.ops.join import concatenate
 from minigrad.ops.shape import astype, axes_of, axis_of, broadcast_to, flip, reshape, transpose
-from minigrad.ops.table import FLOAT32, Spec, filled, publish
+from minigrad.ops.table import FLOAT32, Spec, filled
 
 
 def reduced(x: Spec, axis=None, keepdims=False) -> tuple[int, ...]:
@@ -173,16 +173,6 @@ def norm(x, /, ord=2, axis=None, keepdims: bool = False):
     total = sum(powers, axis, keepdims)
     zero = total == 0
     return where(zero, 0.0, pow(where(zero, 1.0, total), 1 / ord))
-
-
-def _norm_as_numpy(x, ord=None, axis=None, keepdims=False):
-    matrix = x.ndim if axis is None else len(axes_of(axis, x.ndim))
-    if ord is not None and matrix > 1:
-        raise TypeError("np.linalg.norm of a tensor: no matrix norms; mg.norm(x, ord) is the norm of the elements")
-    return norm(x, 2 if ord is None else ord, axis, keepdims)
-
-
-publish(_norm_as_numpy, np.linalg.norm, method=False)
 
 
 @op(
