@@ -751,3 +751,18 @@ def test_the_order_of_what_a_jitted_function_closes_over_counts():
     jitted, one = mg.jit(f), mg.tensor(1.0)
     for held[0] in (rows, rows.T.copy().T, rows):
         np.testing.assert_array_equal(jitted(one).numpy(), f(one).numpy())
+
+
+def test_the_order_of_what_a_loop_reads_counts():
+    def step(carry, x):
+        made, other = carry * 1.0, x + 1.0
+        made.reshape(-1)[0] = 50.0
+        other.reshape(-1)[0] = 20.0
+        return made, (made, other)
+
+    rng = np.random.default_rng(0)
+    start, xs = mg.tensor(rng.normal(size=(3, 2))).T, mg.tensor(rng.normal(size=(4, 3, 2))).transpose(0, 2, 1)
+    for init, over in ((start, xs), (start.copy(), xs), (start, xs.copy())):
+        found = [f(init, over) for f in (lambda a, b: mg.scan(step, a, b), mg.jit(lambda a, b: mg.scan(step, a, b)))]
+        for eager, jitted in zip(*[mg.tree.flatten(x)[0] for x in found]):
+            np.testing.assert_array_equal(jitted.numpy(), eager.numpy())

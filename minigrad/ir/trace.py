@@ -243,6 +243,13 @@ class Program:
             memory = np.empty([shape[k] for k in axes], value.dtype).transpose(np.argsort(axes))
             self.outermost.memories[value], self.outermost.in_order[value] = memory, False
 
+    def lay_out_as(self, value: Value, outside: Tensor, per_step: bool) -> None:
+        """An input of a step lies in memory as what it stands for does, outside of the loop, or as a slice of that."""
+        if isinstance(outside._data, Value) and not self.parent.lies_in_order(outside._data):
+            memory = self.parent.memory_of(outside._data)
+            if memory.size:
+                self.lay_out(value, memory[0] if per_step else memory)
+
     def laid_out(self, value: Value) -> np.ndarray:
         """An array such as eager code makes for a value that is no view: it lies in another order where the operands
         do, and then a reshape of it may be a copy."""
@@ -261,7 +268,7 @@ class Program:
     def lies_in_order(self, value: Value) -> bool:
         """Whether a value surely lies in C order."""
         known, stack = self.outermost.in_order, [value]
-        while stack:
+        while value not in known:
             v = stack[-1]
             made = v.inputs[0] if v.op is Pick else v
             is_op = isinstance(made.op, Op)
