@@ -97,7 +97,7 @@ class Explanation:
 
     def __str__(self):
         last = self.stages[-1]
-        kernels = f", in {len(self.clusters)} kernels where they are small" if self.clusters else ""
+        kernels = f" (small ones in {len(self.clusters)} of the kernels below)" if self.clusters else ""
         parts = [f"jit of {self.name}: {last.inside} ops in {len(self.loops)} loops, {last.outside} outside{kernels}"]
         alike: dict[str, list[int]] = {}
         for k, loop in enumerate(self.loops, 1):

@@ -32,7 +32,7 @@ class Picked(NamedTuple):
     def shape(self) -> tuple:
         """Of the result."""
         rest = [n for k, n in enumerate(self.part.shape) if k not in self.axes]
-        own = broadcast_shapes(*[np.shape(i) if not isinstance(i, Tensor) else i.shape for i in self.indices])
+        own = broadcast_shapes(*[i.shape for i in self.indices])
         return (*rest[: self.place], *own, *rest[self.place :])
 
     @property
@@ -119,7 +119,7 @@ def put(p: Picked, value: Tensor) -> Tensor:
     if value.ndim > len(p.shape):
         value = reshape(value, value.shape[value.ndim - len(p.shape) :])
     value = broadcast_to(value, p.shape)
-    if of_each_row(p) or all(np.ndim(i) == 0 if isinstance(i, np.ndarray) else i.ndim == 0 for i in p.indices):
+    if of_each_row(p) or all(i.ndim == 0 for i in p.indices):
         chosen = reduce(logical_and, [at(p, *pair) for pair in zip(p.axes, p.indices)])
         shape = [1 if k in p.axes[of_each_row(p) :] else n for k, n in enumerate(p.part.shape)]
         return where(chosen, reshape(value, tuple(shape)), p.part)

@@ -99,4 +99,4 @@ def test_small_ops_outside_of_loops_are_kernels_in_one_thread():
     report = mg.jit(lambda x: mg.tanh(x @ W) * 2 + mg.sigmoid(x @ W)).explain(x)
     assert not report.loops and len(report.clusters) == 1 and len(report.clusters[0].tasks) == 2
     assert not report.clusters[0].divided  # each thread would compute all of it
-    assert "in 1 kernels where they are small" in str(report) and "sigmoid" in report.full()
+    assert "small ones in 1 of the kernels below" in str(report) and "sigmoid" in report.full()

@@ -1,4 +1,4 @@
-"""Small ops outside of loops become one kernel, those before, between and after the loops each: a loop of one step.
+"""Small ops become one kernel, a loop of one step, in a program that has neither a loop nor a backward.
 
     before                                   after
     p = x @ W                                y = kernel(x, W, b)      (one call of machine code, in one thread)
@@ -8,9 +8,9 @@
 Where arrays are small, to call an op from Python costs more than the op. What is large stays outside, where all threads
 share it; `fuse` has the elementwise ops among it. Views are made again where they are read.
 
-A program that has a loop or a backward stays as it is. A kernel rounds otherwise than the ops outside, and where sizes
-are symbols there is none: training that goes on after a break, which calls sizes in another order, has to have the bits
-of training without one.
+Why no other: a kernel rounds otherwise than the ops that it stands for, and where sizes are symbols there is none.
+Training that goes on after a break calls sizes in another order, and has to have the bits of training without one.
+Beside a loop and without a backward, such kernels gained nothing.
 """
 
 from minigrad.compile.supported import has_kernel, main_dtype
@@ -27,8 +27,8 @@ LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so man
 
 def cluster(program, roots: list) -> list:
     """The roots, rebuilt."""
-    order, groups = clusters(program, roots)
-    if not groups or program.cotangents or any(isinstance(v.op, Loop) for v in order):
+    order, groups = clusters(roots)
+    if program.cotangents or any(isinstance(v.op, Loop) for v in order):
         return roots
     inside = {v: group for group in groups for v in group}
     read = {origin(r) for r in roots if isinstance(r, Value)}  # what others than its group read
@@ -67,7 +67,7 @@ def operands(v: Value) -> list[Value]:
     return [origin(x) for x in v.inputs if isinstance(x, Value)]
 
 
-def clusters(program, roots) -> tuple[list[Value], list[list[Value]]]:
+def clusters(roots) -> tuple[list[Value], list[list[Value]]]:
     """All values but views in an order in which those of a group can be computed at once; and the groups."""
     order = order_of(roots)
     main = main_dtype(order, ())

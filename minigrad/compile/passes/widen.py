@@ -46,6 +46,4 @@ def widened(program, value: Value, inputs: tuple):
 
 
 def wide_params(value: Value) -> dict:
-    return {name: INT64 if p in NARROW else p for name, p in value.params.items() if isinstance(p, np.dtype)} | {
-        name: p for name, p in value.params.items() if not isinstance(p, np.dtype)
-    }
+    return {name: INT64 if isinstance(p, np.dtype) and p in NARROW else p for name, p in value.params.items()}
