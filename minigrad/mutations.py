@@ -100,7 +100,7 @@ def references(array: np.ndarray) -> tuple[int, int]:
 
 
 def references_of_one() -> tuple[int, int]:
-    """To an array that is in one variable, a view of memory to which nothing else refers, asked as `unshared` does."""
+    """To an array that is in one variable, a view of memory to which nothing else refers, asked as `held_once` does."""
 
     def asked(array):
         return references(array)
@@ -112,7 +112,7 @@ def references_of_one() -> tuple[int, int]:
 OF_ONE = references_of_one()
 
 
-def unshared(array: np.ndarray) -> bool:
+def held_once(array: np.ndarray) -> bool:
     """Whether nothing refers to an array, or to its memory, but one variable of the caller's."""
     (of_array, of_memory), owner = references(array), array.base
     if owner is None:
@@ -124,7 +124,7 @@ def unshared(array: np.ndarray) -> bool:
 def axes_in_memory(array: np.ndarray) -> tuple[int, ...] | None:
     """The axes of an array in the order in which they lie in memory; None where that is their own order.
 
-    What is computed of it lies so too, and whether a reshape of that is a view, which may be written through, follows.
+    An elementwise result keeps this order, and the order decides whether a reshape of it is a view or a copy.
     """
     if array.flags.c_contiguous:
         return None

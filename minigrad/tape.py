@@ -21,7 +21,7 @@ import numpy as np
 from minigrad import modes
 from minigrad.deferred import DeferredProduct, value_of
 from minigrad.modes import RAW, clock, thread
-from minigrad.mutations import mutations, unshared
+from minigrad.mutations import held_once, mutations
 from minigrad.sites import line_of_site
 
 
@@ -143,7 +143,7 @@ def visit(order: list[Node], pending: dict, wanted, keep: bool, guard) -> dict:
                     g = hook(node, g)
                 ours.discard(node)
             if asked:  # another leaf may have been sent the same array
-                results[node] = g if not raw or node in ours or unshared(g) else g.copy(order="K")
+                results[node] = g if not raw or node in ours or held_once(g) else g.copy(order="K")
             if type(node) is Leaf:
                 continue
             if node.saved is None:

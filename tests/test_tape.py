@@ -735,18 +735,18 @@ def test_a_gradient_is_memory_of_its_own(call):
 
 
 def test_a_gradient_that_nothing_else_refers_to_is_not_copied():
-    from minigrad.mutations import unshared
+    from minigrad.mutations import held_once
 
     x = np.empty(3)
-    assert unshared(x)
+    assert held_once(x)
     view = x.reshape(3, 1)
-    assert not unshared(x) and not unshared(view)
+    assert not held_once(x) and not held_once(view)
     del x
-    assert unshared(view)
+    assert held_once(view)
     part = view[:1]
-    assert not unshared(view) and not unshared(part)
+    assert not held_once(view) and not held_once(part)
     del part
     kept = [view]
-    assert not unshared(view)
+    assert not held_once(view)
     kept.clear()
-    assert unshared(view) and not unshared(np.broadcast_to(np.ones(1), 1000))
+    assert held_once(view) and not held_once(np.broadcast_to(np.ones(1), 1000))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.ops.table import dtype_among
-from minigrad.tensor import Tensor, as_array, look, unwrap
+from minigrad.tensor import Tensor, as_tensor, look, unwrap
 
 compositions: dict = {}  # NumPy function -> what computes it; before numpy_rules
 
@@ -41,7 +41,7 @@ def stands_for(*functions):
 
 
 def as_input(x, like=None):
-    return x if x is None or isinstance(x, Tensor) else Tensor(as_array(x, like=like))
+    return None if x is None else as_tensor(x, like)
 
 
 def tensors(arrays) -> list:
