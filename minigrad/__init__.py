@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 WORKBENCH = {
     "debug": "debug", "detect_anomaly": "debug", "inspect_kernel": "kernels.inspection", "profile": "profiling",
-    "testing": "testing", "viz": "viz",
+    "testing": "testing", "training": "training", "viz": "viz",
 }  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts)
     values: dict[str, dict] = {}
     for part, owner in {**parts, "position": position or {}}.items():
         values[part] = {}
-        for name, value in _state(part, owner).items():
+        for name, value in state_of(part, owner).items():
             if isinstance(value, (np.ndarray, np.generic, Tensor)):
                 arrays[f"{part}/{name}"] = value
             else:
@@ -152,18 +152,18 @@ def load_checkpoint(path, **parts) -> dict[str, Any]:
     position = states.pop("position")
     if states.keys() != parts.keys():
         raise ValueError(f"{path} holds the parts {', '.join(states)}; wanted {', '.join(parts)}")
-    before = {part: _state(part, owner) for part, owner in parts.items()}
+    before = {part: state_of(part, owner) for part, owner in parts.items()}
     done: list[str] = []
     try:
         for part, owner in parts.items():
             _check_state(owner, states[part])
         for part, owner in parts.items():
             done.append(part)
-            _set_state(owner, states[part])
+            set_state(owner, states[part])
     except BaseException as error:
         for name in done:
             with contextlib.suppress(Exception):  # of the one that raised: it may refuse its own state as well
-                _set_state(parts[name], before[name])
+                set_state(parts[name], before[name])
         if not isinstance(error, Exception):
             raise
         raise ValueError(f"{path}: {part} does not fit: {error}") from error
@@ -209,14 +209,16 @@ def _check_generator(generator: np.random.Generator, state: Mapping[str, Any]) -
         raise ValueError(f"{name} of {type(trial).__name__}: wanted 0 to {most}, got {state!r:.200}")
 
 
-def _set_state(owner, state: Mapping[str, Any]) -> None:
+def set_state(owner, state: Mapping[str, Any]) -> None:
+    """Put a part of a run back into a state that `state_of` gave."""
     if isinstance(owner, np.random.Generator):
         owner.bit_generator.state = state
     else:
         owner.load_state_dict(state)
 
 
-def _state(part: str, owner) -> Mapping[str, Any]:
+def state_of(part: str, owner) -> Mapping[str, Any]:
+    """The state of a part of a run, called `part`. Raises TypeError for what has none."""
     if isinstance(owner, np.random.Generator):
         return _generator_state(owner.bit_generator)
     if isinstance(owner, Mapping):

@@ -189,6 +189,17 @@ CALLS = {
     "gradcheck": lambda: (
         [loss, [np.ones(2)]], dict(eps=1e-5, rtol=1e-6, atol=1e-8, second_order=False, seed=0)
     ),
+    "Trainer": lambda: (
+        [layer := nn.Linear(2, 2), optim.SGD(layer.parameters()), loss, lambda step: (tensor(2),)],
+        dict(
+            steps=3, out="run", every=2, evaluate=dict, figure="", best_on="", schedule=optim.cosine(3), clip=1.0,
+            accumulate=2, ema=0.9, parts={"noise": np.random.default_rng(0)}, settings={"a": 1}, unit="steps", size=1,
+        ),
+    ),
+    "EMA": lambda: ([nn.Linear(2, 2)], {"decay": 0.5}),
+    "Batches": lambda: ([4, 2], dict(lengths=[1, 2, 3, 4], pool=2, seed=0)),
+    "EarlyStopping": lambda: ([], dict(figure="loss", patience=2, by=0.1)),
+    "pad": lambda: ([[[1.0], [2.0, 3.0]]], {"value": 0.5}),
     # models: constructors get what their parameters' names mean
     "Recurrent": lambda: (
         [models.GRUCell, 2, 4],
@@ -220,10 +231,13 @@ BY_NAME = {  # of a constructor's parameters without a default
     "encoder": None, "image": (1, 8, 8), "forgets": 1, "children": 1,
 }  # fmt: skip
 NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
-    **dict.fromkeys(["Cell", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
+    **dict.fromkeys(["Cell", "Hook", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
     **dict.fromkeys(
-        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport"], "a result: not made by users"
+        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "LearningRates"],
+        "a result: not made by users",
     ),
+    **dict.fromkeys(["RunError", "Stopped"], "an error"),
+    **dict.fromkeys(["CSV", "Progress", "TensorBoard"], "takes nothing"),
     "Tensor": "made by mg.tensor; its methods are in METHODS",
     "Sequential": "takes modules and nothing else",
     "Draw": "of Hypothesis's `data` alone",

@@ -41,12 +41,12 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     matplotlib.pyplot.close("all")
 
 
-PUBLIC = {f"{m.__name__}.{name}": f for m in (mg, mg.random, nn, optim) for name, f in vars(m).items()
+PUBLIC = {f"{m.__name__}.{name}": f for m in (mg, mg.random, mg.training, nn, optim) for name, f in vars(m).items()
           if callable(f) and ">>> " in (getattr(f, "__doc__", None) or "")}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_example_of_a_docstring_gives_what_it_says(name):
-    names = {"mg": mg, "np": np, "nn": nn}
+    names = {"mg": mg, "np": np, "nn": nn, "optim": optim}
     example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0

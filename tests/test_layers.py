@@ -22,7 +22,7 @@ FLOORS = [
     "io nn optim",
     "compile",
     "observe",
-    "debug profiling testing viz",
+    "debug profiling testing training viz",
     "minigrad",
     "models",
     "__main__ cli",

@@ -115,6 +115,7 @@ PUBLIC = [
     "minigrad.io",
     "minigrad.tree",
     "minigrad.testing",
+    "minigrad.training",
     "minigrad.viz",
     "minigrad.debug",
     "minigrad.profiling",

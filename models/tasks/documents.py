@@ -16,6 +16,7 @@ from minigrad.models.tasks import reviews
 from minigrad.models.tasks.cells import CELLS, cell_named
 from minigrad.models.tasks.reviews import ASPECTS, OTHERS, one_of
 from minigrad.models.tasks.training import Annotated, Option, Task
+from minigrad.training import pad
 
 LINKS = ["and", "but", "but", "admittedly"]  # how what follows stands to what came before
 MORE = ["that is not all", "there is more to say", "we came again on monday"]
@@ -105,6 +106,6 @@ def encoded(documents):
         for s in range(S)
         for text in [sentences[s] if s < len(sentences) else "" for sentences, _ in documents]
     ]
-    words, lengths = reviews.padded(rows)
+    words, lengths = pad(rows)
     label = np.array([VERDICTS.index(verdict) for _, verdict in documents])
     return words.reshape(-1, S, len(documents)), lengths.reshape(S, -1), label

@@ -1,22 +1,17 @@
-"""The files of a run: weights and checkpoint, the log as CSV, pictures. Each is written whole or not at all."""
+"""The files of a run of a task, beside those of every run: pictures, weights with the task's options."""
 
-import csv
 import io as streams
 from pathlib import Path
 
 from minigrad import disk, io, nn
 from minigrad.badinput import BadInput
+from minigrad.training.files import CHECKPOINT, LOG, WEIGHTS, is_fresh
 
-CHECKPOINT, WEIGHTS, LOG, CURVES = "checkpoint.safetensors", "weights.safetensors", "log.csv", "curves.png"
-
-
-def write_rows(rows: list[dict], path: Path) -> None:
-    """The figures of a run as CSV."""
-    text = streams.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    disk.replace(path, text.getvalue().encode())
+__all__ = [
+    "CHECKPOINT", "CURVES", "LOG", "WEIGHTS", "draw_curves", "is_fresh", "load_weights", "read_settings",
+    "read_weights", "save_figure",
+]  # fmt: skip
+CURVES = "curves.png"
 
 
 def draw_curves(rows: list[dict], loss_unit: str, path: Path) -> None:
@@ -57,16 +52,6 @@ def read_weights(folder: Path) -> tuple[dict, dict]:
     if not isinstance(settings, dict) or not isinstance(settings.get("task"), str):
         raise BadInput(f"{folder / WEIGHTS} was not written by minigrad train: it tells no task")
     return arrays, settings
-
-
-def is_fresh(folder: Path) -> bool:
-    """Whether a run can begin in a folder: it is empty, or has what a run that was killed in its first save has left.
-
-    Temporary files of dead processes are removed.
-    """
-    disk.remove_stale(folder)
-    names = [path.name for path in folder.iterdir()]
-    return not names or (names == [WEIGHTS] and read_settings(folder).get("step") == 0)
 
 
 def read_settings(folder: Path) -> dict:

@@ -74,15 +74,6 @@ def numbered(*phrases: str) -> dict[str, int]:
     return {word: k for k, word in enumerate(sorted(words), 1)}
 
 
-def padded(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (T, B), 0 behind the last, and how many there are, (B,)."""
-    lengths = np.array([len(row) for row in rows])
-    table = np.zeros((lengths.max(), len(rows)), np.int64)
-    for b, row in enumerate(rows):
-        table[: len(row), b] = row
-    return table, lengths
-
-
 def counts(words: np.ndarray, size: int) -> np.ndarray:
     """How often each of `size` numbers is in words (..., B): (B, size). 0 is not counted."""
     table = np.zeros((words.shape[-1], size))

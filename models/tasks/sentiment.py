@@ -17,6 +17,7 @@ from minigrad.models.lengths import valid_steps
 from minigrad.models.tasks import files, reviews
 from minigrad.models.tasks.reviews import ASPECTS, OTHERS
 from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
+from minigrad.training import pad
 
 SIGNS = [1, -1, 0]  # of the three classes
 NAMES = ["good", "bad", "nothing"]
@@ -116,7 +117,7 @@ def composed(generator) -> tuple[str, dict[str, int]]:
 
 
 def encoded(texts: list[str]):
-    return reviews.padded([[WORDS[word] for word in text.split()] for text in texts])
+    return pad([[WORDS[word] for word in text.split()] for text in texts])
 
 
 def asked(sentences, generator):

@@ -1,4 +1,4 @@
-"""What a task is: options, a model, batches, a loss, figures; loop.py trains it.
+"""What a task is: options, a model, batches, a loss, figures; a `Trainer` trains it (loop.py).
 
 A task is one file of this folder with one class. The file's first line is what `minigrad tasks` prints, the whole
 docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
@@ -35,7 +35,7 @@ evaluation), `best_on` (a figure of validation data: the run's weights and what 
 evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change`
 (options that a resumed run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
 BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and
-signals are loop.py's.
+signals are the `Trainer`'s, which loop.py makes.
 """
 
 import inspect
@@ -187,9 +187,9 @@ class Task:
     def run(self) -> dict:
         """Train, and write the folder. Returns the chosen row of the log. Raises BadInput if the loss runs away: when
         it is not finite, or at an evaluation 1000 times the first; the checkpoint is then the one before."""
-        from minigrad.models.tasks.loop import Loop
+        from minigrad.models.tasks.loop import train
 
-        return Loop(self).train()
+        return train(self)
 
 
 class CellTask(Task):

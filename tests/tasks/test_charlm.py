@@ -17,7 +17,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli, io, nn, optim
-from minigrad.models.tasks import cells, charlm, files, loop
+from minigrad.models.tasks import cells, charlm, files
+from minigrad.training import trainer
 
 TEXT = "".join(f"{n} squared is {n * n}, and that is that.\n" for n in range(120))
 SIZES = ("--hidden", "6", "--embedding", "4", "--batch", "3", "--length", "8", "--every", "5")
@@ -153,7 +154,7 @@ def test_interrupted_from_the_terminal(text, tmp_path):
     assert process.returncode == 130
     assert err.startswith("stopped after step ") and err.count("\n") == 1
     _, metadata = io.load(run / "checkpoint.safetensors")
-    assert f"step {metadata['checkpoint']['position']['step']};" in err
+    assert f"step {metadata['checkpoint']['run']['step']};" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
@@ -183,7 +184,7 @@ def test_a_run_in_the_background_outlasts_interrupts_and_ends_with_a_checkpoint_
     assert process.returncode == 128 + signal.SIGTERM
     assert err.startswith("stopped after step ") and err.count("\n") == 1
     _, metadata = io.load(run / "checkpoint.safetensors")
-    assert f"step {metadata['checkpoint']['position']['step']};" in err
+    assert f"step {metadata['checkpoint']['run']['step']};" in err
 
 
 def test_a_second_interrupt_does_not_wait(train, tmp_path, monkeypatch):
@@ -191,14 +192,14 @@ def test_a_second_interrupt_does_not_wait(train, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    handlers = [signal.getsignal(number) for number in loop.SIGNALS]
+    handlers = [signal.getsignal(number) for number in trainer.SIGNALS]
     monkeypatch.setattr(optim.Schedule, "step", interrupt)
     code, _, err = train(tmp_path / "run", "--steps", 9)
     assert code == 130 and "Traceback" not in err
-    assert [signal.getsignal(number) for number in loop.SIGNALS] == handlers
+    assert [signal.getsignal(number) for number in trainer.SIGNALS] == handlers
 
 
-@pytest.mark.parametrize("number", loop.SIGNALS)
+@pytest.mark.parametrize("number", trainer.SIGNALS)
 def test_signals_that_end_a_process_let_it_save(number, train, tmp_path, monkeypatch):
     def told_to_end(self, before=optim.Schedule.step):
         before(self)
@@ -208,7 +209,7 @@ def test_signals_that_end_a_process_let_it_save(number, train, tmp_path, monkeyp
     monkeypatch.setattr(optim.Schedule, "step", told_to_end)
     code, _, err = train(tmp_path / "run", "--steps", 9)
     assert code == 128 + number and err.startswith("stopped after step 2; ")
-    assert io.load(tmp_path / "run" / "checkpoint.safetensors")[1]["checkpoint"]["position"]["step"] == 2
+    assert io.load(tmp_path / "run" / "checkpoint.safetensors")[1]["checkpoint"]["run"]["step"] == 2
 
 
 def test_a_finished_run_can_be_lengthened(train, minigrad, tmp_path):
@@ -397,7 +398,7 @@ def test_a_checkpoint_of_something_else(train, minigrad, tmp_path):
     model = charlm.model_of(files.read_settings(run))
     optimizer = mg.optim.Adam(model.parameters())
     parts = {"model": model, "optimizer": optimizer, "schedule": mg.optim.Schedule(optimizer, lambda step: 1.0)}
-    parts |= {"generator": nn.default_generator, "draws": np.random.default_rng(0)}
+    parts |= {"generator": nn.default_generator, "draws": np.random.default_rng(0), "run": {}, "task": {}}
     io.save_checkpoint(run / "checkpoint.safetensors", **parts, position={})
     refused(minigrad("train", "charlm", "--resume", "--out", run, "--steps", 5), "cannot resume")
 
@@ -445,7 +446,7 @@ def test_stdout_on_a_full_disk():
 
 def test_the_loss_runs_away(train, minigrad, tmp_path, recwarn):
     run = tmp_path / "run"
-    refused(train(run, "--steps", 20, "--lr", 1e38), "the loss is", "smaller --lr")
+    refused(train(run, "--steps", 20, "--lr", 1e38), "the loss is", "smaller lr")
     assert [w for w in recwarn if issubclass(w.category, RuntimeWarning)] == []
     arrays, _ = io.load(run / "checkpoint.safetensors")
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -457,7 +458,7 @@ def test_weights_that_are_not_finite_are_not_saved(train, tmp_path, monkeypatch)
             self.parameters[0][...] = np.nan
 
     monkeypatch.setattr(optim.Adam, "step", poison)
-    refused(train(tmp_path / "run", "--steps", 1), "not finite", "smaller --lr")
+    refused(train(tmp_path / "run", "--steps", 1), "not finite", "smaller lr")
     arrays, _ = io.load(tmp_path / "run" / "weights.safetensors")
     assert all(np.isfinite(array).all() for array in arrays.values())
 

@@ -140,7 +140,7 @@ def what_is_in(run):
     place = log[0].split(",").index("seconds")
     weights, told = io.load(run / files.WEIGHTS)
     arrays, metadata = io.load(run / files.CHECKPOINT)
-    position = metadata["checkpoint"]["position"]
+    position = metadata["checkpoint"]["run"]
     return (
         sorted(path.name for path in run.iterdir()), [line.split(",")[:place] for line in log],
         {name: array.tobytes() for name, array in {**arrays, **weights}.items()}, told["step"], position["step"],
@@ -217,7 +217,8 @@ def test_a_position_or_settings_of_wrong_contents_are_taken_or_refused_in_a_line
         Line(out=run).run()
         path = run / data.draw(st.sampled_from([files.CHECKPOINT, files.WEIGHTS]))
         arrays, metadata = io.load(path)
-        owner = metadata if path.name == files.WEIGHTS else metadata["checkpoint"]["position"]
+        part = data.draw(st.sampled_from(["run", "task"]))
+        owner = metadata if path.name == files.WEIGHTS else metadata["checkpoint"][part]
         name = data.draw(st.sampled_from([*owner, "rows.0", "rows.1"]))
         if name.startswith("rows.") and "rows" in owner:
             owner = owner["rows"][int(name[-1])]
@@ -235,7 +236,7 @@ def test_a_position_or_settings_of_wrong_contents_are_taken_or_refused_in_a_line
             assert {path.name: path.read_bytes() for path in run.iterdir()} == before
         else:
             json.dumps(io.load(run / files.CHECKPOINT)[1], allow_nan=False)
-            assert io.load(run / files.CHECKPOINT)[1]["checkpoint"]["position"]["step"] == 3
+            assert io.load(run / files.CHECKPOINT)[1]["checkpoint"]["run"]["step"] == 3
 
 
 def test_options_are_of_their_types_and_in_their_ranges_however_they_are_given(echo, tmp_path):
@@ -269,5 +270,5 @@ def test_a_loss_that_ran_away_is_no_success(steps, tmp_path, plain_curves):
         with pytest.raises(training.BadInput, match=r"loss is .* at step \d.*; the checkpoint in .* is the one before"):
             Line(out=run, steps=steps, every=9, lr=lr).run()
         _, metadata = io.load(run / files.CHECKPOINT)
-        assert metadata["checkpoint"]["position"]["step"] == 0 and not (run / files.LOG).exists()
+        assert metadata["checkpoint"]["run"]["step"] == 0 and not (run / files.LOG).exists()
     Line(out=tmp_path / "fine", steps=steps).run()
