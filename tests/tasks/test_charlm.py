@@ -458,7 +458,7 @@ def test_weights_that_are_not_finite_are_not_saved(train, tmp_path, monkeypatch)
             self.parameters[0][...] = np.nan
 
     monkeypatch.setattr(optim.Adam, "step", poison)
-    refused(train(tmp_path / "run", "--steps", 1), "not finite", "smaller lr")
+    refused(train(tmp_path / "run", "--steps", 1), "not finite", "smaller --lr")
     arrays, _ = io.load(tmp_path / "run" / "weights.safetensors")
     assert all(np.isfinite(array).all() for array in arrays.values())
 
