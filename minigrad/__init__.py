@@ -1,10 +1,13 @@
-"""minigrad: tape-based automatic differentiation on NumPy and Numba."""
+"""minigrad: tape-based automatic differentiation on NumPy and Numba.
+
+Type checkers and editors read __init__.pyi, which `python tests/stubs.py` writes from this file.
+"""
 
 from importlib import import_module
-from typing import Any
 
 from minigrad.modes import enable_grad, no_grad, tracing
 from minigrad.tensor import Tensor, tensor
+from minigrad import ops
 from minigrad.ops import *  # every op of the table is public
 from minigrad.creation import arange, eye, full, full_like, ones, ones_like, zeros, zeros_like
 from minigrad.custom import checkpoint, custom_vjp
@@ -24,8 +27,48 @@ WORKBENCH = {
     "testing": "testing", "training": "training", "viz": "viz",
 }  # fmt: skip
 
+__all__ = [
+    "Tensor",
+    "arange",
+    "checkpoint",
+    "cond",
+    "custom_vjp",
+    "disable_jit",
+    "enable_grad",
+    "eye",
+    "full",
+    "full_like",
+    "grad",
+    "hessian",
+    "hvp",
+    "io",
+    "jacobian",
+    "jit",
+    "jvp",
+    "nn",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "optim",
+    "random",
+    "scan",
+    "set_num_threads",
+    "switch",
+    "tensor",
+    "tracing",
+    "tree",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+    "zeros",
+    "zeros_like",
+    *WORKBENCH,
+    *ops.__all__,
+]
 
-def __getattr__(name: str) -> Any:  # the workbench is imported when it is asked for; (for type checkers) the ops, too
+
+def __getattr__(name):  # the workbench is imported when it is asked for
     if name not in WORKBENCH:
         raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
     module = import_module(f"minigrad.{WORKBENCH[name]}")
@@ -34,4 +77,4 @@ def __getattr__(name: str) -> Any:  # the workbench is imported when it is asked
 
 
 def __dir__():
-    return sorted({*globals(), *WORKBENCH})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

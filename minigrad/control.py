@@ -5,6 +5,7 @@ numbers, they are compiled (minigrad/ir/control.py).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from minigrad import tree
 from minigrad.arguments import Count, checked
@@ -20,7 +21,7 @@ from minigrad.views import as_arguments, as_results, without_changes
 
 
 @checked
-def cond(p, f: Callable, g: Callable, *operands):
+def cond(p: Any, f: Callable, g: Callable, *operands: Any) -> Any:
     """f(*operands) if p else g(*operands), the meaning of jax.lax.cond.
 
     p: a bool, or a scalar tensor (bool, or a number: true where it is not 0). operands: tensors, or what becomes one.
@@ -47,7 +48,7 @@ def cond(p, f: Callable, g: Callable, *operands):
 
 
 @checked
-def switch(index, branches, *operands):
+def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     """branches[index](*operands), index clamped to the branches that there are: the meaning of jax.lax.switch.
 
     index: an integer, or a scalar tensor of integers. Else as `cond`.
@@ -75,7 +76,7 @@ def switch(index, branches, *operands):
 
 
 @checked
-def while_loop(cond: Callable, body: Callable, init, bound: Count | None = None):
+def while_loop(cond: Callable, body: Callable, init: Any, bound: Count | None = None) -> Any:
     """carry = body(carry), from init on, while cond(carry): the last carry. The meaning of jax.lax.while_loop.
 
     init: nested tuples, lists and dicts of tensors; body returns the same structure, shapes and dtypes, cond a bool or

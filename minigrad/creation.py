@@ -4,6 +4,7 @@ In a jitted function they are ops of the program, so that their shape may follow
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,13 @@ from minigrad.tensor import Tensor, as_array, as_tensor, tensor
 Shape = Count | tuple[Count, ...]
 
 
-def constant(x, dtype=None) -> Tensor:
+def constant(x: Any, dtype: Any = None) -> Tensor:
     """x, or a tensor of it. A trace knows where that comes from, and does not ask who else holds it."""
     return x if isinstance(x, Tensor) else tensor(x, dtype)
 
 
 @checked
-def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor:
+def full(shape: Shape, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape filled with one value, whose gradient it keeps.
 
     value: a number, or a tensor or array without axes. dtype: by default that of the value: float32 for a Python float,
@@ -46,7 +47,7 @@ def full(shape: Shape, value, dtype=None, requires_grad: bool = False) -> Tensor
 
 
 @checked
-def zeros(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+def zeros(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros.
 
     >>> mg.zeros((2, 3)).shape
@@ -56,7 +57,7 @@ def zeros(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Ten
 
 
 @checked
-def ones(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+def ones(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) -> Tensor:
     """A tensor of ones.
 
     >>> mg.ones(3, dtype="float64").dtype
@@ -66,26 +67,28 @@ def ones(shape: Shape, dtype=default_dtype, requires_grad: bool = False) -> Tens
 
 
 @checked
-def full_like(x, value, dtype=None, requires_grad: bool = False) -> Tensor:
+def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the shape and, unless another is given, the dtype of x, filled with one value."""
     x = as_tensor(x)
     return full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad)
 
 
 @checked
-def zeros_like(x, dtype=None, requires_grad: bool = False) -> Tensor:
+def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and, unless another is given, the dtype of x."""
     return full_like(x, 0, dtype, requires_grad)
 
 
 @checked
-def ones_like(x, dtype=None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and, unless another is given, the dtype of x."""
     return full_like(x, 1, dtype, requires_grad)
 
 
 @checked
-def arange(start: float, stop: float | None = None, step: float = 1, dtype=None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: float, stop: float | None = None, step: float = 1, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, ... as long as stop is not reached; arange(n) counts from 0 to n - 1.
 
     dtype: by default int64 if all are integers, else float32.
@@ -110,7 +113,9 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype=None,
 
 
 @checked
-def eye(n: Count, m: Count | None = None, k: int = 0, dtype=default_dtype, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: Count, m: Count | None = None, k: int = 0, dtype: Any = default_dtype, requires_grad: bool = False
+) -> Tensor:
     """A matrix of shape (n, m) with ones on the k-th diagonal, which begins in column k, and zeros elsewhere.
 
     >>> mg.eye(2).tolist()

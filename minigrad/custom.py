@@ -71,7 +71,7 @@ class custom_vjp:
         """Set the two functions."""
         self.fwd, self.bwd = fwd, bwd
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None:
             raise RuntimeError(f"{self.name}: its vjp is missing; call defvjp(fwd, bwd) on it first")
         bound = inspect.signature(self.f).bind(*args, **kwargs)

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +30,15 @@ class detect_anomaly(Observer):
     run op by op. Every result is looked at: several times slower.
     """
 
-    def __enter__(self):
-        self.t, self.inside, self.runs, self.steps = None, 0, Counter(), {}
+    def __enter__(self) -> "detect_anomaly":
+        self.t, self.inside = None, 0
+        self.runs: Counter = Counter()
+        self.steps: dict = {}
         self.undo = disable_jit()
         self.undo.__enter__()
         return super().__enter__()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         self.undo.__exit__(*error)
         super().__exit__(*error)
 

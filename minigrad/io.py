@@ -6,6 +6,7 @@ A checkpoint is such a file with everything that a run needs to go on as if it h
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from minigrad import disk
 from minigrad.arguments import checked
 from minigrad.tensor import Tensor
 
+PathLike = str | os.PathLike[str]
+
 __all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
 HEADER = 100_000_000  # bytes of the longest header that safetensors reads
@@ -23,7 +26,7 @@ TOO_DEEP = f"lists and dicts lie more than {DEEPEST} deep in each other"
 
 
 @checked
-def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
+def save(path: PathLike, tensors: Mapping[str, Any], metadata: Any = None) -> None:
     """Write arrays or tensors, by name, and metadata (anything that JSON can hold) to a safetensors file.
 
     A file that is there already is replaced in one step, after the new one is safely on disk.
@@ -42,7 +45,7 @@ def save(path, tensors: Mapping[str, Any], metadata: Any = None) -> None:
 
 
 @checked
-def load(path) -> tuple[dict[str, np.ndarray], Any]:
+def load(path: PathLike) -> tuple[dict[str, np.ndarray], Any]:
     """(arrays by name, metadata) of a safetensors file.
 
     Files of other programs have no checksums to compare and their metadata are a dict of strings, or None.
@@ -114,7 +117,7 @@ def json_value(text: str):
 
 
 @checked
-def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts) -> None:
+def save_checkpoint(path: PathLike, *, position: Mapping[str, Any] | None = None, **parts: Any) -> None:
     """Save the parts of a run: modules, optimizers, schedules (all that has a state_dict), and NumPy generators.
 
         save_checkpoint("run.safetensors", model=model, optimizer=optimizer, schedule=schedule,
@@ -136,7 +139,7 @@ def save_checkpoint(path, *, position: Mapping[str, Any] | None = None, **parts)
 
 
 @checked
-def load_checkpoint(path, **parts) -> dict[str, Any]:
+def load_checkpoint(path: PathLike, **parts: Any) -> dict[str, Any]:
     """Put the parts of a run, given under the names that they were saved under, back into the state that was saved.
 
     Returns the position, its tensors as arrays. Continued from there, a run computes bit for bit what it would have

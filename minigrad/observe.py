@@ -7,7 +7,9 @@ left they are put back. Profiler, anomaly detector and viewer are observers.
 
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from minigrad import custom
 from minigrad.compile import execute
@@ -20,6 +22,7 @@ from minigrad.ops.table import Op, table
 from minigrad.tensor import Tensor
 from minigrad.views import Argument, View
 
+__all__ = ["Observer"]
 _replacements: dict = {}  # (owner, name) -> [whether it is the owner's own, the attribute, wraps]
 _lock = threading.Lock()
 
@@ -59,7 +62,7 @@ class Observer:
     def kernel(self, op: Op, run, arrays):
         """A kernel of an op is about to run, run(): forward, or inside of a vjp, which is then inside of `pull`."""
 
-    def pull(self, node, run, cotangent):
+    def pull(self, node: Any, run: Callable, cotangent: Any) -> Any:
         """The way back through a node, run(): a list of cotangents of the node's inputs, arrays or None."""
 
     def loop(self, kernel: Kernel, run, arrays):
@@ -71,7 +74,7 @@ class Observer:
     def step(self, f, t: int, run):
         """Step t of an eager `scan` of f is about to run, run(): (carry, y)."""
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         self.thread, self.replacements = threading.get_ident(), ExitStack()
         for method, replace in REPLACEMENTS.items():
             if getattr(type(self), method) is not getattr(Observer, method):
@@ -79,7 +82,7 @@ class Observer:
                     self.replacements.enter_context(replaced(owner, name, wrap))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.replacements.close()
 
     @property

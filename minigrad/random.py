@@ -5,6 +5,8 @@ starts anew. In a jitted function every call draws anew; in a loop every step do
 a distribution where the sample is a differentiable function of them (loc, scale, low, high).
 """
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.arguments import Count, Generator, checked
@@ -52,7 +54,9 @@ def drawn(kind: str, size: Shape | None, generator, dtype, *parameters) -> Tenso
 
 
 @checked
-def uniform(size: Shape | None = None, low=0.0, high=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+def uniform(
+    size: Shape | None = None, low: Any = 0.0, high: Any = 1.0, generator: Generator = None, dtype: Any = default_dtype
+) -> Tensor:
     """U[low, high).
 
     size: the shape, by default that of low and high. low, high: numbers, or tensors that broadcast to it.
@@ -64,7 +68,9 @@ def uniform(size: Shape | None = None, low=0.0, high=1.0, generator: Generator =
 
 
 @checked
-def normal(size: Shape | None = None, loc=0.0, scale=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+def normal(
+    size: Shape | None = None, loc: Any = 0.0, scale: Any = 1.0, generator: Generator = None, dtype: Any = default_dtype
+) -> Tensor:
     """N(loc, scale²); with tensors it is the reparametrised sample loc + scale * noise (Kingma & Welling 2013,
     arXiv:1312.6114, eq. 4).
 
@@ -77,20 +83,22 @@ def normal(size: Shape | None = None, loc=0.0, scale=1.0, generator: Generator =
 
 
 @checked
-def exponential(size: Shape | None = None, scale=1.0, generator: Generator = None, dtype=default_dtype) -> Tensor:
+def exponential(
+    size: Shape | None = None, scale: Any = 1.0, generator: Generator = None, dtype: Any = default_dtype
+) -> Tensor:
     """Exponential numbers of mean scale."""
     return mul(drawn("standard_exponential", size, generator, dtype, scale), scale)
 
 
 @checked
-def gumbel(size: Shape, generator: Generator = None, dtype=default_dtype) -> Tensor:
+def gumbel(size: Shape, generator: Generator = None, dtype: Any = default_dtype) -> Tensor:
     """Gumbel(0, 1): -log(E) of exponential E. argmax(logits + gumbel) is a sample of softmax(logits)."""
     tiny = np.finfo(as_array(0, dtype).dtype).tiny
     return neg(log(add(drawn("standard_exponential", size, generator, dtype), float(tiny))))
 
 
 @checked
-def bernoulli(p, size: Shape | None = None, generator: Generator = None) -> Tensor:
+def bernoulli(p: Any, size: Shape | None = None, generator: Generator = None) -> Tensor:
     """1 with probability p, else 0, in p's dtype; no gradient passes.
 
     size: the shape, by default that of p.
@@ -103,7 +111,7 @@ def bernoulli(p, size: Shape | None = None, generator: Generator = None) -> Tens
 
 
 @checked
-def categorical(logits, axis: int = -1, generator: Generator = None) -> Tensor:
+def categorical(logits: Any, axis: int = -1, generator: Generator = None) -> Tensor:
     """Places along an axis, int64, each with the probability softmax(logits) gives it (the Gumbel-max trick: Maddison
     et al. 2014, arXiv:1411.0030)."""
     logits = constant(logits)

@@ -1,6 +1,7 @@
 """`scan`: a loop over time that carries a state. Eager, it is that loop, on the tape."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minigrad.views import as_arguments, as_results
 
 
 @checked
-def scan(f: Callable, init, xs, length: Count | None = None, reverse: bool = False):
+def scan(f: Callable, init: Any, xs: Any, length: Count | None = None, reverse: bool = False) -> tuple[Any, Any]:
     """Loop `carry, y = f(carry, x)` over the leading axis of xs; returns the last carry and the ys, stacked.
 
     init: the first carry. xs: tensors (T, ...), or None with length=T. Both, and y, may be nested tuples, lists and

@@ -4,7 +4,7 @@ The operators and methods come from the op table (minigrad/ops): each op that is
 in-place changes (ops/inplace.py) and NumPy's functions (ops/numpycall.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,13 @@ from minigrad.tape import Leaf, Node, pull_back
 # would be paged in again. Freeing one of 32 MiB, never touched, moves that threshold up (mallopt(3), M_MMAP_THRESHOLD).
 np.empty((32 << 20) - (8 << 10), np.uint8)
 
+if TYPE_CHECKING:
+    from minigrad.methods import Methods  # a stub: what the op table puts on Tensor (tests/stubs.py writes it)
+else:
+    Methods = object
 
-class Tensor:
+
+class Tensor(Methods):
     """An array of numbers that remembers how it was computed.
 
     Make one with `minigrad.tensor`. `shape`, `dtype`, `ndim`, `size` are the array's; `requires_grad` tells whether it
@@ -45,11 +50,25 @@ class Tensor:
         self._data: Any = data  # an array; while tracing, a node of the program
         self._node = node
 
-    shape = property(lambda self: self._data.shape)
-    dtype = property(lambda self: self._data.dtype)
-    ndim = property(lambda self: self._data.ndim)
-    size = property(lambda self: self._data.size)
-    is_leaf = property(lambda self: self._node is None or type(self._node) is Leaf)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._node is None or type(self._node) is Leaf
 
     @property
     def requires_grad(self) -> bool:
@@ -80,7 +99,7 @@ class Tensor:
 
     @grad.setter
     @checked
-    def grad(self, value):
+    def grad(self, value: "Tensor | None"):
         node = self._node
         if type(node) is not Leaf:
             raise RuntimeError("grad can be set on a leaf that requires a gradient, and on nothing else")
@@ -94,7 +113,7 @@ class Tensor:
             node.grad = value
 
     @checked
-    def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to the `grad` of every leaf that this tensor depends on.
 
         gradient: the cotangent of this tensor, of its shape; 1 for a scalar. The graph is freed on the way unless
@@ -120,7 +139,7 @@ class Tensor:
                 leaf.add(g.copy() if create_graph else Tensor(np.asarray(g)))
 
     @checked
-    def register_hook(self, hook: Callable):
+    def register_hook(self, hook: Callable[["Tensor"], Any]) -> Callable[[], None]:
         """Call hook(gradient) when this tensor's gradient is complete; what it returns, if anything, takes its place.
 
         Returns a function that removes this registration, and not that of an equal hook; called again it does nothing.
@@ -144,88 +163,48 @@ class Tensor:
         view.flags.writeable = False
         return view
 
-    def item(self):
+    def item(self) -> float:
         """The one value of a tensor of size 1, as a Python number."""
         if self.size != 1:
             raise ValueError(f"item: got shape {self.shape}, wanted a tensor with one element")
         return look(self._data).item()
 
-    def tolist(self):
+    def tolist(self) -> Any:
         return look(self._data).tolist()
 
-    mT = property(lambda self: self.swapaxes(-1, -2))
+    @property
+    def mT(self) -> "Tensor":
+        return self.swapaxes(-1, -2)
 
-    if TYPE_CHECKING:  # what the op table adds, for type checkers; methods are those of the ops
-        T: "Tensor"
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __getitem__(self, index: Any) -> "Tensor": ...
-        def __iter__(self) -> Iterator["Tensor"]: ...
-        def __neg__(self) -> "Tensor": ...
-        def __abs__(self) -> "Tensor": ...
-        def __invert__(self) -> "Tensor": ...
-        def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
-        def __add__(self, other: Any) -> "Tensor": ...
-        def __radd__(self, other: Any) -> "Tensor": ...
-        def __sub__(self, other: Any) -> "Tensor": ...
-        def __rsub__(self, other: Any) -> "Tensor": ...
-        def __mul__(self, other: Any) -> "Tensor": ...
-        def __rmul__(self, other: Any) -> "Tensor": ...
-        def __truediv__(self, other: Any) -> "Tensor": ...
-        def __rtruediv__(self, other: Any) -> "Tensor": ...
-        def __mod__(self, other: Any) -> "Tensor": ...
-        def __rmod__(self, other: Any) -> "Tensor": ...
-        def __floordiv__(self, other: Any) -> "Tensor": ...
-        def __rfloordiv__(self, other: Any) -> "Tensor": ...
-        def __pow__(self, other: Any) -> "Tensor": ...
-        def __rpow__(self, other: Any) -> "Tensor": ...
-        def __matmul__(self, other: Any) -> "Tensor": ...
-        def __rmatmul__(self, other: Any) -> "Tensor": ...
-        def __and__(self, other: Any) -> "Tensor": ...
-        def __rand__(self, other: Any) -> "Tensor": ...
-        def __or__(self, other: Any) -> "Tensor": ...
-        def __ror__(self, other: Any) -> "Tensor": ...
-        def __xor__(self, other: Any) -> "Tensor": ...
-        def __rxor__(self, other: Any) -> "Tensor": ...
-        def __lt__(self, other: Any) -> "Tensor": ...
-        def __le__(self, other: Any) -> "Tensor": ...
-        def __gt__(self, other: Any) -> "Tensor": ...
-        def __ge__(self, other: Any) -> "Tensor": ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...  # and the in-place changes: inplace.py
-        def copy_(self, values: Any) -> "Tensor": ...
-        def zero_(self) -> "Tensor": ...
-        def detach(self) -> "Tensor": ...
-
-    def __len__(self):
+    def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len of a 0-d tensor")
         return self.shape[0]
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous; use mg.any or mg.all")
         return bool(look(self._data))
 
-    def __float__(self):
+    def __float__(self) -> float:
         if self._node is not None and recording():
             refuse_taker()
         return float(self.item())
 
-    def __int__(self):
+    def __int__(self) -> int:
         if self._node is not None and recording():
             refuse_taker()
         return int(self.item())
 
-    def __index__(self):
+    def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TypeError(f"an index must be an integer, got a tensor of {self.dtype}")
         return int(self.item())
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         return bool((look(self._data) == as_array(value, like=self.dtype)).any())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if isinstance(self._data, Node):
             return f"tensor({self.dtype}{list(self.shape)}, traced)"
         values = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=100)
@@ -234,10 +213,10 @@ class Tensor:
             origin = ", requires_grad=True" if self.is_leaf else f", op={self._node.op.name}"
         return f"tensor({values}, dtype={self.dtype}{origin})"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return html.of_tensor(self)
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self):
@@ -246,7 +225,7 @@ class Tensor:
             raise RuntimeError(f"{what}: this one is the result of {self._node.op.name}; detach() it first")
         return _made, (type(self), look(self._data).copy(), self.requires_grad)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise TypeError(
                 "a NumPy function wants the array of a tensor that is on the tape, and would lose its gradient; "
@@ -267,7 +246,7 @@ def foreign(x) -> bool:
     return not (isinstance(x, (Tensor, np.ndarray, np.generic, Number, list, tuple)) or hasattr(x, "__array__"))
 
 
-def tensor(data, dtype=None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`.
 
     data: a number, nested lists, an array or a tensor. dtype: by default an array keeps its own; Python floats become

@@ -13,6 +13,7 @@ Arguments and results are nested tuples, lists and dicts of tensors (minigrad/tr
 import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,7 @@ def fitting(name: str, values: Sequence, tensors: Sequence, places: Sequence[str
 
 
 @checked
-def vjp(f: Callable, *primals, has_aux: bool = False):
+def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """(f(*primals), pull): pull(u) is u times the Jacobian, a tuple of cotangents like the primals.
 
     pull wants a cotangent of the structure and shapes of the result (None: no cotangent) and can be called again. With
@@ -175,7 +176,7 @@ def vjp(f: Callable, *primals, has_aux: bool = False):
 
 
 @checked
-def jvp(f: Callable, primals: Sequence, tangents: Sequence):
+def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
     """(f(*primals), tangent): the derivative of f along the tangents, of the structure and shapes of the result.
 
     tangents: like primals; None for zero. Forward mode: each op takes its tangents along (minigrad/ir/forward.py). An
@@ -238,7 +239,7 @@ def _chosen(name: str, f: Callable, argnums, args, kwargs):
 
 
 @checked
-def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """The function that returns (f(...), its gradient).
 
     f: returns a tensor with one element; with has_aux, (that, anything), which comes back as ((value, aux), gradient).
@@ -270,7 +271,7 @@ def value_and_grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
 
 
 @checked
-def grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
+def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """The gradient of a scalar function, as a function: `value_and_grad` without the value. With has_aux it returns
     (gradient, aux)."""
     both = value_and_grad(f, argnums, has_aux)
@@ -284,7 +285,7 @@ def grad(f: Callable, argnums=0, has_aux: bool = False) -> Callable:
 
 
 @checked
-def jacobian(f: Callable, argnums=0) -> Callable:
+def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """The function that returns the Jacobian of f: a backward pass for each element of the result, or, where it is
     jitted or f is, one for all of them at once (`vmap`).
 
@@ -328,13 +329,13 @@ def rows_of(row: Callable, out: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 @checked
-def hessian(f: Callable, argnums=0) -> Callable:
+def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """The function that returns the second derivatives of a scalar function: jacobian(grad(f))."""
     return jacobian(grad(f, argnums), argnums)
 
 
 @checked
-def hvp(f: Callable, primals: Sequence, tangents: Sequence):
+def hvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
     """The Hessian of the scalar function f at primals, times tangents; a tuple like primals.
 
     Reverse over reverse: the Hessian is symmetric, so its vjp is its jvp.

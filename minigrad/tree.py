@@ -9,6 +9,7 @@ import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
+from typing import Any
 
 __all__ = ["flatten", "map", "names", "unflatten"]
 END = object()
@@ -37,7 +38,7 @@ def rebuild(node, values: Iterable):
     return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)
 
 
-def flatten(tree) -> tuple[list, object]:
+def flatten(tree: Any) -> tuple[list, Any]:
     """The leaves, in order, and the structure."""
     leaves: list = []
     return leaves, _strip(tree, leaves)
@@ -51,7 +52,7 @@ def _strip(tree, leaves: list):  # not a closure: one that names itself is a cyc
     return rebuild(tree, [_strip(value, leaves) for value in inner[1]])
 
 
-def unflatten(structure, leaves: Iterable):
+def unflatten(structure: Any, leaves: Iterable) -> Any:
     """The tree of this structure with these leaves.
 
     Raises ValueError unless there is a leaf for each place; TypeError for what is no structure.
@@ -127,7 +128,7 @@ def _collect(structure, tree, leaves: list) -> str:
     return ""
 
 
-def map(f: Callable, tree, *others):
+def map(f: Callable, tree: Any, *others: Any) -> Any:
     """A tree of f(leaf, leaf of the others in the same place).
 
     Raises TypeError for an f that cannot be called, ValueError for trees of different structures.
@@ -139,7 +140,7 @@ def map(f: Callable, tree, *others):
     return unflatten(structure, [f(*x) for x in zip(leaves, *others)])
 
 
-def names(tree, name: str = "") -> list[str]:
+def names(tree: Any, name: str = "") -> list[str]:
     """How one would write each leaf: ["x[0]['h']", ...] for name "x"."""
     if not isinstance(name, str):
         raise TypeError(f"names: got name={name!r:.60}, wanted a string")

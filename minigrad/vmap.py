@@ -27,7 +27,7 @@ from minigrad.views import Argument, as_results
 
 
 @checked
-def vmap(f: Callable, in_axes=0, out_axes=0) -> Callable:
+def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
     """The function that calls f for each sample of its arguments, as one call for all: the meaning of jax.vmap.
 
     in_axes: along which axis of an argument the samples lie; None: it is the same for all. One for all arguments, or a

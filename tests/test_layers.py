@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import stubs
+
 import minigrad
 import minigrad.models
 
@@ -88,6 +90,12 @@ def test_the_distribution_has_every_package():
         for path in home.rglob("*.py")
     }
     assert set(listed) == found
+
+
+def test_the_stubs_are_what_the_package_says():
+    """Of ops, methods and public names: what type checkers and editors read."""
+    stale = [str(path) for path, text in stubs.stubs().items() if not path.exists() or path.read_text() != text]
+    assert not stale, f"out of date: run `{stubs.COMMAND}`"
 
 
 def test_what_errors_advise_to_install_is_this_distribution():

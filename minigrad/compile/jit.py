@@ -147,7 +147,7 @@ class Jitted(Whole):
     def __repr__(self):
         return f"jit({self.f!r})"
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if switch.off or thread.mode is RAW:
             return self.f(*args, **kwargs)
         if tracing():  # a part of the program that is being recorded

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from typing import Any
 
 
 class _Switch(threading.local):
@@ -14,8 +15,8 @@ switch = _Switch()
 class disable_jit(contextlib.ContextDecorator):
     """Run jitted functions as ordinary ones in this thread, to debug them: `with mg.disable_jit():`, or a decorator."""
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         switch.off += 1
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         switch.off -= 1

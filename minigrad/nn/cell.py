@@ -24,7 +24,7 @@ class Cell(Module):
 
     hidden_size: int
 
-    def __call__(self, x, state: Any = None, *shared):
+    def __call__(self, x: Any, state: Any = None, *shared: Any) -> Any:
         if state is None:
             raise TypeError(
                 f"{type(self).__name__}: got no state, wanted cell(x, state); "
@@ -65,7 +65,7 @@ class Cell(Module):
             )
         return None
 
-    def initial_state(self, x) -> Any:
+    def initial_state(self, x: Any) -> Any:
         """The state before the first step, from a step's input: zeros of shape (*batch, hidden_size)."""
         batch = x.shape[: x.ndim - getattr(self, "feature_ndim", 1)]
         dtype = x.dtype if x.dtype.kind == "f" else next(self.parameters()).dtype

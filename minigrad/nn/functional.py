@@ -1,6 +1,7 @@
 """A module's call as a function of its parameters."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from minigrad.arguments import checked
 from minigrad.nn.module import Module
@@ -8,7 +9,7 @@ from minigrad.tensor import as_tensor
 
 
 @checked
-def functional_call(module: Module, parameters: Mapping, *args, **kwargs):
+def functional_call(module: Module, parameters: Mapping, *args: Any, **kwargs: Any) -> Any:
     """module(*args, **kwargs) with these tensors in the place of its parameters of these names, as PyTorch's.
 
     parameters: by name (`dict(module.named_parameters())` is of this kind), of the parameters' shapes and dtypes; those

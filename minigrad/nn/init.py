@@ -18,6 +18,19 @@ from minigrad.modes import no_grad
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor
 
+__all__ = [
+    "constant_slice",
+    "default_generator",
+    "fan",
+    "fans",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "normal",
+    "orthogonal",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+]
 Axes = tuple[Count, ...]
 Shape = Count | Axes
 RELU = math.sqrt(2)  # the gain that makes up for the half that relu sets to 0

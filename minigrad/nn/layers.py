@@ -1,7 +1,7 @@
 """Layers with PyTorch's parameters (names, shapes, initial distributions), a few lines each, written with ops."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from minigrad.arguments import Count, Finite, Generator, Probability, Size, chec
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops import along, conv, neural
+from minigrad.tensor import Tensor
 
 Pair = Size | tuple[Size, Size]
 Padding = Count | tuple[Count, Count] | Literal["same"]
@@ -17,20 +18,20 @@ Padding = Count | tuple[Count, Count] | Literal["same"]
 class Sequential(Module):
     """Layers and functions, each applied to the result of the one before; parameters are "0.weight" and so on."""
 
-    def __init__(self, *layers):
+    def __init__(self, *layers) -> None:
         vars(self).update({str(k): layer for k, layer in enumerate(layers)})
 
     @property
     def layers(self) -> list:
         return [layer for name, layer in vars(self).items() if name.isdigit()]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         return self.layers[index]
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         for layer in self.layers:
             x = layer(x)
         return x
@@ -50,7 +51,7 @@ class Linear(Module):
         self.weight = Parameter(init.uniform((out_features, in_features), bound, generator=generator))
         self.bias = Parameter(init.uniform((out_features,), bound, generator=generator)) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Tensor:
         y = x @ self.weight.T
         return y if self.bias is None else y + self.bias
 
@@ -67,7 +68,7 @@ class Embedding(Module):
         self.embedding_dim = embedding_dim
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
 
-    def forward(self, indices):
+    def forward(self, indices: Any) -> Tensor:
         return along.embedding(self.weight, indices)
 
 
@@ -92,7 +93,7 @@ class Conv2d(Module):
         self.weight = Parameter(init.uniform(shape, bound, generator=generator))
         self.bias = Parameter(init.uniform((out_channels,), bound, generator=generator)) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Tensor:
         return conv.conv2d(
             x, self.weight, self.bias,
             stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
@@ -112,7 +113,7 @@ class LayerNorm(Module):
         self.weight = Parameter(np.ones(self.normalized_shape, "float32"))
         self.bias = Parameter(np.zeros(self.normalized_shape, "float32")) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Tensor:
         last = tuple(range(-len(self.normalized_shape), 0))
         return neural.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
 
@@ -129,7 +130,7 @@ class Dropout(Module):
         self.p = p
         self.generator = generator
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Tensor:
         if not self.training or not self.p:
             return x
         return neural.dropout(x, p=self.p, generator=self.generator or init.default_generator)

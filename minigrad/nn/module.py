@@ -5,7 +5,7 @@ the lists, tuples and dicts among them.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -23,11 +23,11 @@ class Parameter(Tensor):
     __slots__ = ()
 
     @checked
-    def __init__(self, data, requires_grad: bool = True):
+    def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(np.array(as_array(data), order="C"))
         self.requires_grad_(requires_grad)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Parameter" + super().__repr__().removeprefix("tensor")
 
 
@@ -46,10 +46,10 @@ class Module(Sharable):
 
     training = True
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
-    def forward(self, *args, **kwargs) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def children(self) -> Iterator["Module"]:
@@ -108,13 +108,13 @@ class Module(Sharable):
         return named
 
     @checked
-    def train(self, mode: bool = True) -> "Module":
+    def train(self, mode: bool = True) -> Self:
         """Set `training` here and below. Returns the module."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self) -> "Module":
+    def eval(self) -> Self:
         """Leave training: dropout passes everything through. Returns the module."""
         return self.train(False)
 
@@ -125,7 +125,7 @@ class Module(Sharable):
                 parameter.grad = None
 
     @checked
-    def astype(self, dtype) -> "Module":
+    def astype(self, dtype: Any) -> Self:
         """Convert every parameter to `dtype` (float32 or float64), in place; gradients are dropped. Returns the module.
 
         Make the optimizer afterwards: its state has the parameters' dtype.
@@ -162,7 +162,7 @@ class Module(Sharable):
                 own[name].copy_(array)
         return missing, unexpected
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """One line for each module: its settings, its parameters; the modules in it below, indented."""
         return "\n".join(self._lines(()))
 
@@ -180,7 +180,7 @@ class Module(Sharable):
                 lines += [f"  {name}: {inner[0]}", *[f"  {line}" for line in inner[1:]]]
         return lines
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return html.of_module(self)
 
 

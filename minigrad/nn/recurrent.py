@@ -32,7 +32,7 @@ place of an `nn.Module` refuses a state of another shape where it is called alon
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -94,9 +94,9 @@ class Recurrent(Module):
 
     @checked
     def __init__(
-        self, cell, *sizes, num_layers: Size = 1, bidirectional: bool = False, reverse: bool = False,
+        self, cell: Any, *sizes: Any, num_layers: Size = 1, bidirectional: bool = False, reverse: bool = False,
         batch_first: bool = False, dropout: Probability = 0.0, merge_mode: str = "concat", generator: Generator = None,
-        **options,
+        **options: Any,
     ):  # fmt: skip
         if bidirectional and reverse:
             raise ValueError(f"{type(self).__name__}: bidirectional runs both ways already; leave reverse out")
@@ -124,7 +124,7 @@ class Recurrent(Module):
             if not isinstance(cells[0], Module):
                 raise TypeError(f"{type(self).__name__}: wanted a cell, an nn.Module, got {type(cells[0]).__name__}")
         self.input_size = getattr(cells[0], "input_size", None)
-        self.hidden_size = getattr(cells[0], "hidden_size", None)
+        self.hidden_size: Any = getattr(cells[0], "hidden_size", None)
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.reverse = reverse
@@ -171,7 +171,7 @@ class Recurrent(Module):
             cell, attribute = owner
             setattr(cell, attribute, value)
 
-    def named_modules(self, prefix: str = "", seen: dict | None = None):
+    def named_modules(self, prefix: str = "", seen: dict | None = None) -> Iterator[tuple[str, Module]]:
         """As of every module, with the cells."""
         seen = {} if seen is None else seen
         yield from super().named_modules(prefix, seen)
@@ -179,7 +179,9 @@ class Recurrent(Module):
             yield from cell.named_modules(f"{prefix}.cells.{k}" if prefix else f"cells.{k}", seen)
 
     @checked
-    def forward(self, x, state=None, *, lengths=None, mask=None, return_states: bool = False):
+    def forward(
+        self, x: Any, state: Any = None, *, lengths: Any = None, mask: Any = None, return_states: bool = False
+    ) -> Any:
         """Run over x; returns (output, state), with return_states (output, state, [a `Steps` for each cell]).
 
         x: (T, B, input_size), with batch_first (B, T, input_size), or unbatched (T, input_size); float, of the
@@ -326,7 +328,7 @@ class _Watching(threading.local):
 watching = _Watching()
 
 
-def watch(**gates) -> None:
+def watch(**gates: Any) -> None:
     """Name values inside a cell's step: `watch(i=i, f=f)`. `Recurrent(...)(x, return_states=True)` returns them all;
     otherwise nothing happens. A name that comes again in the same step (a cell made of cells) is numbered: i, i_2."""
     if watching.gates is None:

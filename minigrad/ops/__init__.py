@@ -1,6 +1,7 @@
-"""The op table: each op is declared in the file of its family, and is public by being declared."""
+"""The op table: each op is declared in the file of its family, and is public by being declared.
 
-from typing import TYPE_CHECKING, Any
+Type checkers and editors read __init__.pyi, which `python tests/stubs.py` writes from the table.
+"""
 
 from minigrad.ops import (  # noqa: F401
     along,
@@ -29,7 +30,3 @@ public = {name: op.call for name, op in table.items() if op.public} | composites
 public |= {"clip": elementwise.clip, "einsum": product.einsum, "straight_through": neural.straight_through}
 globals().update(public)
 __all__ = list(public)
-
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...

@@ -3,6 +3,7 @@
 minigrad/ops/elementwise.py declares them; this file is what a declaration does.
 """
 
+import inspect
 import re
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from minigrad.tensor import Tensor, foreign
 
 FLOAT64 = np.dtype("float64")
 NUMBERS = (int, float, bool)
+INPUT = inspect.Parameter.POSITIONAL_ONLY
 
 
 class Elementwise(Op):
@@ -239,6 +241,9 @@ def elementwise(
     if len(names) <= 2 and not defaults:
         function = (_unary if len(names) == 1 else _binary)(this, function)
     function.__name__ = function.__qualname__ = name
+    function.__signature__ = inspect.Signature(
+        [inspect.Parameter(n, INPUT, default=defaults.get(n, inspect.Parameter.empty)) for n in names]
+    )
     function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting."
     function.op, this.call = this, function
     Elementwise.namespace[name] = function

@@ -107,7 +107,7 @@ class Optimizer:
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f"{name}.{k}": a for k, s in enumerate(self.state) for name, a in zip(list(self.rule)[1:], s)}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = "".join(f", {name}={value}" for name, value in self.settings.items())
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr}{settings})"
 

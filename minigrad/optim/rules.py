@@ -1,6 +1,7 @@
 """The update rules."""
 
 import math
+from typing import Any
 
 from minigrad.arguments import Finite, Fraction, Probability, checked
 from minigrad.optim.optimizer import GRADIENT, Optimizer
@@ -29,7 +30,7 @@ class SGD(Optimizer):
             self.rule = {"p": f"p - lr * {GRADIENT}"}
         super().__init__(parameters, lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
 
-    def coefficients(self, step):
+    def coefficients(self, step: int) -> Any:
         s = self.settings
         numbers = {"lr": self.lr, "decay": s["weight_decay"]}
         if s["momentum"]:
@@ -53,7 +54,7 @@ class Adam(Optimizer):
         self.rule = {"p": f"{p} - size * ({m} / (sqrt({v}) * scale + eps))", "m": m, "v": v}
         super().__init__(parameters, lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
 
-    def coefficients(self, step):
+    def coefficients(self, step: int) -> Any:
         s = self.settings
         decay = {"keep": 1 - self.lr * s["weight_decay"]} if self.decoupled else {"decay": s["weight_decay"]}
         return decay | {
@@ -100,7 +101,7 @@ class RMSprop(Optimizer):
         self.rule = {"p": f"p - lr * {change}", **state}
         super().__init__(parameters, lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
 
-    def coefficients(self, step):
+    def coefficients(self, step: int) -> Any:
         s = self.settings
         numbers = {"lr": self.lr, "decay": s["weight_decay"], "eps": s["eps"]}
         numbers |= {"alpha": s["alpha"], "rate": 1 - s["alpha"]}
@@ -125,6 +126,6 @@ class Adagrad(Optimizer):
         for (array,) in self.state:
             array.fill(start)
 
-    def coefficients(self, step):
+    def coefficients(self, step: int) -> Any:
         s = self.settings
         return {"lr": self.lr / (1 + (step - 1) * s["lr_decay"]), "decay": s["weight_decay"], "eps": s["eps"]}

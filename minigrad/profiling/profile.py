@@ -89,7 +89,7 @@ class profile(Observer):
     def __init__(self, tasks: bool = False, memory: bool = False):
         self.tasks, self.memory = tasks, memory
 
-    def __enter__(self):
+    def __enter__(self) -> "profile":
         self.events: list[Event] = []
         self.stack, self.phase, self.owner, self.site = [0], FORWARD, None, None
         self.called = 0  # nanoseconds in the threads of a compiled loop
@@ -113,7 +113,7 @@ class profile(Observer):
         self.start = self.end = now()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         self.end = now()
         if self.memory:
             self.peak_memory = tracemalloc.get_traced_memory()[1] - self.memory_before

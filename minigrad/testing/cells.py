@@ -68,13 +68,13 @@ class Result:
     def ok(self) -> bool:
         return self.what is None
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.skipped:
             return f"skip  {self.name:26}{self.skipped}"
         if self.ok:
             note = f", {self.note}".replace(os.getcwd() + os.sep, "") if self.note else ""
             return f"ok    {self.name:26}{self.cases} cases{note}"
-        lines = [f"FAIL  {self.name:26}{self.case or ''}".rstrip(), self.what]
+        lines = [f"FAIL  {self.name:26}{self.case or ''}".rstrip(), self.what or ""]
         if self.line:
             lines.append(f"look at {self.line}")
         return "\n      ".join(lines).replace(os.getcwd() + os.sep, "")
@@ -90,7 +90,7 @@ class Report:
     def __bool__(self):
         return all(result.ok for result in self.results)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(map(str, self.results))
 
 

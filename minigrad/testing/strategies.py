@@ -1,6 +1,7 @@
 """Hypothesis strategies that draw the inputs of ops and cells. Hypothesis is imported when one is called."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def spread(
     return drawn.reshape(shape)
 
 
-def seeds():
+def seeds() -> Any:
     """Random generators of NumPy."""
     import hypothesis.strategies as st
 
@@ -107,7 +108,7 @@ class Draw:
     All arrays of one Draw have different values, so that no two operands tie.
     """
 
-    def __init__(self, data):
+    def __init__(self, data: Any):
         import hypothesis.strategies as st
 
         self.draw, self.st = data.draw, st

@@ -49,10 +49,10 @@ class Tape:
         self.layout = Layout(record)
         self.users = Counter(p for k in range(len(self)) for p in record.parents(k))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.nodes)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ops = Counter(node.op.name if node.op else "leaf" for node in self.nodes)
         return f"Tape of {len(self)} nodes: " + ", ".join(f"{n} {name}" for name, n in ops.most_common())
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def remember(cell, steps: int) -> None:
     Chrono initialisation (Tallec & Ollivier 2018, arXiv:1804.11188): b_f = log U(1, steps - 1), b_i = -b_f; in a GRU z
     has the part of f. Other modules are left as they are.
     """
+    bias: Any
     if isinstance(cell, models.LSTMVariantCell):
         bias, blocks = cell.bias, cell.blocks
     else:

@@ -198,7 +198,7 @@ def standard_library() -> str:
     return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)[:STANDARD_LIBRARY]
 
 
-def read_text(path: str | None, default: Callable[[], str] = standard_library) -> str:
+def read_text(path: str | Path | None, default: Callable[[], str] = standard_library) -> str:
     """The text of a file, or by default another."""
     if path is None:
         return default()

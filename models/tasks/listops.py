@@ -28,7 +28,7 @@ OPERATIONS: dict[str, Callable[[list[int]], int]] = {
 NAMES = list(OPERATIONS)
 LIST, SYMBOLS = 10 + len(NAMES), 11 + len(NAMES)  # 0 to 9, the operations, a node that is a list or the end of one
 SHORTEST, LONGEST = 8, 40  # digits and operations
-LAYERS = {"nary": lambda *sizes: NaryTreeLSTM(*sizes, 2), "childsum": ChildSumTreeLSTM, "string": LSTM}
+LAYERS = {"nary": lambda inputs, hidden: NaryTreeLSTM(inputs, hidden, 2), "childsum": ChildSumTreeLSTM, "string": LSTM}
 
 
 class Evaluator(nn.Module):

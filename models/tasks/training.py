@@ -247,7 +247,7 @@ class Reader(nn.Module):
         return self.output(hidden if last is None else hidden[-last:])
 
 
-def settled(name: str, value, hint):
+def settled(name: str, value: Any, hint: Any) -> Any:
     """An option as it is kept: in range, paths absolute, so that a run can be resumed from another folder.
 
     hint: its annotation. Raises BadInput for another type, and what is not in the range.
@@ -267,7 +267,7 @@ def settled(name: str, value, hint):
         return kept(value)
     if not isinstance(value, tuple(kind for kind in kinds if kind is not Path)):
         raise BadInput(f"--{name}: got {value!r:.50}, wanted {' or '.join(kind.__name__ for kind in kinds)}")
-    return cell_path(value) if name == "cell" else value
+    return cell_path(str(value)) if name == "cell" else value
 
 
 def within(option) -> str:
