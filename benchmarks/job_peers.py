@@ -81,7 +81,8 @@ TRAINED = (
 CLIPPED = ("character", "clip_adam")
 
 
-def with_minigrad(job, compiled=True):
+def with_minigrad(job, compiled="loss"):
+    """compiled: what is jitted: the loss alone, the whole "step", or nothing."""
     import minigrad as mg
     from minigrad.models import LSTM, ctc_loss
 
@@ -119,21 +120,27 @@ def with_minigrad(job, compiled=True):
     parameters = list(p.values())
     optimizer = mg.optim.Adam(parameters, lr=RATE) if job in (*TRAINED, "clip_adam") else None
     loss_of = losses.get(job)
-    if compiled and loss_of:
+    if compiled == "loss" and loss_of:
         loss_of = mg.jit(loss_of)
 
-    def step():
+    def train(*data):
         loss = 0.0
         if loss_of:
             for q in parameters:
                 q.grad = None
-            loss = loss_of(*d.values())
+            loss = loss_of(*data)
             loss.backward()
         if job in CLIPPED:
             mg.optim.clip_grad_norm(parameters, 1.0)
         if optimizer:
             optimizer.step()
-        return float(loss)
+        return loss
+
+    if compiled == "step":
+        train = mg.jit(train)
+
+    def step():
+        return float(train(*d.values()))
 
     if job == "clip_adam":
         for q in parameters:
@@ -305,7 +312,8 @@ def with_jax(job):
 
 PEERS = {
     "minigrad": with_minigrad,
-    "eager": lambda job: with_minigrad(job, compiled=False),
+    "step": lambda job: with_minigrad(job, "step"),
+    "eager": lambda job: with_minigrad(job, None),
     "torch": with_torch,
     "bfloat16": lambda job: with_torch(job, bfloat16=True),
     "jax": with_jax,

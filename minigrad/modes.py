@@ -7,6 +7,8 @@ import threading
 from contextlib import ContextDecorator
 from typing import Any
 
+from minigrad.sites import call_site, line_of_site
+
 OFF, ON, RAW = "off", "on", "raw"
 TRACED, TRACED_OFF = "traced", "traced, off"
 
@@ -48,6 +50,24 @@ def recording() -> bool:
 def tracing() -> bool:
     """Whether `jit` is tracing a function in this thread, so that tensors have shapes but no numbers yet."""
     return thread.mode is TRACED or thread.mode is TRACED_OFF
+
+
+def actions(what: str):
+    """What the function that is traced does to what is outside (minigrad/ir/actions.py). what: for the error where it
+    cannot be done."""
+    found = thread.program.actions
+    if found is None:
+        raise RuntimeError(
+            f"jit: {what} inside a step of scan or while_loop, a branch of cond, or a function that vmap calls, in a "
+            f"jitted function; do it outside of that, or loop in Python ({line_of_site(call_site())})"
+        )
+    return found
+
+
+def refuse_traced(what: str) -> None:
+    """Raise in a jitted function, about what would happen while it is traced and not at later calls."""
+    if tracing():
+        raise RuntimeError(f"jit: {what} inside a jitted function; do it outside ({line_of_site(call_site())})")
 
 
 def of_backward(differentiable: bool) -> str:

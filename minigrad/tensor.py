@@ -92,8 +92,8 @@ class Tensor(Methods):
     @property
     def grad(self) -> "Tensor | None":
         """Sum of the gradients that have reached this leaf, of its shape and dtype; None before the first."""
-        if tracing():  # a jitted function is not told when there is another one
-            raise RuntimeError("jit: grad inside a jitted function; give the gradient to it as an argument")
+        if tracing():
+            return modes.actions("grad").gradient(self)
         node = self._node
         return node.grad if type(node) is Leaf else None
 
@@ -109,6 +109,9 @@ class Tensor(Methods):
                 raise ValueError(f"grad: got shape {value.shape}, wanted the tensor's own, {self.shape}")
             if value.dtype != self.dtype:
                 value = value.astype(self.dtype)
+        if tracing():
+            modes.actions("grad").set_gradient(self, value)
+            return
         with modes.lock:
             node.grad = value
 
@@ -127,12 +130,13 @@ class Tensor(Methods):
         forgets those added before it. What they share of the graph besides leaves wants retain_graph in all of them.
         Change gradients in place (clipping, say) and update parameters when no other thread is in a backward.
         """
+        keep = retain_graph or create_graph
         if tracing():
-            raise RuntimeError("backward inside a jitted function; use mg.grad or mg.vjp there, or call it outside")
+            modes.actions("backward").backward(self, gradient, keep, create_graph)
+            return
         if self._node is None:
             raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
         g = cotangent_for(self, gradient)
-        keep = retain_graph or create_graph
         gradients = pull_back([self._node], [g if create_graph else g._data], keep=keep, differentiable=create_graph)
         with modes.enable_grad() if create_graph else modes.no_grad():
             for leaf, g in gradients.items():  # the way back may hand one tensor to several leaves

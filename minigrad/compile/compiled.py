@@ -12,8 +12,10 @@ from minigrad.compile.execute import Sequence, apart, compile_loops, memory_of
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.compile.sources import Consumed, refusing
+from minigrad.compile.stages import Stages, stopped
 from minigrad.compile.walk import Walk
 from minigrad.ir.absent import Presence, Reach
+from minigrad.ir.actions import Actions
 from minigrad.ir.draws import generators_of
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Program, Value, stand_in
@@ -34,7 +36,8 @@ class Compiled:
     present: the differentiable results, by their places among them, that the backward has cotangents of; None for all.
     It does for others where they make no difference but zeros. variants: what was compiled for others yet, when a
     backward wanted it. used: for which of them the last backward was; the next call takes it that it will be so again.
-    apart: whether the kernels give each result memory of its own.
+    apart: whether the kernels give each result memory of its own. stopped: of a function that acts (ir/actions.py), the
+    results that have been differentiated in it, and cannot be again.
     basis: of a variant, what had taken the place of what the root closed over when the variant was traced.
     sizes: of a program that is to serve several sizes, its symbols and guards; it runs when it is `bound` to some.
     """
@@ -46,6 +49,7 @@ class Compiled:
         """shapes: of the tensors among the leaves, in which sizes are symbols of `sizes`; None: their own."""
         self.f, self.derivatives, self.structure_in, self.needs, self.every = f, derivatives, structure, needs, every
         self.sizes, self.shapes = sizes, shapes
+        self.name = getattr(f, "__name__", type(f).__name__)
         self.variants: dict[frozenset, Compiled] = {}
         self.used: frozenset = frozenset()
         self.basis: dict[int, Tensor] = UNCHANGED
@@ -70,15 +74,27 @@ class Compiled:
         self.origins = [origins[k] for k in self.wanted]
         items = [value.params["item"] for value in program.effects]
         self.generators = list(dict.fromkeys(generator for item in items for generator in generators_of(item)))
-        count = len(made)
-        roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
+        self.count = len(made)
+        if program.actions.done:
+            stages = Stages(self.name, program, [x._data for x in made], log)
+        else:
+            roots = optimise(program, [x._data for x in made] + [gradients[k] for k in self.wanted], log)
         self.constants = [(v, program.owned.get(id(t), t)) for [(v, _, t)] in program.captured.values()][
             len(self.captured) :
         ]
-        parts = self.divide(inputs, roots[:count], roots[count:], program.cotangents)
-        self.forward, self.backward = [Sequence(a, b, order, compile_loops(order)) for a, b, order in parts]
-        memories = [memory_of(v, self.forward.kernels) for v in self.forward.outputs[:count]]
-        self.apart = all(type(x) is tuple for x in memories) and len(set(memories)) == len(memories)
+        self.numbers: list[np.ndarray] = []
+        self.borrowed = [t for _, t, _ in self.captured if id(t) in program.borrowed]  # memory of somebody's arrays
+        given = [*inputs, *[v for v, *_ in self.captured], *[v for v, _ in self.constants]]
+        given += [v for v, _ in program.scalars.values()]
+        if program.actions.done:
+            stages.complete([*given, *[v for _, v in program.actions.given()]])
+            self.backward, self.apart = Sequence([], []), False
+            self.forward: Sequence | Stages = stages
+        else:
+            parts = self.divide(given, roots[: self.count], roots[self.count :], program.cotangents)
+            self.forward, self.backward = [Sequence(a, b, order, compile_loops(order)) for a, b, order in parts]
+            memories = [memory_of(v, self.forward.kernels) for v in self.forward.outputs[: self.count]]
+            self.apart = all(type(x) is tuple for x in memories) and len(set(memories)) == len(memories)
         self.build = tree.builder(self.structure)
         if sizes is not None:
             sizes.closed = True
@@ -86,7 +102,7 @@ class Compiled:
     def trace(self, program: Program, leaves, present: frozenset | None) -> tuple[list, list, list, list]:
         """Trace f and its backward: values of the arguments; the results, flat, None for those that are no tensors; the
         gradients, and for each the results that send it something."""
-        program.every = self.every if self.needs else None
+        program.every, program.actions = self.every if self.needs else None, Actions(program)
         inputs, variables, results, self.structure = self.record(program, leaves)
         thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
         tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
@@ -97,9 +113,14 @@ class Compiled:
             for [(value, leaf, tensor)] in program.captured.values()
         ]
         variables += [leaf for [(_, leaf, _)] in program.captured.values()]
-        self.differentiable = [k for k, x in enumerate(made) if x._node is not None]
+        taped = [k for k, x in enumerate(made) if x._node is not None]
+        acts = program.actions.close()
+        self.differentiable, self.stopped = ([], taped) if acts else (taped, [])
         program.cotangents = [program.input(made[k]) for k in self.differentiable]
         self.present = frozenset(range(len(program.cotangents))) if present is None else present
+        if acts:  # it has had its backward
+            self.served = {self.present: True}
+            return inputs, tensors, [None] * len(variables), [set()] * len(variables)
         gradients, origins = self.pull(program, variables, [made[k]._node for k in self.differentiable])
         return inputs, tensors, gradients, origins
 
@@ -128,6 +149,7 @@ class Compiled:
                 given.append(Argument(value, variable))
             else:
                 given.append(leaf)
+        program.actions.arguments = {v for v in variables if v is not None}
         args, kwargs = tree.unflatten(self.structure_in, given)
         outer = thread.mode, thread.program
         thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
@@ -168,13 +190,10 @@ class Compiled:
             self.served[present] = present <= self.present and self.reach.exact(*sets)
         return self.served[present]
 
-    def divide(self, inputs, outputs, gradients, cotangents) -> list[tuple]:
+    def divide(self, given, outputs, gradients, cotangents) -> list[tuple]:
         """Divide the program into what runs forward, and what waits for the cotangents: of each its inputs, its outputs
         and the values in order."""
-        program = self.program
-        given = [*inputs, *[v for v, *_ in self.captured], *[v for v, _ in self.constants]]
-        given += [v for v, _ in program.scalars.values()]
-        early = set(order_of([*outputs, *program.effects])) | set(given)
+        early = set(order_of([*outputs, *self.program.effects])) | set(given)
         late = [v for v in order_of(gradients) if v not in early and v not in cotangents]
         early.update([v for v in late if v.op is Pick and v.inputs[0] in early])  # of a loop, for the backward alone
         late = [v for v in late if v not in early]
@@ -183,16 +202,13 @@ class Compiled:
         ) | dict.fromkeys(g for g in gradients if g in early)
         residuals = list(needed)
         order = sorted([v for v in early if v.op is not None], key=lambda v: v.seq)
-        self.count = len(outputs)
-        self.numbers: list[np.ndarray] = []
-        self.borrowed = [t for _, t, _ in self.captured if id(t) in program.borrowed]  # memory of somebody's arrays
         return [(given, [*outputs, *residuals], order), ([*residuals, *cotangents], gradients, late)]
 
     def holds(self) -> dict[int, Tensor] | None:
         """None if what the function read besides its arguments is not as it was when it was traced; else, by the id of
         a tensor that was there, what has taken its place."""
         became = self.guards.hold()
-        if became is None:
+        if became is None or not self.program.actions.hold():
             return None
         for value, tensor, had in self.captured:
             tensor = became.get(id(tensor), tensor)
@@ -217,7 +233,7 @@ class Compiled:
         """Its results, residuals, and the random generators with their states before; of arrays that may change before
         the backward it reads the copies, by their ids."""
         arrays = [x._data for x in (*tensors, *self.now(became))]
-        arrays += [t._data for _, t in self.constants] + self.numbers
+        arrays += [t._data for _, t in self.constants] + self.numbers + self.program.actions.given_arrays()
         if copies:
             arrays = [copies[id(a)][1] if id(a) in copies else a for a in arrays]
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
@@ -235,6 +251,8 @@ class Compiled:
         copies = {id(t._data): (t._data, t._data.copy()) for t in self.borrowed} if self.differentiable else {}
         outs, residuals, states = self.run(tensors, copies, own)
         made: list = [Tensor(x) for x in outs]
+        for k in self.stopped:
+            made[k] = stopped(self.name, outs[k])
         if root.wanted:
             parents = [x._node for x in tensors] + [t._node for t in root.now(became)]
             given = [(x._data, x._node) if isinstance(x, Tensor) else x for x in leaves]

@@ -76,6 +76,7 @@ class Guards:
             if looks or key not in operands:
                 self.arrays.setdefault(key, (array, numbers(array)))
         self.fixed = walk.fixed | {id(x) for x in captured if id(x._data) in program.looked}
+        self.fixed |= {*program.actions.touched}
         self.places = walk.places
         self.weak = list(walk.weak.values())
 

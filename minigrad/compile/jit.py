@@ -69,6 +69,12 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     variables and context variables, a tensor whose numbers Python asked for (`w.item()`), arrays that NumPy may have
     computed with. Looking costs at every call: 20 ns an entry of a container, 0.1 ms a megabyte of such an array.
 
+    A training step may be jitted as a whole. `x.backward()`, `grad` read and set, `zero_grad`, `clip_grad_norm` (which
+    returns a tensor then), `clip_grad_value` and the `step` of optimizers and schedules in f do at every call what they
+    do in eager code, on the parameters that f closes over, with the learning rate of that call. What f returns has no
+    backward then. Refused are these in the step of a loop, in a branch and under `vmap` in f, gradients of arguments
+    and of tensors with hooks, and what reads a parameter as it was before a step.
+
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
     the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174). A loop is still one kernel each
     way.
@@ -77,12 +83,12 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for
     itself.
 
-    f should have no effects: what it prints or appends happens while it is traced and not again. It must not draw from
-    a random generator, read a clock or a file, ask the system or another process, or take values from an iterator: that
-    would stand still. Do it outside and pass the result (random ops such as `nn.Dropout` draw anew at every call). The
-    same goes for what runs in its backward, a hook or the bwd of a `custom_vjp`. It is refused where your own code does
-    it, or Python's or NumPy's does it for you. It is not noticed where another installed package reads a clock, a file
-    or entropy; where C code calls C code (`iter(time.time, None)`); in a type (`np.datetime64("now")`,
+    f should have no other effects: what it prints or appends happens while it is traced and not again. It must not draw
+    from a random generator, read a clock or a file, ask the system or another process, or take values from an iterator:
+    that would stand still. Do it outside and pass the result (random ops such as `nn.Dropout` draw anew at every call).
+    The same goes for what runs in its backward, a hook or the bwd of a `custom_vjp`. It is refused where your own code
+    does it, or Python's or NumPy's does it for you. It is not noticed where another installed package reads a clock, a
+    file or entropy; where C code calls C code (`iter(time.time, None)`); in a type (`np.datetime64("now")`,
     `mmap.mmap(...)`); in `id(x)`, `hash(x)`, `os.getpid()`; and while a profiler runs (`sys.setprofile`).
 
     Raises TypeError where f asks for the numbers of a traced tensor (`if x > 0`), or returns what is no tensor, number

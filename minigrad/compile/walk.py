@@ -45,6 +45,8 @@ from minigrad.compile.reads import (
 )
 from minigrad.nn.module import Module
 from minigrad.ops.table import Op
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.schedules import Schedule
 from minigrad.sharing import unshared
 from minigrad.tensor import Tensor
 from minigrad.tree import children
@@ -146,6 +148,9 @@ class Walk:
                 self.walk_object(unshared(module))
         elif isinstance(x, GENERATORS):
             self.consumed.setdefault(id(x), (x, what))
+        elif isinstance(x, (Optimizer, Schedule)):  # whose numbers are read when they act (ir/actions.py)
+            if "parameters" in self.names:
+                self.walk(getattr(x, "parameters", None), f"{what}.parameters")
         elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp, an optimizer
             self.walk_ours(x, what)
         elif isinstance(x, (functools.partial, functools.partialmethod)):

@@ -140,6 +140,7 @@ class Program:
     parent: Any = None  # of the body of a loop: the program that the loop is in
     counted = False  # of the body of a loop: whether it takes as many steps as a value says
     eager = False  # whether what is recorded runs at once, on arrays
+    actions: Any = None  # what a jitted function does to what is outside (actions.py)
     around: Any = (
         None  # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
     )

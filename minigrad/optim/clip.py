@@ -2,23 +2,28 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from minigrad.arguments import NonNegative, checked
 from minigrad.kernels import many
-from minigrad.modes import no_grad
+from minigrad.modes import actions, no_grad, tracing
 from minigrad.mutations import mutations
+from minigrad.ops.table import Spec
 from minigrad.optim.optimizer import parameter_list
 from minigrad.tensor import Tensor
+
+NORM = Spec((), np.dtype(np.float64))  # of clip_grad_norm in a jitted function
 
 
 @checked
 def clip_grad_norm(
     parameters: Iterable[Tensor] | Tensor, max_norm: NonNegative, error_if_nonfinite: bool = False
-) -> float:
+) -> Any:
     """Scale all gradients together so that their joint 2-norm is at most max_norm (Pascanu et al. 2013,
-    arXiv:1211.5063). Returns the norm as it was, summed in float64.
+    arXiv:1211.5063). Returns the norm as it was, summed in float64; in a jitted function, as a tensor.
 
     parameters: one tensor, or several, `module.parameters()` say. Those without a gradient are left alone.
     A norm that is NaN or infinite makes gradients NaN or 0, as in PyTorch; with error_if_nonfinite it raises
@@ -26,7 +31,12 @@ def clip_grad_norm(
 
     Raises TypeError for what is no tensor (a module), ValueError for no parameter at all and for max_norm below 0.
     """
-    gradients = gradients_of("clip_grad_norm", parameters)
+    parameters = parameter_list("clip_grad_norm", parameters)
+    gradients = gradients_of(parameters)
+    if tracing():
+        return actions("clip_grad_norm").call(
+            "clip_grad_norm", partial(clip_grad_norm, parameters, max_norm, error_if_nonfinite), gradients, [], NORM
+        )
     norm = math.sqrt(many.square_sum([g._data for g in gradients]))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
@@ -45,12 +55,17 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, limit: NonNegative) -
 
     parameters, errors: as of `clip_grad_norm`.
     """
+    parameters = parameter_list("clip_grad_value", parameters)
+    gradients = gradients_of(parameters)
+    if tracing():
+        actions("clip_grad_value").call("clip_grad_value", partial(clip_grad_value, parameters, limit), gradients, [])
+        return
     with no_grad():
-        for g in gradients_of("clip_grad_value", parameters):
+        for g in gradients:
             g.copy_(np.clip(g._data, -limit, limit))
 
 
-def gradients_of(name: str, parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+def gradients_of(parameters: list[Tensor]) -> list[Tensor]:
     """The gradients of the parameters that have one. Each is read once: another thread may be taking it away."""
-    gradients = [p.grad for p in parameter_list(name, parameters)]
+    gradients = [p.grad for p in parameters]
     return [g for g in gradients if g is not None]

@@ -5,12 +5,15 @@ them all in one pass over memory, for all parameters in one call. Rules, names a
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigrad.arguments import Finite, checked, described, require
+from minigrad.ir.actions import call_of
 from minigrad.kernels import many
+from minigrad.modes import actions, refuse_traced, tracing
 from minigrad.mutations import mutations
 from minigrad.nn.module import Module, fit
 from minigrad.tensor import Tensor
@@ -32,6 +35,7 @@ class Optimizer:
     @checked
     def __init__(self, parameters: Iterable[Tensor] | Tensor, lr: float, **settings: float):
         name = type(self).__name__
+        refuse_traced(f"{name} is made")
         self.parameters = parameter_list(name, parameters)
         self.settings = settings
         self.lr = lr
@@ -46,12 +50,17 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The learning rate. Setting it raises TypeError for what is no number, ValueError for one below 0 or NaN."""
+        if tracing():
+            actions("lr").watch(lambda: self._lr)
         return self._lr
 
     @lr.setter
     def lr(self, value: float):
         require(type(self).__name__, "lr", value, Finite)
-        self._lr = value
+        if tracing():
+            actions("lr").call("lr", partial(setattr, self, "lr", value), [], [])
+        else:
+            self._lr = value
 
     def coefficients(self, step: int) -> dict[str, float]:
         """The numbers that the rule names, at a parameter's update number `step` (from 1)."""
@@ -65,6 +74,10 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient, and its state, in place."""
+        if tracing():
+            name, updated = f"{type(self).__name__}.step", [p for p in self.parameters if p.grad is not None]
+            actions(name).call(name, call_of(self, Optimizer.step), [], updated)
+            return
         groups, numbers, changed = [], [], []
         for k, p in enumerate(self.parameters):
             gradient = p.grad  # read once: another thread may be taking it away
@@ -80,6 +93,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """lr, the number of updates of each parameter, and copies of the state's arrays, named such as "m.0"."""
+        refuse_traced(f"{type(self).__name__}.state_dict")
         return {"lr": self.lr, "steps": np.array(self.steps), **{k: a.copy() for k, a in self._arrays().items()}}
 
     @checked
@@ -88,6 +102,7 @@ class Optimizer:
 
         Raises ValueError with all that is missing, unexpected or does not fit; then nothing has been changed.
         """
+        refuse_traced(f"{type(self).__name__}.load_state_dict")
         arrays = self.check_state_dict(state)
         self.lr = arrays["lr"].item()
         self.steps = arrays["steps"].tolist()

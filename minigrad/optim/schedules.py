@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.arguments import Count, Finite, Fraction, Size, checked, described, is_number, require
+from minigrad.ir.actions import call_of
+from minigrad.modes import actions, refuse_traced, tracing
 from minigrad.nn.module import fit
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor
@@ -29,6 +31,7 @@ class Schedule:
 
     @checked
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]):
+        refuse_traced("Schedule is made")
         self.optimizer = optimizer
         self.factor = factor
         self.base = optimizer.lr
@@ -36,6 +39,9 @@ class Schedule:
         optimizer.lr = self._rate(self.base, 0)
 
     def step(self) -> None:
+        if tracing():
+            actions("Schedule.step").call("Schedule.step", call_of(self, Schedule.step), [], [])
+            return
         self.count += 1
         self.optimizer.lr = self._rate(self.base, self.count)
 
@@ -56,6 +62,7 @@ class Schedule:
         Raises ValueError for what `state_dict` does not return, numbers below 0 or not finite among it; then nothing
         has been changed.
         """
+        refuse_traced("Schedule.load_state_dict")
         self.base, self.count, self.optimizer.lr = self.check_state_dict(state)
 
     def check_state_dict(self, state: Mapping[str, Any]) -> tuple[float, int, float]:
@@ -117,6 +124,7 @@ class ReduceOnPlateau:
     @checked
     def step(self, loss: float | Tensor) -> None:
         """loss: a number or a tensor with one element; NaN is no improvement."""
+        refuse_traced("ReduceOnPlateau.step")
         if isinstance(loss, Tensor) and loss.size == 1:
             loss = loss.item()
         if not is_number(loss):
@@ -136,6 +144,7 @@ class ReduceOnPlateau:
     @checked
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` returned. Raises ValueError for anything else; then nothing has been changed."""
+        refuse_traced("ReduceOnPlateau.load_state_dict")
         self.best, self.bad, self.optimizer.lr = self.check_state_dict(state)
 
     def check_state_dict(self, state: Mapping[str, Any]) -> tuple[float, int, float]:

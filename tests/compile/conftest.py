@@ -3,6 +3,7 @@ import wellformed
 from interpreter import interpreted
 
 from minigrad.compile import compiled as of_jit
+from minigrad.compile import stages
 from minigrad.kernels import loops
 
 
@@ -22,7 +23,8 @@ def checked_programs(monkeypatch):
 
         return optimise(program, roots, looked_at)
 
-    monkeypatch.setattr(of_jit, "optimise", watched)
+    for module in (of_jit, stages):
+        monkeypatch.setattr(module, "optimise", watched)
 
 
 @pytest.fixture
