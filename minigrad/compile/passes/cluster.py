@@ -9,7 +9,8 @@ Where arrays are small, to call an op from Python costs more than the op. What i
 share it; `fuse` has the elementwise ops among it. Views are made again where they are read.
 
 Why no other: a kernel rounds otherwise than the ops that it stands for, and where sizes are symbols there is none.
-Training that goes on after a break calls sizes in another order, and has to have the bits of training without one.
+Training that goes on after a break calls sizes in another order, and has to have the bits of training without one. So
+has a whole step of it.
 Beside a loop and without a backward, such kernels gained nothing.
 """
 
@@ -28,7 +29,8 @@ LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so man
 def cluster(program, roots: list) -> list:
     """The roots, rebuilt."""
     order, groups = clusters(roots)
-    if program.cotangents or any(isinstance(v.op, Loop) for v in order):
+    acts = program.actions is not None and program.actions.done
+    if acts or program.cotangents or any(isinstance(v.op, Loop) for v in order):
         return roots
     inside = {v: group for group in groups for v in group}
     read = {origin(r) for r in roots if isinstance(r, Value)}  # what others than its group read
