@@ -16,6 +16,18 @@ settings.register_profile("search", max_examples=300, deadline=None, print_blob=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch; a test that takes it is one of parity, and is skipped where the extra of that name is not installed."""
+    return pytest.importorskip("torch")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker("parity")
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     np.random.seed(0)

@@ -11,6 +11,7 @@ from minigrad.ops.numpycall import name_of
 from minigrad.ops.table import composites, table
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
 
 X = np.array([[1.5, 2.0], [0.25, 3.0]])
 TORCH_ARGUMENTS = {

@@ -63,8 +63,7 @@ def test_round_trip(tmp_path_factory, tensors, metadata):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_tensors_of_ours_and_of_pytorch(tmp_path):
-    torch = pytest.importorskip("torch")
+def test_tensors_of_ours_and_of_pytorch(torch, tmp_path):
     x = np.arange(6.0).reshape(2, 3)
     tensors = {"ours": nn.Parameter(x).T, "theirs": torch.nn.Parameter(torch.tensor(x)).T}
     io.save(tmp_path / "f", tensors)

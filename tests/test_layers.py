@@ -104,3 +104,9 @@ def test_what_errors_advise_to_install_is_this_distribution():
     name = tomllib.loads(text)["project"]["name"]
     found = {one for path in FILES.values() for one in re.findall(r"pip install '?([\w-]+)\[", path.read_text())}
     assert found == {name} == set(re.findall(r'"([\w-]+)\[', text))
+
+
+def test_the_changelog_begins_with_this_version():
+    text = (HOME.parent / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (\d+\.\d+\.\d+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$", text, re.M)
+    assert versions and versions[0] == minigrad.__version__ and len(versions) == text.count("\n## ")

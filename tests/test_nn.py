@@ -62,8 +62,7 @@ def test_parameters_are_found_wherever_they_are_each_once():
     assert len(list(nest.modules())) == 6
 
 
-def test_names_are_pytorchs():
-    torch = pytest.importorskip("torch")
+def test_names_are_pytorchs(torch):
     ours = nn.Sequential(nn.Linear(2, 3), mg.tanh, nn.Sequential(nn.Linear(3, 3, bias=False), nn.LayerNorm(3)))
     theirs = torch.nn.Sequential(
         torch.nn.Linear(2, 3), torch.nn.Tanh(),
@@ -204,7 +203,8 @@ def test_sequential():
 
 
 def parity(ours, theirs, x, tolerance=1e-10):
-    torch = pytest.importorskip("torch")
+    import torch
+
     theirs = theirs.double()
     ours.astype("float64").load_state_dict(theirs.state_dict())
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
@@ -227,15 +227,13 @@ def parity(ours, theirs, x, tolerance=1e-10):
     outputs=st.integers(1, 4),
     bias=st.booleans(),
 )
-def test_linear(lead, inputs, outputs, bias):
-    torch = pytest.importorskip("torch")
+def test_linear(torch, lead, inputs, outputs, bias):
     x = np.random.default_rng(0).normal(size=(*lead, inputs))
     parity(nn.Linear(inputs, outputs, bias), torch.nn.Linear(inputs, outputs, bias), x)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,)])
-def test_embedding(shape):
-    torch = pytest.importorskip("torch")
+def test_embedding(torch, shape):
     parity(nn.Embedding(4, 3), torch.nn.Embedding(4, 3), np.random.default_rng(0).integers(0, 4, shape))
 
 
@@ -247,8 +245,7 @@ def test_embedding(shape):
         {"kernel_size": 2, "dilation": (2, 1), "groups": 2, "stride": (1, 2), "padding": (0, 2)},
     ],
 )
-def test_conv2d(options):
-    torch = pytest.importorskip("torch")
+def test_conv2d(torch, options):
     x = np.random.default_rng(0).normal(size=(2, 4, 6, 7))
     parity(nn.Conv2d(4, 6, **options), torch.nn.Conv2d(4, 6, **options), x)
 
@@ -259,8 +256,7 @@ def test_conv2d_groups_must_divide():
 
 
 @pytest.mark.parametrize("shape, options", [(4, {}), ((3, 4), {"eps": 1e-2}), ([4], {"bias": False})])
-def test_layer_norm(shape, options):
-    torch = pytest.importorskip("torch")
+def test_layer_norm(torch, shape, options):
     reference = torch.nn.LayerNorm(shape, **options)
     with torch.no_grad():
         for p in reference.parameters():
@@ -354,8 +350,7 @@ def test_normal_values(name):
 
 @pytest.mark.parametrize("name", ["uniform", "normal"])
 @pytest.mark.parametrize("kind", ["xavier", "kaiming"])
-def test_scales_are_pytorchs(kind, name):
-    torch = pytest.importorskip("torch")
+def test_scales_are_pytorchs(torch, kind, name):
     theirs = torch.empty(N, dtype=torch.float64)
     torch.manual_seed(0)
     getattr(torch.nn.init, f"{kind}_{name}_")(theirs)

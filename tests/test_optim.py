@@ -62,8 +62,7 @@ def train(ours, optimizer, steps):
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
 @pytest.mark.parametrize("rule, options", CASES)
-def test_twenty_steps_are_pytorchs(rule, options, dtype, tolerance):
-    torch = pytest.importorskip("torch")
+def test_twenty_steps_are_pytorchs(torch, rule, options, dtype, tolerance):
     ours = parameters(dtype)
     theirs = [torch.nn.Parameter(torch.tensor(p.detach().numpy().copy())) for p in ours]
     optimizer, reference = getattr(optim, rule)(ours, **options), getattr(torch.optim, rule)(theirs, **options)
@@ -81,8 +80,7 @@ def test_twenty_steps_are_pytorchs(rule, options, dtype, tolerance):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_defaults_are_pytorchs(rule):
-    torch = pytest.importorskip("torch")
+def test_defaults_are_pytorchs(torch, rule):
     defaults = getattr(torch.optim, rule)([torch.nn.Parameter(torch.zeros(2))]).defaults
     ours = getattr(optim, rule)([nn.Parameter(np.zeros(2, "float32"))])
     for name, value in {**ours.settings, "lr": ours.lr}.items():
@@ -261,8 +259,7 @@ def test_what_is_refused():
 
 
 @given(st.floats(0.01, 100), st.integers(0, 1000))
-def test_clipping_by_norm_is_pytorchs(max_norm, seed):
-    torch = pytest.importorskip("torch")
+def test_clipping_by_norm_is_pytorchs(torch, max_norm, seed):
     ours = parameters()
     step = gradients(1, seed=seed)[0]
     theirs = [torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for shape in SHAPES]
@@ -316,8 +313,7 @@ FACTORS = {
 
 
 @pytest.mark.parametrize("name", FACTORS)
-def test_schedules_are_pytorchs(name):
-    torch = pytest.importorskip("torch")
+def test_schedules_are_pytorchs(torch, name):
     factor, reference = FACTORS[name]
     ours = optim.SGD([nn.Parameter(np.zeros(1))], lr=0.3)
     theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
@@ -351,8 +347,7 @@ def test_schedule_resumes():
     assert second.lr == first.lr
 
 
-def test_plateau_is_pytorchs():
-    torch = pytest.importorskip("torch")
+def test_plateau_is_pytorchs(torch):
     ours = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
     theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     options = {"factor": 0.5, "patience": 2, "min_lr": 0.1}

@@ -18,6 +18,7 @@ from minigrad.ops.table import composites, table
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")  # PyTorch's op database imports it
+pytestmark = pytest.mark.parity
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db

@@ -375,8 +375,7 @@ def test_transforms_keep_no_cycle():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_parity_with_pytorch():
-    torch = pytest.importorskip("torch")
+def test_parity_with_pytorch(torch):
     x, w, v = draw(0, 4), draw(1, 3, 4), draw(2, 4)
     ours = lambda x, w: {"a": mg.tanh(w @ x), "b": (w * x).sum()}  # noqa: E731
     theirs = lambda x, w: {"a": torch.tanh(w @ x), "b": (w * x).sum()}  # noqa: E731

@@ -4,10 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import func
 
 import minigrad as mg
 from minigrad import models, nn, tree
@@ -306,7 +304,7 @@ def test_a_module_is_mapped_like_any_function():
 
 
 @pytest.mark.parametrize("in_axes, out_axes", [((0, 0), 0), ((1, 0), 1), ((None, 1), 0), ((2, None), -1)])
-def test_as_torch(in_axes, out_axes):
+def test_as_torch(torch, in_axes, out_axes):
     shapes = [[3, 4], [4]]
     for shape, axis in zip(shapes, in_axes):
         if axis is not None:
@@ -317,12 +315,12 @@ def test_as_torch(in_axes, out_axes):
         return lib.tanh(x @ y) * x.sum(-1), (x * y).sum(0)
 
     got = mg.vmap(lambda x, y: f(mg, x, y), in_axes, out_axes)(*[mg.tensor(a) for a in arrays])
-    wanted = func.vmap(lambda x, y: f(torch, x, y), in_axes, out_axes)(*[torch.tensor(a) for a in arrays])
+    wanted = torch.func.vmap(lambda x, y: f(torch, x, y), in_axes, out_axes)(*[torch.tensor(a) for a in arrays])
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
     of = lambda lib: lambda x, y: (lib.sin(x @ y) ** 2).sum()  # noqa: E731
     got = mg.vmap(mg.grad(of(mg), (0, 1)), in_axes)(*[mg.tensor(a) for a in arrays])
-    wanted = func.vmap(func.grad(of(torch), (0, 1)), in_axes)(*[torch.tensor(a) for a in arrays])
+    wanted = torch.func.vmap(torch.func.grad(of(torch), (0, 1)), in_axes)(*[torch.tensor(a) for a in arrays])
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
 

@@ -179,9 +179,7 @@ def test_parameter_count(V, E, H, L, D):
     assert count(ShowAttendTell) == cell(E + D) + rest
 
 
-def test_convolutions_are_torchs():
-    import torch
-
+def test_convolutions_are_torchs(torch):
     ours = convolutions(2, 3, 4)
     theirs = torch.nn.Sequential(
         *[torch.nn.Conv2d(2, 3, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2)],

@@ -89,8 +89,7 @@ def test_slow_units_stand_still_and_do_not_see_the_fast_ones():
 
 
 @pytest.mark.eager_only("compiled above")
-def test_one_module_of_period_one_is_pytorchs_rnn():
-    torch = pytest.importorskip("torch")
+def test_one_module_of_period_one_is_pytorchs_rnn(torch):
     torch.manual_seed(0)
     reference = torch.nn.RNN(3, 5, dtype=torch.float64)
     layer = Recurrent(ClockworkCell, 3, 5, periods=(1,)).astype("float64")

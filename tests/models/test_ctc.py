@@ -44,8 +44,7 @@ def batches(draw):
 
 @both
 @given(batch=batches(), reduction=st.sampled_from(["none", "mean", "sum"]), rng=seeds())
-def test_values_and_gradients_are_those_of_torch(call, batch, reduction, rng):
-    torch = pytest.importorskip("torch")
+def test_values_and_gradients_are_those_of_torch(torch, call, batch, reduction, rng):
     logits, *integers, blank = batch
     weight = rng.normal(size=logits.shape[1]) if reduction == "none" else np.array(1.0)
 

@@ -94,9 +94,8 @@ def test_gradients_without_a_projection(cell):
 
 
 @pytest.mark.eager_only("compiled above")
-def test_mingru_is_a_gru_of_pytorch_that_does_not_look_back():
+def test_mingru_is_a_gru_of_pytorch_that_does_not_look_back(torch):
     """With no recurrent weight and an n so small that its tanh is linear; PyTorch's z keeps, here it lets in."""
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(3)
     reference = torch.nn.GRU(3, 4, dtype=torch.float64)
     layer = randomize(Recurrent(MinGRUCell, 3, 4), rng)
@@ -113,9 +112,8 @@ def test_mingru_is_a_gru_of_pytorch_that_does_not_look_back():
 
 
 @pytest.mark.eager_only("compiled above")
-def test_mut3_is_a_gru_of_pytorch_where_the_reset_gate_is_open():
+def test_mut3_is_a_gru_of_pytorch_where_the_reset_gate_is_open(torch):
     """r = 1 leaves n = tanh(x W_n + h U_n); z looks at tanh(h), so PyTorch's has no recurrent weight there."""
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(4)
     reference = torch.nn.GRU(3, 4, dtype=torch.float64)
     layer = randomize(Recurrent(MUT3Cell, 3, 4), rng)

@@ -94,9 +94,8 @@ def test_three_dimensions():
 
 
 @pytest.mark.eager_only("compiled above")
-def test_along_time_it_is_pytorchs_lstm():
+def test_along_time_it_is_pytorchs_lstm(torch):
     """A depth of one whose h is x itself: the time's h and m are those of an LSTM that reads x."""
-    torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     H = 4
     reference = torch.nn.LSTM(H, H, dtype=torch.float64)

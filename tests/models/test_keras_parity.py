@@ -15,6 +15,7 @@ from minigrad.testing import seeds
 os.environ["KERAS_BACKEND"] = "torch"
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.parity
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 sizes = st.integers(1, 4)

@@ -52,9 +52,8 @@ def test_equations_and_gradients(carried):
 
 @pytest.mark.eager_only("compiled above")
 @pytest.mark.parametrize("carried", [True, False])
-def test_it_is_pytorchs_benchmark(carried):
+def test_it_is_pytorchs_benchmark(torch, carried):
     """benchmarks/fastrnns/custom_lstms.py of PyTorch, its lines in its order; the paper does not carry the normed c."""
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(3)
     layer = randomize(Recurrent(LayerNormLSTMCell, 3, 5, normalize_memory=carried), rng)
     p = {name: torch.tensor(q.numpy(), requires_grad=True) for name, q in layer.named_parameters()}

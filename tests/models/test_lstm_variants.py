@@ -78,8 +78,7 @@ def test_gradients_of_options(name):
 
 
 @pytest.mark.eager_only("compiled above")
-def test_without_peepholes_it_is_pytorchs_lstm():
-    torch = pytest.importorskip("torch")
+def test_without_peepholes_it_is_pytorchs_lstm(torch):
     torch.manual_seed(0)
     reference = torch.nn.LSTM(3, 5, num_layers=2, bidirectional=True, dtype=torch.float64)
     layer = Recurrent(LSTMVariantCell, 3, 5, peepholes=False, num_layers=2, bidirectional=True).astype("float64")

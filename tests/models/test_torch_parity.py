@@ -7,6 +7,7 @@ import minigrad as mg
 from minigrad.models import GRU, LSTM, RNN
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
 
 KINDS = {
     "tanh": (RNN, torch.nn.RNN, {}),

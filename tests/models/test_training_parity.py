@@ -8,6 +8,7 @@ from minigrad import nn, optim
 from minigrad.models import LSTM
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
 
 VOCABULARY, EMBEDDING, HIDDEN, T, B, STEPS = 20, 8, 16, 12, 4, 50
 

@@ -16,7 +16,8 @@ def normal(*shape, seed=0, dtype="float64"):
 
 def compare(ours, theirs, *arrays):
     """Value and gradients of ours(*tensors) and theirs(*torch tensors)."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     a = [mg.tensor(x, requires_grad=True) for x in arrays]
     b = [torch.tensor(x, requires_grad=True) for x in arrays]
     y, z = ours(*a), theirs(*b)
@@ -42,8 +43,7 @@ CHANNELS = st.sampled_from([(1, 2, 4), (2, 4, 2), (2, 2, 4)])  # groups, in, out
 
 
 @given(SIZES, SIZES, pairs(1, 3), pairs(0, 3), pairs(1, 3), CHANNELS, st.booleans())
-def test_conv2d_is_pytorchs(size, kernel, stride, padding, dilation, channels, bias):
-    torch = pytest.importorskip("torch")
+def test_conv2d_is_pytorchs(torch, size, kernel, stride, padding, dilation, channels, bias):
     groups, inputs, outputs = channels
     both = [np.broadcast_to(p, 2) for p in (padding, dilation)]
     assume(all(n + 2 * p >= d * (k - 1) + 1 for n, p, d, k in zip(size, *both, kernel)))
@@ -55,8 +55,7 @@ def test_conv2d_is_pytorchs(size, kernel, stride, padding, dilation, channels, b
 
 
 @given(SIZES, SIZES, pairs(1, 3), pairs(0, 2), pairs(0, 2), pairs(1, 3), CHANNELS, st.booleans())
-def test_conv_transpose2d_is_pytorchs(size, kernel, stride, padding, extra, dilation, channels, bias):
-    torch = pytest.importorskip("torch")
+def test_conv_transpose2d_is_pytorchs(torch, size, kernel, stride, padding, extra, dilation, channels, bias):
     groups, inputs, outputs = channels
     s, p, e, d = [np.broadcast_to(q, 2) for q in (stride, padding, extra, dilation)]
     assume(all(e < np.maximum(s, d)))
@@ -71,8 +70,7 @@ def test_conv_transpose2d_is_pytorchs(size, kernel, stride, padding, extra, dila
 
 @pytest.mark.filterwarnings("ignore:Using padding=.same.")
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans())
-def test_conv1d_is_pytorchs(length, kernel, stride, padding, dilation, same):
-    torch = pytest.importorskip("torch")
+def test_conv1d_is_pytorchs(torch, length, kernel, stride, padding, dilation, same):
     assume(same or length + 2 * padding >= dilation * (kernel - 1) + 1)
     stride, padding = (1, "same") if same else (stride, padding)
     params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 2}
@@ -84,8 +82,7 @@ def test_conv1d_is_pytorchs(length, kernel, stride, padding, dilation, same):
 
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (1, 5)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_padding_same_keeps_the_size(kernel, dtype):
-    torch = pytest.importorskip("torch")
+def test_padding_same_keeps_the_size(torch, kernel, dtype):
     arrays = normal(2, 3, 6, 5, dtype=dtype), normal(4, 3, *kernel, seed=1, dtype=dtype)
     params = {"padding": "same", "dilation": (2, 1)}
     assert mg.conv2d(*arrays, **params).shape == (2, 4, 6, 5)
@@ -161,8 +158,7 @@ def test_others_say_what_is_wrong():
 
 
 @given(SIZES, pairs(1, 4), st.none() | pairs(1, 3), pairs(0, 2), st.booleans())
-def test_pooling_is_pytorchs(size, kernel, stride, padding, counted):
-    torch = pytest.importorskip("torch")
+def test_pooling_is_pytorchs(torch, size, kernel, stride, padding, counted):
     k, p = np.broadcast_to(kernel, 2), np.broadcast_to(padding, 2)
     assume(all(2 * p <= k) and all(np.array(size) + 2 * p >= k))
     functional = torch.nn.functional

@@ -14,6 +14,7 @@ from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import composites, table
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
 F = torch.nn.functional
 inf = math.inf
 

@@ -161,8 +161,7 @@ def test_kinks(name, operands, wanted, dtype):
 
 
 @pytest.mark.parametrize("name, operands, wanted", KINKS)
-def test_kinks_are_pytorchs(name, operands, wanted):
-    torch = pytest.importorskip("torch")
+def test_kinks_are_pytorchs(torch, name, operands, wanted):
     xs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in operands]
     in_torch(torch, name)(*xs).backward()
     gradients = [0.0 if x.grad is None else x.grad.item() for x in xs]

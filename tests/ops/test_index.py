@@ -86,8 +86,7 @@ def test_embedding_adds_rows_in_order(dtype):
 
 
 @given(st.data())
-def test_gather_and_scatter_add_are_pytorchs(data):
-    torch = pytest.importorskip("torch")
+def test_gather_and_scatter_add_are_pytorchs(torch, data):
     shape = (3, 4, 2)
     axis = data.draw(st.integers(-3, 2))
     sizes = tuple(data.draw(st.integers(0, n if k != axis % 3 else 6)) for k, n in enumerate(shape))
@@ -155,8 +154,7 @@ def test_pad_keeps_the_bits_of_what_it_fills_in(values, jitted):
 
 
 @given(st.integers(0, 5), st.sampled_from([0, 1, -1]), st.booleans(), st.integers(0, 99))
-def test_topk_is_pytorchs(k, axis, largest, seed):
-    torch = pytest.importorskip("torch")
+def test_topk_is_pytorchs(torch, k, axis, largest, seed):
     x = np.random.default_rng(seed).permutation(np.arange(30.0)).reshape(5, 6)
     ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     values, indices = mg.topk(ours, k, axis, largest)

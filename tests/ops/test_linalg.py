@@ -121,8 +121,7 @@ def test_diagonals():
 
 @pytest.mark.parametrize("name", ["inv", "det", "slogdet", "cholesky"])
 @pytest.mark.parametrize("batch", [(), (2,), (3, 2), (0,)])
-def test_gradients_are_pytorchs(name, batch):
-    torch = pytest.importorskip("torch")
+def test_gradients_are_pytorchs(torch, name, batch):
     x = matrices(*batch, 3, 3)
     x = x @ x.swapaxes(-1, -2) + 3 * np.eye(3) if name == "cholesky" else x + 3 * np.eye(3)
     ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
@@ -161,8 +160,7 @@ def test_cholesky_reads_the_lower_triangle():
     np.testing.assert_allclose(g, [[-1 / 16, 0], [1 / 2, 0]], atol=1e-12)  # of x10 / sqrt(x00)
 
 
-def test_the_gradient_of_cholesky_is_pytorchs_through_what_is_symmetric():
-    torch = pytest.importorskip("torch")
+def test_the_gradient_of_cholesky_is_pytorchs_through_what_is_symmetric(torch):
     a = np.random.default_rng(0).normal(size=(2, 3, 3))
     g = gradient(lambda a: (mg.cholesky(a @ a.mT + np.eye(3)) ** 2).sum(), a)
     leaf = torch.tensor(a, requires_grad=True)
@@ -221,8 +219,7 @@ def test_equal_singular_values_and_eigenvalues():
     np.testing.assert_allclose(mg.grad(lambda x: mg.pinv(x).sum())(eye).numpy(), -np.ones((3, 3)), atol=1e-14)
 
 
-def test_factorisations_have_pytorchs_gradients():
-    torch = pytest.importorskip("torch")
+def test_factorisations_have_pytorchs_gradients(torch):
     x = np.random.default_rng(0).normal(size=(2, 5, 3))
     for ours, theirs in (
         (lambda x: mg.svd(x)[0] ** 2 @ mg.svd(x)[2], lambda x: torch.linalg.svd(x, full_matrices=False)[0] ** 2

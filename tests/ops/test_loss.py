@@ -10,7 +10,8 @@ REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 
 def compare(ours, theirs, x, dtype="float64"):
     """Value and gradient of ours(tensor) and theirs(torch tensor) at x."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     a, b = mg.tensor(x.astype(dtype), requires_grad=True), torch.tensor(x.astype(dtype), requires_grad=True)
     y, z = ours(a), theirs(b)
     assert y.dtype == dtype
@@ -26,8 +27,7 @@ def compare(ours, theirs, x, dtype="float64"):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 5, 3), (2, 5, 3, 2)])
 @pytest.mark.parametrize("ignored", [False, True])
-def test_cross_entropy_is_pytorchs(reduction, dtype, shape, ignored):
-    torch = pytest.importorskip("torch")
+def test_cross_entropy_is_pytorchs(torch, reduction, dtype, shape, ignored):
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape) * 3
     t = rng.integers(0, 5, shape[:1] + shape[2:] if len(shape) > 1 else ())
@@ -59,9 +59,8 @@ def test_an_ignored_target_has_no_gradient_and_the_mean_does_not_count_it():
 @pytest.mark.parametrize("jitted", [False, True])
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2)])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, [0.0, -np.inf, np.nan]], ids=str)
-def test_the_logits_of_an_ignored_target_are_no_matter(bad, shape, jitted):
+def test_the_logits_of_an_ignored_target_are_no_matter(torch, bad, shape, jitted):
     """Gradients of both orders are those for ordinary logits there, as is PyTorch's loss (its gradient is NaN)."""
-    torch = pytest.importorskip("torch")
     logits, targets = np.random.default_rng(0).normal(size=shape), np.ones((4, *shape[2:]), int)
     targets[1:3] = -100
     spoilt = logits.copy()
@@ -91,8 +90,7 @@ def test_cross_entropy_says_what_is_wrong(logits, targets, error, words):
 
 
 @REDUCTIONS
-def test_binary_cross_entropy_is_pytorchs(reduction):
-    torch = pytest.importorskip("torch")
+def test_binary_cross_entropy_is_pytorchs(torch, reduction):
     x = np.array([[-3.0, 0.0, 2.0], [700.0, -700.0, 1.0]])
     t = np.array([[0.0, 1.0, 0.3], [1.0, 1.0, 0.0]])
     theirs = torch.nn.functional.binary_cross_entropy_with_logits
@@ -109,8 +107,7 @@ def test_binary_cross_entropy_of_certain_logits_is_small_not_zero():
 
 @REDUCTIONS
 @pytest.mark.parametrize("delta", [1.0, 0.3])
-def test_mse_and_huber_are_pytorchs(reduction, delta):
-    torch = pytest.importorskip("torch")
+def test_mse_and_huber_are_pytorchs(torch, reduction, delta):
     functional = torch.nn.functional
     x, t = np.array([[0.1, 1.0, -2.0], [3.0, 0.0, 0.3]]), np.zeros((2, 3))  # on the kink at delta too
     u = torch.tensor(t)

@@ -74,8 +74,7 @@ def test_threads_share_the_rows_of_layer_norm(monkeypatch, n):
 
 
 @pytest.mark.parametrize("axes", [(2,), (1, 2)])
-def test_layer_norm_is_pytorchs(axes):
-    torch = pytest.importorskip("torch")
+def test_layer_norm_is_pytorchs(torch, axes):
     rng = np.random.default_rng(0)
     shape = tuple([(4, 3, 5)[k] for k in axes])
     arrays = rng.normal(size=(4, 3, 5)), rng.normal(size=shape), rng.normal(size=shape)

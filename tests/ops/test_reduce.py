@@ -232,8 +232,7 @@ PYTORCH = {
 
 @pytest.mark.parametrize("name", PYTORCH)
 @given(with_ties)
-def test_values_and_gradients_are_pytorchs(name, values):
-    torch = pytest.importorskip("torch")
+def test_values_and_gradients_are_pytorchs(torch, name, values):
     ours, theirs = PYTORCH[name]
     if name == "std":
         values = np.concatenate([values, values[:, :1]], 1)  # of one value it is NaN

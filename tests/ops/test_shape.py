@@ -65,8 +65,7 @@ def test_piece_without_a_cotangent_gets_zeros():
 
 
 @given(st.integers(0, 12), st.integers(1, 14))
-def test_chunk_is_pytorchs(n, chunks):
-    torch = pytest.importorskip("torch")
+def test_chunk_is_pytorchs(torch, n, chunks):
     ours, theirs = mg.chunk(mg.tensor(np.arange(n)), chunks), torch.chunk(torch.arange(n), chunks)
     assert [p.tolist() for p in ours] == [p.tolist() for p in theirs]
 
