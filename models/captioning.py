@@ -10,7 +10,7 @@ from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention
 from minigrad.models.lstm import LSTMCell
 from minigrad.models.seq2seq import Decoder, Seq2Seq
-from minigrad.nn.cell import initial_state, output_of
+from minigrad.nn.cell import initial_state, output_of, take_step
 
 
 @checked
@@ -42,7 +42,7 @@ class ShowAndTell(Decoder):
 
     def start(self, state):
         image = self.image(mg.moveaxis(state, 0, 1).reshape(state.shape[1], -1))
-        return self.cell(image, initial_state(self.cell, image[None]))
+        return take_step(self.cell, image, initial_state(self.cell, image[None]))[1]
 
 
 class ShowAttendTell(Decoder):
@@ -79,8 +79,8 @@ class ShowAttendTell(Decoder):
         h, y = output_of(self.cell, state), self.embedding(y)
         context, weights = self.attention(h, memory, mask)
         z = mg.sigmoid(self.beta(h)) * context
-        state = self.cell(mg.concatenate([y, z], axis=-1), state)
-        return self.output(y + self.L_h(output_of(self.cell, state)) + self.L_z(z)), state, weights
+        h, state = take_step(self.cell, mg.concatenate([y, z], axis=-1), state)
+        return self.output(y + self.L_h(h) + self.L_z(z)), state, weights
 
 
 class Captioner(Seq2Seq):

@@ -24,6 +24,8 @@ class ClockworkCell(Cell):
     Raises ValueError for periods that do not ascend from 1 or more, or whose number does not divide H.
     """
 
+    state_shape = "hidden_size", ""  # h, t
+
     @checked
     def __init__(
         self, input_size: Count, hidden_size: Size, periods: tuple[Size, ...] = (1, 2, 4, 8), *,
@@ -50,7 +52,3 @@ class ClockworkCell(Cell):
         from_slower = [seen[..., H - W.shape[1] :] @ W.T for W in self.weight_hh]
         new = mg.tanh(x @ self.weight_ih.T + mg.concatenate(from_slower, axis=-1) + self.bias)
         return mg.where(ticks == mg.floor(ticks), new, h), t + 1
-
-    def initial_state(self, x):
-        batch = x.shape[:-1]
-        return mg.zeros((*batch, self.hidden_size), x.dtype), mg.zeros(batch, x.dtype)

@@ -19,6 +19,7 @@ from minigrad.badinput import BadInput
 from minigrad.models.gradient_flow import gradient_flow
 from minigrad.models.tasks.cells import cell_named, example_input, forward_backward, running
 from minigrad.models.tasks.files import LOG, save_figure
+from minigrad.nn.declared import example_context
 from minigrad.nn.recurrent import Recurrent
 
 PYTORCHS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -58,14 +59,15 @@ def measured(name: str, make: Callable, input_size: int, hidden: int, steps: int
     layer = Recurrent(make, input_size, hidden)
     (cell,) = layer.cells
     x = mg.tensor(example_input(cell, steps, batch, generator, input_size))
+    context = mg.tree.map(mg.tensor, example_context(cell, batch, generator))
     fast = mg.jit(layer)
-    eager, jitted = [seconds_of(partial(forward_backward, each, x)) for each in (layer, fast)]
+    eager, jitted = [seconds_of(partial(forward_backward, each, x, context)) for each in (layer, fast)]
     tracemalloc.start()
-    forward_backward(fast, x)
+    forward_backward(fast, x, context)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    made = fast.explain(x)
-    flow = gradient_flow(cell, x, lambda outputs: outputs[-1].square().sum())
+    made = fast.explain(x, context=context)
+    flow = gradient_flow(cell, x, lambda outputs: outputs[-1].square().sum(), context=context)
     norms = np.sqrt(sum(part**2 for part in mg.tree.flatten(flow.norms)[0]))
     count = sum(p.size for p in layer.parameters())
     pytorch = pytorchs_seconds(name, steps, batch, input_size, hidden)

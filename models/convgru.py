@@ -18,6 +18,7 @@ class ConvGRUCell(Cell):
     """
 
     feature_ndim = 3
+    state_shape = "hidden_size ..."
 
     @checked
     def __init__(
@@ -38,9 +39,6 @@ class ConvGRUCell(Cell):
         n = mg.tanh(x_n + mg.conv2d(r * h, self.weight_hh[2 * H :], padding="same"))
         watch(r=r, z=z, n=n)
         return (1 - z) * old + z * dropped("candidate", n)
-
-    def initial_state(self, x):
-        return mg.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype)
 
 
 class ConvGRU(Recurrent):

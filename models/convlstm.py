@@ -26,6 +26,7 @@ class ConvLSTMCell(Cell):
     """
 
     feature_ndim = 3
+    state_shape = "hidden_size ...", "hidden_size ..."
 
     @checked
     def __init__(
@@ -62,10 +63,6 @@ class ConvLSTMCell(Cell):
 
     def sigmoid(self, a):
         return mg.clip(a / 5 + 0.5, 0, 1) if self.hard_sigmoid else mg.sigmoid(a)
-
-    def initial_state(self, x):
-        zero = mg.zeros((*x.shape[:-3], self.hidden_size, *x.shape[-2:]), x.dtype)
-        return zero, zero
 
 
 class ConvLSTM(Recurrent):

@@ -24,6 +24,7 @@ class DepthGatedLSTMCell(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
         sizes = [input_size] + [hidden_size] * (depth - 1)
         self.layers = [DepthGatedLayer(size, hidden_size, k > 0, generator=generator) for k, size in enumerate(sizes)]
+        self.state_shape = (("hidden_size", "hidden_size"),) * depth
 
     def forward(self, x, state):
         new: list = []
@@ -34,10 +35,6 @@ class DepthGatedLSTMCell(Cell):
 
     def output(self, state):
         return state[-1][0]
-
-    def initial_state(self, x):
-        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
-        return ((zero, zero),) * len(self.layers)
 
 
 class DepthGatedLayer(nn.Module):

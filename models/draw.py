@@ -7,7 +7,7 @@ from minigrad import nn
 from minigrad.arguments import Generator, Size, checked
 from minigrad.models.latent import Bernoulli, Evidence, Gaussian, kl
 from minigrad.models.lstm import LSTMCell
-from minigrad.nn.cell import initial_state, output_of
+from minigrad.nn.cell import initial_state, output_of, take_step
 
 PRIOR = Gaussian(0.0, 1.0)
 
@@ -88,12 +88,11 @@ class DRAW(nn.Module):
             encoder, decoder, canvas = carry
             h_dec = output_of(self.decoder, decoder)
             seen = self.read(x, x - mg.sigmoid(canvas), h_dec)
-            encoder = self.encoder(mg.concatenate([seen, h_dec], axis=-1), encoder)
-            h_enc = output_of(self.encoder, encoder)
+            h_enc, encoder = take_step(self.encoder, mg.concatenate([seen, h_dec], axis=-1), encoder)
             q = Gaussian(self.mean(h_enc), mg.exp(self.log_std(h_enc)))
             z = q.draw(noise)
-            decoder = self.decoder(z, decoder)
-            canvas = canvas + self.write(output_of(self.decoder, decoder))
+            h_dec, decoder = take_step(self.decoder, z, decoder)
+            canvas = canvas + self.write(h_dec)
             return (encoder, decoder, canvas), (kl(q, PRIOR), PRIOR.log_prob(z) - q.log_prob(z))
 
         (_, _, canvas), (divergence, log_ratio) = mg.scan(stroke, self.begin(len(x)), noise)
@@ -106,8 +105,8 @@ class DRAW(nn.Module):
 
         def stroke(carry, z):
             decoder, canvas = carry
-            decoder = self.decoder(z, decoder)
-            canvas = canvas + self.write(output_of(self.decoder, decoder))
+            h_dec, decoder = take_step(self.decoder, z, decoder)
+            canvas = canvas + self.write(h_dec)
             return (decoder, canvas), mg.sigmoid(canvas)
 
         return mg.scan(stroke, self.begin(noise.shape[1])[1:], noise)[1]

@@ -16,7 +16,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.arguments import Finite, checked
-from minigrad.nn.cell import first_step, initial_state, output_of
+from minigrad.nn.cell import first_step, has_output, initial_state, output_of
 
 
 class Flow(NamedTuple):
@@ -34,13 +34,14 @@ class Flow(NamedTuple):
 
 
 @checked
-def gradient_flow(cell, x, loss, state=None) -> Flow:
+def gradient_flow(cell, x, loss, state=None, context=None) -> Flow:
     """The norm of the gradient of a loss with respect to the state at every step.
 
     cell: as `Recurrent` takes them. x: (T, B, ...), its inputs. loss: a function that takes the outputs (T, B, H) and
-    returns a scalar. state: the initial one; default, the cell's own. The norm is over batch and units, and the
-    gradient is the total one: through the loss at that step and through all that comes after it. Gradients that the
-    cell's parameters hold are left as they were.
+    returns a scalar. state: the initial one; default, the cell's own. context: what every step reads, of a cell that
+    does. The norm is over batch and units, and the gradient is the total one: through the loss at that step, where it
+    sees the state, and through all that comes after it. Gradients that the cell's parameters hold are left as they
+    were.
 
     Raises ValueError for a loss that is no scalar.
     """
@@ -50,11 +51,14 @@ def gradient_flow(cell, x, loss, state=None) -> Flow:
     zeros = mg.tree.map(lambda s: mg.tensor(np.zeros((len(x) + 1, *s.shape), s.dtype), requires_grad=True), state)
 
     shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
+    given = {} if context is None else {"context": mg.tree.map(mg.tensor, context)}
 
     def step(state, inputs):
         x, zero = inputs
-        state = mg.tree.map(mg.add, cell(x, state, *shared), zero)
-        return state, output_of(cell, state)
+        returned = cell(x, state, *shared, **given)
+        pair = has_output(returned, state)
+        state = mg.tree.map(mg.add, returned[1] if pair else returned, zero)
+        return state, returned[0] if pair else output_of(cell, state)
 
     first, later = [mg.tree.map(lambda z: z[part], zeros) for part in (0, slice(1, None))]
     _, outputs = mg.scan(step, mg.tree.map(mg.add, state, first), (x, later))

@@ -74,9 +74,9 @@ class GridLSTMCell(Cell):
     At each step h and m of the depth are x W^T + b below the first layer; each of `depth` layers is a block, which
     takes h and m of the layer below and its own of the step before. tied: all layers are one.
 
-    x (..., I), state (h of the depth above the last layer, ((h, m), ...) of the time, layer by layer), each (..., H) ->
-    the next; the first is the output. project, an `nn.Linear` (2H, I); blocks. 2H(I + 1) numbers and 8H(2H + 1) for
-    each block.
+    x (..., I), state ((h, m), ...) of the time, layer by layer, each (..., H) -> h of the depth above the last layer,
+    which is the output, and the next state. project, an `nn.Linear` (2H, I); blocks. 2H(I + 1) numbers and 8H(2H + 1)
+    for each block.
     """
 
     @checked
@@ -87,19 +87,15 @@ class GridLSTMCell(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.project = nn.Linear(input_size, 2 * hidden_size, generator=generator)
         self.blocks = blocks(hidden_size, 2, depth, tied, output_inside=output_inside, generator=generator)
+        self.state_shape = (("hidden_size", "hidden_size"),) * depth
 
     def forward(self, x, state):
-        _, layers = state
         h, m = mg.split(self.project(x), 2, axis=-1)
         new = []
-        for block, (h_time, m_time) in zip(self.blocks, layers):
+        for block, (h_time, m_time) in zip(self.blocks, state):
             (h_time, h), (m_time, m) = block((dropped("hidden", h_time), h), (m_time, m))
             new.append((h_time, m_time))
         return h, tuple(new)
-
-    def initial_state(self, x):
-        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
-        return zero, ((zero, zero),) * len(self.blocks)
 
 
 def blocks(hidden_size: int, dimensions: int, depth: int, tied: bool, **options) -> list[GridLSTMBlock]:

@@ -20,6 +20,8 @@ class LayerNormLSTMCell(Cell):
     i f g o, U(±1/√H); norm_x and norm_h, `nn.LayerNorm` over all 4H sums, norm_c over H. 4H(I + H) + 18H numbers.
     """
 
+    state_shape = "hidden_size", "hidden_size"
+
     @checked
     def __init__(
         self, input_size: Count, hidden_size: Size, *, normalize_memory: bool = False, generator: Generator = None
@@ -39,7 +41,3 @@ class LayerNormLSTMCell(Cell):
         c = f * c + i * dropped("candidate", g)
         normed = self.norm_c(c)
         return o * mg.tanh(normed), normed if self.normalize_memory else c
-
-    def initial_state(self, x):
-        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
-        return zero, zero

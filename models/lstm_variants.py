@@ -61,6 +61,7 @@ class LSTMVariantCell(Cell):
         self.blocks = "".join(name for name in has if has[name])
         self.gates = self.blocks.replace("g", "")
         H, n, m = hidden_size, len(self.blocks), len(self.gates)
+        self.state_shape = ("hidden_size", "hidden_size", *([f"{m * H}"] if full_gate_recurrence else []))
         self.weight_ih = uniform_parameter((n * H, input_size), H, generator)
         self.weight_hh = uniform_parameter((n * H, H), H, generator)
         self.bias = uniform_parameter((n * H,), H, generator)
@@ -91,7 +92,3 @@ class LSTMVariantCell(Cell):
         gates = {name: value for name, value in zip("ifo", (i, f, o)) if name in self.gates}
         watch(g=g, **gates)
         return (h, c_new, mg.concatenate(list(gates.values()), axis=-1)) if self.full_gate_recurrence else (h, c_new)
-
-    def initial_state(self, x):
-        widths = [1, 1, len(self.gates)] if self.full_gate_recurrence else [1, 1]
-        return tuple(mg.zeros((*x.shape[:-1], n * self.hidden_size), x.dtype) for n in widths)

@@ -31,7 +31,7 @@ def dropped(name: str, x):
     return dropping.how[name](x) if name in dropping.how else x
 
 
-def step_dropping(cell, name: str, drop: Callable, *inputs):
+def step_dropping(cell, name: str, drop: Callable, *inputs, **context):
     """cell(*inputs), with `drop` for what it names so. Raises ValueError if it names nothing so."""
     found = False
 
@@ -43,7 +43,7 @@ def step_dropping(cell, name: str, drop: Callable, *inputs):
     outer = dropping.how
     dropping.how = outer | {name: drop_it}
     try:
-        new = cell(*inputs)
+        returned = cell(*inputs, **context)
     finally:
         dropping.how = outer
     if not found:
@@ -51,7 +51,7 @@ def step_dropping(cell, name: str, drop: Callable, *inputs):
             f"{type(cell).__name__} has no {name} value to drop; if it should have one, write dropped({name!r}, ...) "
             "around it in the cell's step"
         )
-    return new
+    return returned
 
 
 class Wrapper(Cell):
@@ -99,13 +99,13 @@ class VariationalDropout(Wrapper):
             for drop, like in ((self.drop_x, x), (self.drop_h, h))
         )
 
-    def forward(self, x, state, masks=None):
+    def forward(self, x, state, masks=None, **context):
         m_x, m_h = self.shared(x) if masks is None else masks
         if m_x is not None:
             x = x * m_x
         if m_h is None:
-            return self.cell(x, state)
-        return step_dropping(self.cell, "hidden", lambda h: h * m_h, x, state)
+            return self.cell(x, state, **context)
+        return step_dropping(self.cell, "hidden", lambda h: h * m_h, x, state, **context)
 
 
 class RecurrentDropout(Wrapper):
@@ -126,5 +126,5 @@ class RecurrentDropout(Wrapper):
         super().__init__(cell)
         self.drop = nn.Dropout(rate, generator=generator)
 
-    def forward(self, x, state, *shared):
-        return step_dropping(self.cell, "candidate", self.drop, x, state, *shared)
+    def forward(self, x, state, *shared, **context):
+        return step_dropping(self.cell, "candidate", self.drop, x, state, *shared, **context)

@@ -15,7 +15,7 @@ from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.attention import BahdanauAttention, LuongAttention
 from minigrad.models.gru import GRUCell
 from minigrad.models.lengths import valid_steps
-from minigrad.nn.cell import output_of
+from minigrad.nn.cell import output_of, take_step
 from minigrad.nn.recurrent import Recurrent
 
 
@@ -35,8 +35,8 @@ class Decoder(nn.Module):
         return state
 
     def forward(self, y, state, memory, mask):
-        state = self.cell(self.embedding(y), state)
-        return self.output(output_of(self.cell, state)), state, None
+        s, state = take_step(self.cell, self.embedding(y), state)
+        return self.output(s), state, None
 
 
 class BahdanauDecoder(Decoder):
@@ -55,8 +55,7 @@ class BahdanauDecoder(Decoder):
     def forward(self, y, state, memory, mask):
         y = self.embedding(y)
         context, weights = self.attention(output_of(self.cell, state), memory, mask)
-        state = self.cell(mg.concatenate([y, context], axis=-1), state)
-        s = output_of(self.cell, state)
+        s, state = take_step(self.cell, mg.concatenate([y, context], axis=-1), state)
         return self.output(mg.concatenate([s, context, y], axis=-1)), state, weights
 
 
@@ -83,8 +82,7 @@ class LuongDecoder(Decoder):
 
     def forward(self, y, state, memory, mask):
         state, fed = state
-        state = self.cell(mg.concatenate([self.embedding(y), fed], axis=-1), state)
-        s = output_of(self.cell, state)
+        s, state = take_step(self.cell, mg.concatenate([self.embedding(y), fed], axis=-1), state)
         context, weights = self.attention(s, memory, mask)
         fed = mg.tanh(self.combine(mg.concatenate([context, s], axis=-1)))
         return self.output(fed), (state, fed), weights

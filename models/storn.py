@@ -7,7 +7,7 @@ from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.latent import Evidence, Gaussian, GaussianLayer, kl, likelihood_layer, require_sequence
 from minigrad.models.rnn import RNNCell
-from minigrad.nn.cell import initial_state, output_of
+from minigrad.nn.cell import initial_state, take_step
 from minigrad.nn.recurrent import Recurrent
 
 PRIOR = Gaussian(0.0, 1.0)
@@ -59,8 +59,8 @@ class STORN(nn.Module):
         def step(carry, inputs):
             state, x = carry
             z, noise_x = inputs
-            state = cell(mg.concatenate([x, z], axis=-1), state)
-            likelihood = self.decoder(output_of(cell, state))
+            h, state = take_step(cell, mg.concatenate([x, z], axis=-1), state)
+            likelihood = self.decoder(h)
             x = likelihood.draw(noise_x)
             return (state, x), (x, likelihood)
 

@@ -5,7 +5,7 @@ from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
 from minigrad.models.latent import Evidence, GaussianLayer, kl, likelihood_layer, require_sequence
 from minigrad.models.lstm import LSTMCell
-from minigrad.nn.cell import initial_state, output_of
+from minigrad.nn.cell import initial_state, output_of, take_step
 
 
 class VRNN(nn.Module):
@@ -55,7 +55,7 @@ class VRNN(nn.Module):
             z = posterior.draw(noise)
             drawn = self.phi_z(z)
             told = self.decoder(mg.concatenate([drawn, h], axis=-1)).log_prob(x)
-            state = self.cell(mg.concatenate([seen, drawn], axis=-1), state)
+            _, state = take_step(self.cell, mg.concatenate([seen, drawn], axis=-1), state)
             return state, Evidence(told, kl(posterior, prior), prior.log_prob(z) - posterior.log_prob(z))
 
         _, evidence = mg.scan(step, initial_state(self.cell, noise), (x, noise))
@@ -72,7 +72,7 @@ class VRNN(nn.Module):
             drawn = self.phi_z(self.prior(h).draw(noise))
             likelihood = self.decoder(mg.concatenate([drawn, h], axis=-1))
             x = likelihood.draw(noise_x)
-            state = self.cell(mg.concatenate([self.phi_x(x), drawn], axis=-1), state)
+            _, state = take_step(self.cell, mg.concatenate([self.phi_x(x), drawn], axis=-1), state)
             return state, (x, likelihood)
 
         return mg.scan(step, initial_state(self.cell, noise), (noise, noise_x))[1]

@@ -4,6 +4,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Generator, Probability, checked
 from minigrad.models.recurrent_dropout import Wrapper
+from minigrad.nn.cell import has_output
 
 
 class Zoneout(Wrapper):
@@ -22,12 +23,15 @@ class Zoneout(Wrapper):
         super().__init__(cell)
         self.drops = [nn.Dropout(rate, generator=generator) for rate in rates]
 
-    def forward(self, x, state, *shared):
+    def forward(self, x, state, *shared, **context):
+        returned = self.cell(x, state, *shared, **context)
+        pair = has_output(returned, state)
         old, structure = mg.tree.flatten(state)
-        new, _ = mg.tree.flatten(self.cell(x, state, *shared))
+        new, _ = mg.tree.flatten(returned[1] if pair else returned)
         if len(new) != len(self.drops):
             raise ValueError(f"Zoneout: got {len(self.drops)} rates for a state of {len(new)} tensors, wanted one each")
         # dropout divides what it keeps by 1 - rate, and in evaluation keeps all
-        return mg.tree.unflatten(
+        state = mg.tree.unflatten(
             structure, [a + (1 - drop.p) * drop(b - a) for a, b, drop in zip(old, new, self.drops)]
         )
+        return (returned[0], state) if pair else state

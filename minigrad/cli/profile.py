@@ -1,12 +1,14 @@
 """`minigrad profile CELL`: a layer of a cell, forward and backward, profiled; kernels inspected."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from minigrad import nn
+from minigrad import nn, tree
 from minigrad.badinput import BadInput
 from minigrad.compile.jit import jit
+from minigrad.nn.declared import example_context
 from minigrad.profiling import profile
 from minigrad.profiling.report import ms
 from minigrad.tensor import Tensor
@@ -31,24 +33,16 @@ def run(
         cell = make(input_size, hidden)
     layer = nn.Recurrent(lambda: cell)
     call = jit(layer) if compiled else layer
-    x = Tensor(cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size))
+    rng = np.random.default_rng(seed)
+    x = Tensor(cells.example_input(cell, steps, batch, rng, input_size))
+    context = tree.map(Tensor, example_context(cell, batch, rng))
 
     def once():
         layer.zero_grad()
         with cells.running(name):
-            cells.forward_backward(call, x)
+            cells.forward_backward(call, x, context)
 
-    with profile() as first:
-        once()
-    with profile(tasks=compiled) as warm:  # compiles the loops with a clock
-        once()
-    with profile(tasks=compiled) as p:
-        p.take_loops(warm)
-        for _ in range(PASSES):
-            once()
-    with profile(memory=True) as of_memory:
-        once()
-    p.peak_memory = of_memory.peak_memory
+    first, p = profiles(once, compiled)
     if kernel is not None:
         if kernel not in p.kernels:
             raise BadInput(f"--kernel {kernel}: wanted one of {', '.join(p.kernels)}")
@@ -74,3 +68,19 @@ def run(
         for each in p.kernels[:INSPECTED]:
             p.inspect(each).save(out / "kernels")
         print(f"\n{out}: table.txt, profile.png, trace.json.gz (open it in https://ui.perfetto.dev), kernels/")
+
+
+def profiles(once: Callable[[], None], compiled: bool) -> tuple[profile, profile]:
+    """Of the first run, which compiles, and of a few others."""
+    with profile() as first:
+        once()
+    with profile(tasks=compiled) as warm:  # compiles the loops with a clock
+        once()
+    with profile(tasks=compiled) as p:
+        p.take_loops(warm)
+        for _ in range(PASSES):
+            once()
+    with profile(memory=True) as of_memory:
+        once()
+    p.peak_memory = of_memory.peak_memory
+    return first, p

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad import nn
 from minigrad.badinput import BadInput
+from minigrad.nn.declared import example_context
 from minigrad.viz.show import show, trace
 
 
@@ -19,9 +20,12 @@ def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: i
     make = cells.cell_named(name, input_size, hidden)
     nn.manual_seed(seed)
     cell = make(input_size, hidden)
-    x = cells.example_input(cell, steps, batch, np.random.default_rng(seed), input_size)
+    generator = np.random.default_rng(seed)
+    x = cells.example_input(cell, steps, batch, generator, input_size)
+    context = example_context(cell, batch, generator)
+    given = {} if context is None else {"context": context}
     try:
-        text = trace(cell, x).svg() if out.suffix == ".svg" else show(cell, x)
+        text = trace(cell, x, **given).svg() if out.suffix == ".svg" else show(cell, x, **given)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

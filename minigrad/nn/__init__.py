@@ -1,7 +1,7 @@
 """Modules, layers, initial values; cells and the layers that run them over time."""
 
 from minigrad.nn import init
-from minigrad.nn.cell import Cell
+from minigrad.nn.cell import Cell, take_step
 from minigrad.nn.functional import functional_call
 from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
 from minigrad.nn.module import Module, Parameter
@@ -24,5 +24,6 @@ __all__ = [
     "functional_call",
     "init",
     "manual_seed",
+    "take_step",
     "watch",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.creation import zeros
+from minigrad.nn.declared import zero_state
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, tensor
 
@@ -13,7 +14,8 @@ IMAGE = (4, 5)  # rows and columns of the examples
 
 
 class Cell(Module):
-    """A module whose `forward(x, state)` is one step and returns the next state, called as cell(x, state).
+    """A module whose `forward(x, state)` is one step and returns the next state, or (output, next state), called as
+    cell(x, state).
 
     x: (..., input_size), or with `feature_ndim` axes at its end that are not batch axes. state: of the structure,
     shapes and dtypes of `initial_state(x)`. A state that would be broadcast to these is refused: its rows would be
@@ -24,25 +26,35 @@ class Cell(Module):
 
     hidden_size: int
 
-    def __call__(self, x: Any, state: Any = None, *shared: Any) -> Any:
+    def __call__(self, x: Any, state: Any = None, *shared: Any, **context: Any) -> Any:
         if state is None:
             raise TypeError(
                 f"{type(self).__name__}: got no state, wanted cell(x, state); "
                 "the state before the first step is cell.initial_state(x)"
             )
         try:
-            new = super().__call__(x, state, *shared)
+            returned = super().__call__(x, state, *shared, **context)
         except (ValueError, TypeError, IndexError, AttributeError):
             problem = self.problem(x, state)
             if problem:
                 raise problem from None
             raise
+        pair = has_output(returned, state)
+        new = returned[1] if pair else returned
         axes = len(getattr(x, "shape", ())) - getattr(self, "feature_ndim", 1)
-        if axes < 0 or unlike(state, new, x.shape[:axes], x.dtype):
+        foreign = pair and not same_structure(
+            state, self.structure_of_state(x)
+        )  # (h, c) is h and a state to who gave h
+        if foreign or axes < 0 or unlike(state, new, x.shape[:axes], x.dtype):
             problem = self.problem(x, state)
             if problem:
                 raise problem
-        return new
+        return returned
+
+    def structure_of_state(self, x) -> Any:
+        """Something of the structure of this cell's states."""
+        declared = type(self).initial_state is Cell.initial_state
+        return getattr(self, "state_shape", "hidden_size") if declared else self.initial_state(x)
 
     def problem(self, x, state) -> Exception | None:
         """The error for an x or a state that are not what this cell takes; None if they are."""
@@ -66,10 +78,9 @@ class Cell(Module):
         return None
 
     def initial_state(self, x: Any) -> Any:
-        """The state before the first step, from a step's input: zeros of shape (*batch, hidden_size)."""
-        batch = x.shape[: x.ndim - getattr(self, "feature_ndim", 1)]
-        dtype = x.dtype if x.dtype.kind == "f" else next(self.parameters()).dtype
-        return zeros((*batch, self.hidden_size), dtype)
+        """The state before the first step, from a step's input: zeros of the shapes in `state_shape`, by default of
+        (*batch, hidden_size)."""
+        return zero_state(self, x)
 
 
 def unlike(state, new, batch: tuple[int, ...], dtype) -> bool:
@@ -101,6 +112,31 @@ def output_of(cell, state):
     return cell.output(state) if hasattr(cell, "output") else tree.flatten(state)[0][0]
 
 
+def take_step(cell, x, state, *shared, **context) -> tuple:
+    """(output, next state) of a step, whichever of the two that a cell may return it does."""
+    returned = cell(x, state, *shared, **context)
+    return returned if has_output(returned, state) else (output_of(cell, returned), returned)
+
+
+def has_output(returned, state) -> bool:
+    """Whether a step returned (output, next state). Its next state has the structure of the state that it got, and no
+    structure is that of a pair with itself in it."""
+    return isinstance(returned, tuple) and len(returned) == 2 and same_structure(returned[1], state)
+
+
+def same_structure(a, b) -> bool:
+    """Of two states; a list is as a tuple."""
+    of_a, of_b = tree.children(a), tree.children(b)
+    if of_a is None or of_b is None:
+        return of_a is of_b
+    return of_a[0] == of_b[0] and all(same_structure(p, q) for p, q in zip(of_a[1], of_b[1]))
+
+
+def output_size(cell) -> int:
+    """How wide a cell's output is."""
+    return cell.output_size if hasattr(cell, "output_size") else cell.hidden_size
+
+
 def first_step(x):
     """Of x (T, B, ...); zeros, if there is none."""
     return x[0] if x.shape[0] else zeros(x.shape[1:], x.dtype)
@@ -109,7 +145,7 @@ def first_step(x):
 def initial_state(cell, x):
     """A cell's state before the first step of x (T, B, ...)."""
     first = first_step(x)
-    return cell.initial_state(first) if hasattr(cell, "initial_state") else Cell.initial_state(cell, first)
+    return cell.initial_state(first) if hasattr(cell, "initial_state") else zero_state(cell, first)
 
 
 def example_input(cell, steps: int, batch: int, generator, input_size: int | None = None) -> np.ndarray:

@@ -16,16 +16,21 @@ A cell is a module that takes the input and the state of one step and returns th
     layer = Recurrent(MGUCell, 10, 20, num_layers=2, bidirectional=True)
     output, state = layer(x, lengths=[7, 3, 0])
 
-The state is a tensor or a nested tuple of tensors; its first tensor is the step's output. A cell that is a `Cell` in
-place of an `nn.Module` refuses a state of another shape where it is called alone. What else a cell may have:
+The state is a tensor or a nested tuple of tensors; its first tensor is the step's output, unless the cell returns
+(output, next state). A cell that is a `Cell` in place of an `nn.Module` refuses a state of another shape where it is
+called alone. What else a cell may have:
 
-    hidden_size         needed to stack it, and for the initial state unless it makes its own
+    hidden_size         needed to stack it, and for the initial state unless it declares or makes its own
     input_size          then a wrong input is refused with a clear error
-    initial_state(x)    the state before the first step, from a step's input (its batch axes, its dtype);
-                        without it, zeros of shape (*batch, hidden_size)
-    output(state)       the step's output, if it is not the state's first tensor
+    output_size         of the output, if it is not hidden_size
+    state_shape         shapes of the state before the first step, which is zeros: "hidden_size", "slots width" stands
+                        for a pair of (*batch, hidden_size) and (*batch, slots, width); see minigrad/nn/declared.py
+    initial_state(x)    that state, if it is not zeros, from a step's input (its batch axes, its dtype)
+    output(state)       what it shows of a state, if that is not its first tensor
     shared(x)           what all steps of a call share, from a step's input, as masks of dropout: each step is then
                         cell(x, state, shared)
+    context_shape       of a cell whose steps read what is the same for all of them, `forward(x, state, context)`, which
+                        the caller gives: layer(x, context=memory). "places batch memory_size" is a memory
     feature_ndim        how many axes of x are not batch axes, 1 if it does not say; of several (images), the first is
                         the channels
 """
@@ -42,7 +47,8 @@ from minigrad.arguments import Count, Generator, Probability, Size, checked, pla
 from minigrad.creation import arange
 from minigrad.modes import tracing
 from minigrad.nn import init
-from minigrad.nn.cell import described, first_step, initial_state, output_of
+from minigrad.nn.cell import described, first_step, initial_state, output_size, take_step
+from minigrad.nn.declared import batched_context, check_context
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.elementwise import where
 from minigrad.ops.join import concatenate, stack
@@ -50,7 +56,7 @@ from minigrad.ops.neural import dropout
 from minigrad.ops.table import Spec
 from minigrad.random import default_generator
 from minigrad.scan import scan
-from minigrad.tensor import Tensor, tensor
+from minigrad.tensor import Tensor, as_tensor, tensor
 
 
 class Steps(NamedTuple):
@@ -119,7 +125,7 @@ class Recurrent(Module):
             cells = []
             for layer in range(num_layers):
                 if layer:
-                    sizes = ((directions if merge_mode == "concat" else 1) * cells[-1].hidden_size, *sizes[1:])
+                    sizes = ((directions if merge_mode == "concat" else 1) * output_size(cells[-1]), *sizes[1:])
                 cells += [cell(*sizes, **options) for _ in range(directions)]
             if not isinstance(cells[0], Module):
                 raise TypeError(f"{type(self).__name__}: wanted a cell, an nn.Module, got {type(cells[0]).__name__}")
@@ -180,19 +186,22 @@ class Recurrent(Module):
 
     @checked
     def forward(
-        self, x: Any, state: Any = None, *, lengths: Any = None, mask: Any = None, return_states: bool = False
-    ) -> Any:
+        self, x: Any, state: Any = None, *, context: Any = None, lengths: Any = None, mask: Any = None,
+        return_states: bool = False,
+    ) -> Any:  # fmt: skip
         """Run over x; returns (output, state), with return_states (output, state, [a `Steps` for each cell]).
 
         x: (T, B, input_size), with batch_first (B, T, input_size), or unbatched (T, input_size); float, of the
         parameters' dtype. state: as a cell's, each of its tensors with a leading axis over the cells, (num_layers *
-        directions, B, ...); by default the cells' initial states. lengths: B integers from 0 to T. mask: bool, (T, B),
-        or (B, T) with batch_first; True where there is a step. What is padding changes nothing: the state passes it
-        unchanged, the output there is 0, and no gradient comes from it.
+        directions, B, ...); by default the cells' initial states. context: what every step of every cell reads, as a
+        memory, cell(x, state, context=context): any structure of tensors, laid out as the cell wants it; where the cell
+        says which axis is the batch (`context_shape`), without that axis if x is unbatched. lengths: B integers from 0
+        to T. mask: bool, (T, B), or (B, T) with batch_first; True where there is a step. What is padding changes
+        nothing: the state passes it unchanged, the output there is 0, and no gradient comes from it.
 
         output: of the last layer, (T, B, hidden_size), of two directions side by side (T, B, 2 * hidden_size), laid out
-        as x. state: after each cell's last step (which for the backward direction is the sequence's first), laid out as
-        the state given.
+        as x; of a cell whose output is several tensors, all of them. state: after each cell's last step (which for the
+        backward direction is the sequence's first), laid out as the state given.
 
         Raises ValueError for shapes that do not fit and lengths out of range, TypeError for wrong dtypes.
         """
@@ -200,10 +209,22 @@ class Recurrent(Module):
         features = getattr(self.cells[0], "feature_ndim", 1)
         batched = self._check_input(x, features)
         x = x[:, None] if not batched else x.swapaxes(0, 1) if self.batch_first else x
+        given = self._context(context, batched, x.shape[1])
         valid = self._valid_steps(lengths, mask, batched, *x.shape[:2])
         if valid is not None:
             x = keep(valid, x, 0)  # a NaN in the padding, too, changes nothing
         states = None if state is None else self._cell_states(state, x, batched)
+        y, finals, history = self._run(x, states, given, valid, return_states)
+        final = tree.map(lambda *leaves: stack(leaves), *finals)
+        if not batched:
+            final = tree.map(lambda leaf: leaf[:, 0], final)
+            y, history = tree.map(lambda leaf: leaf[:, 0], (y, history))
+        elif self.batch_first:
+            y, history = tree.map(lambda leaf: leaf.swapaxes(0, 1), (y, history))
+        return (y, final, history) if return_states else (y, final)
+
+    def _run(self, x, states, given: dict, valid, record: bool):
+        """(output of the last layer, the cells' last states, their `Steps`)."""
         directions = 2 if self.bidirectional else 1
         finals, history = [], []
         for layer in range(self.num_layers):
@@ -215,19 +236,14 @@ class Recurrent(Module):
                 initial = initial_state(cell, x) if states is None else states[k]
                 shared = [cell.shared(first_step(x))] if hasattr(cell, "shared") else []
                 backward = self.reverse or k % directions == 1
-                step = partial(masked_step, cell, shared, return_states)
+                step = partial(masked_step, cell, shared, given, record)
                 final, (y, *steps) = scan(step, initial, (x, valid), reverse=backward)
                 outputs.append(y)
                 finals.append(final)
                 history.append(Steps(*steps))
+            features = getattr(self.cells[0], "feature_ndim", 1)
             x = MERGES[self.merge_mode](*outputs, -features) if self.bidirectional else y
-        final = tree.map(lambda *leaves: stack(leaves), *finals)
-        if not batched:
-            final = tree.map(lambda leaf: leaf[:, 0], final)
-            x, history = tree.map(lambda leaf: leaf[:, 0], (x, history))
-        elif self.batch_first:
-            x, history = tree.map(lambda leaf: leaf.swapaxes(0, 1), (x, history))
-        return (x, final, history) if return_states else (x, final)
+        return x, finals, history
 
     @property
     def _name(self) -> str:
@@ -251,6 +267,21 @@ class Recurrent(Module):
                 f"{self._name}: got x of {x.dtype}, its parameters are {dtype}; use x.astype({str(dtype)!r}){other}"
             )
         return x.ndim == features + 2
+
+    def _context(self, context, batched: bool, batch: int) -> dict:
+        """What each step is given besides x and the state, by name."""
+        cell = self.cells[0]
+        if context is None:
+            if hasattr(cell, "context_shape"):
+                raise TypeError(
+                    f"{self._name}: got no context, which its cell reads; "
+                    f"give layer(x, context=...), of {cell.context_shape}"
+                )
+            return {}
+        context = tree.map(as_tensor, context)
+        context = context if batched else batched_context(cell, context)
+        check_context(cell, context, batch)
+        return {"context": context}
 
     def _valid_steps(self, lengths, mask, batched: bool, T: int, B: int):
         """A bool tensor (T, B) from lengths or a mask; None if there is neither."""
@@ -299,19 +330,18 @@ def specs_of(state):
     return (state.shape, state.dtype) if hasattr(state, "dtype") else type(state)
 
 
-def masked_step(cell, shared, record: bool, state, inputs):
+def masked_step(cell, shared, given, record: bool, state, inputs):
     """One step of the scan: (next state, (output, next state, gates)); what is not recorded is None."""
     x, valid = inputs
     gates: dict | None = {} if record else None
     outer, watching.gates = watching.gates, gates
     try:
-        new = cell(x, state, *shared)
+        y, new = take_step(cell, x, state, *shared, **given)
     finally:
         watching.gates = outer
-    y = output_of(cell, new)
     if valid is not None:
         new = tree.map(partial(keep, valid), new, state)
-        y = keep(valid, y, 0)
+        y = tree.map(lambda part: keep(valid, part, 0), y)
         gates = tree.map(lambda gate: keep(valid, gate, 0), gates)
     return new, (y, new if record else None, gates)
 

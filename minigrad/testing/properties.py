@@ -131,7 +131,8 @@ def batch_independence(trial: Trial) -> None:
     changed = trial.x.copy()
     changed[:, row] = trial.input(rng)[:, row]
     others = [b for b in range(B) if b != row]
-    run, after = Run(cell, leaf(trial.x)), Run(cell, leaf(changed))
+    other = trial.cell(changed=row)
+    run, after = Run(cell, leaf(trial.x)), Run(other, leaf(changed))
     rtol = tolerance(trial.dtype)
 
     def rows(arrays, which):
@@ -140,10 +141,11 @@ def batch_independence(trial: Trial) -> None:
     apart = difference(run.names, rows(run.arrays, others), rows(after.arrays, others), rtol)
     if apart:
         line = pointing.first_difference(
-            pointing.recorded(cell, trial.x), pointing.recorded(cell, changed), pointing.only_row(row, B)
+            pointing.recorded(cell, trial.x), pointing.recorded(other, changed), pointing.only_row(row, B)
         )
         raise Wrong(f"changing row {row} of x changes another: of the others, {apart}", line)
-    apart = difference(run.names, rows(run.arrays, [row]), Run(cell, leaf(trial.x[:, [row]])).arrays, rtol)
+    alone = Run(trial.cell([row]), leaf(trial.x[:, [row]]))
+    apart = difference(run.names, rows(run.arrays, [row]), alone.arrays, rtol)
     if apart:
         raise Wrong(f"row {row} of x, among the others and alone, gives different results: {apart}")
     x = leaf(trial.x)
@@ -198,7 +200,7 @@ def padding_invariance(trial: Trial) -> None:
     padded = np.arange(trial.case.steps)[:, None] >= lengths
     layer = Recurrent(trial.cell())
 
-    def gradients(x, lengths=None):
+    def gradients(x, lengths=None, layer=layer):
         x = leaf(x)
         outputs, names = layer_outputs(layer, x, lengths)
         named = leaves_of(layer, x)
@@ -215,7 +217,7 @@ def padding_invariance(trial: Trial) -> None:
     apart = difference(names, before, after)
     if apart:
         raise Wrong(f"{given}: with NaN in place of 0 as padding, {apart}", nan.line)
-    alone = [gradients(trial.x[:n, [b]])[0] for b, n in enumerate(lengths)]
+    alone = [gradients(trial.x[:n, [b]], None, Recurrent(trial.cell([b])))[0] for b, n in enumerate(lengths)]
     for b, n in enumerate(lengths):
         outputs = [before[0][:n, [b]], *[a[:, [b]] for a in before[1 : -len(leaves_of(layer, Tensor(zeros)))]]]
         apart = difference(names[: len(outputs)], alone[b][: len(outputs)], outputs, tolerance(trial.dtype))

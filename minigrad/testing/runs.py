@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import nn, tape, tree
-from minigrad.nn.cell import example_input, first_step, initial_state, output_of
+from minigrad.nn.cell import example_input, first_step, initial_state, take_step
+from minigrad.nn.declared import batch_axes, example_context
 from minigrad.tensor import Tensor
 
 EPS = 1e-5  # of central differences
@@ -72,19 +73,54 @@ class Trial:
         finally:
             generator.state = before
 
-    def cell(self) -> nn.Module:
-        """The cell, made anew, in evaluation, its parameters drawn: none is 0 or 1, so that none hides an error."""
+    def context(self, draw: int):
+        """What the steps of the cell read, None if it reads nothing: of the shapes of another draw, other numbers."""
+        length = int(np.random.default_rng([self.case.seed, 6]).integers(1, 5))
+        rng = np.random.default_rng([self.case.seed, 6, draw])
+        context = example_context(self.made(), self.case.batch, rng, length, self.dtype)
+        return tree.map(lambda c: c if c.dtype == bool else self.case.scale * c, context)
+
+    def cell(self, rows=None, changed: int | None = None) -> nn.Module:
+        """The cell, made anew, in evaluation, its parameters drawn: none is 0 or 1, so that none hides an error. One
+        that reads a context has it: that of these rows of the batch; changed: a row that has another one."""
         cell = self.made().astype(self.dtype).eval()
         rng = np.random.default_rng([self.case.seed, 1])
         for parameter in cell.parameters():
             values = rng.uniform(0.2, 1.0, parameter.shape) * rng.choice([-1.0, 1.0], parameter.shape)
             parameter._data = (self.case.scale * values).astype(self.dtype)
-        return cell
+        context, structure = tree.flatten(self.context(0))
+        if not context:
+            return cell
+        axes = batch_axes(cell)
+        if changed is not None:
+            for axis, c, other in zip(axes, context, tree.flatten(self.context(1))[0]):
+                np.moveaxis(c, axis, 0)[changed] = np.moveaxis(other, axis, 0)[changed]
+        if rows is not None:
+            context = [c.take(rows, axis) for axis, c in zip(axes, context)]
+        return Reading(cell, tree.unflatten(structure, context))
 
     def cotangents(self, outputs) -> list[np.ndarray]:
         """One for each output, between 1/2 and 3/2 of either sign."""
         rng = np.random.default_rng([self.case.seed, 2])
         return [directions(rng, y.shape).astype(y.dtype) for y in outputs]
+
+
+class Reading(nn.Module):
+    """A cell and the context that its steps read: leaves, as x is."""
+
+    def __init__(self, cell, context):
+        self.cell, self.context = cell, tree.map(lambda c: Tensor(c) if c.dtype == bool else leaf(c), context)
+
+    def __getattr__(self, name: str):
+        if name in ("cell", "context", "context_shape"):  # not there yet, as in a copy; or no more to be given
+            raise AttributeError(name)
+        return getattr(self.cell, name)
+
+    def forward(self, x, state, *shared):
+        return self.cell(x, state, *shared, context=self.context)
+
+    def initial_state(self, x):
+        return initial_state(self.cell, x[None])
 
 
 def directions(rng, shape) -> np.ndarray:
@@ -102,8 +138,8 @@ class Run:
         for t in range(len(x)):
             if watcher:
                 watcher.at_step = t
-            state = cell(x[t], state, *shared)
-            ys.append(output_of(cell, state))
+            y, state = take_step(cell, x[t], state, *shared)
+            ys.append(y)
         self.state = state
         self.outputs: list[Any] = [*ys, *tree.flatten(state)[0]]
         self.names = [f"the output at step {t}" for t in range(len(ys))] + tree.names(state, "the last state")
@@ -121,7 +157,13 @@ def leaf(array: np.ndarray) -> Tensor:
 
 
 def leaves_of(cell, x: Tensor) -> list[tuple[str, Tensor]]:
-    return [("x", x), *((f"parameter {name}", p) for name, p in cell.named_parameters())]
+    read = cell.context if isinstance(cell, Reading) else None
+    named = zip(tree.names(read, "the context"), tree.flatten(read)[0])
+    return [
+        ("x", x),
+        *((name, c) for name, c in named if c.requires_grad),
+        *((f"parameter {name}", p) for name, p in cell.named_parameters()),
+    ]
 
 
 def gradients_of(outputs, cotangents, wanted) -> list[np.ndarray]:

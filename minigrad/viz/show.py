@@ -15,14 +15,15 @@ from minigrad.viz.tape import Tape
 
 
 @checked
-def show(f: Callable, *args) -> str:
+def show(f: Callable, *args, **kwargs) -> str:
     """A page about one run of f, as the text of an HTML file: `Path("page.html").write_text(show(LSTMCell(3, 4), x))`.
 
-    f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state; a
-    `minigrad.nn.Recurrent`; or any function or Module of tensors and arrays. What the gradient is taken of is the
-    sum of the squares of the last step's output, or of all that a function returns, or a scalar that it returns. The
-    page has the tape, with statistics of every value and cotangent, the source of each node, of its vjp and of the
-    kernel that it is a part of under `mg.jit`; of a cell also its states and the gates that it watches, over time.
+    f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state, with
+    context=... if it reads one; a `minigrad.nn.Recurrent`; or any function or Module of tensors and arrays. What the
+    gradient is taken of is the sum of the squares of the last step's output, or of all that a function returns, or a
+    scalar that it returns. The page has the tape, with statistics of every value and cotangent, the source of each
+    node, of its vjp and of the kernel that it is a part of under `mg.jit`; of a cell also its states and the gates that
+    it watches, over time.
 
     f runs twice, random draws included; no parameter and no gradient is changed. Raises ValueError where there is
     nothing to go back through.
@@ -30,43 +31,47 @@ def show(f: Callable, *args) -> str:
     from minigrad.viz.kernels import kernels_of  # late: they take time to import
     from minigrad.viz.page import page
 
-    run = Run(f, args)
-    shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in tree.flatten(list(run.args))[0] if isinstance(x, Tensor))
+    run = Run(f, args, kwargs)
+    given = tree.flatten([run.args, run.kwargs])[0]
+    shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in given if isinstance(x, Tensor))
     subtitle = f"one run{' on ' * bool(shapes)}{shapes}: {len(run.tape):,} nodes"
-    return page(run.name, subtitle, run.tape, kernels_of(run.objective, run.args), run.maps)
+    return page(run.name, subtitle, run.tape, kernels_of(run.objective, (run.args, run.kwargs)), run.maps)
 
 
 @checked
-def trace(f: Callable, *args) -> Tape:
+def trace(f: Callable, *args, **kwargs) -> Tape:
     """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates."""
-    return Run(f, args).tape
+    return Run(f, args, kwargs).tape
 
 
 class Run:
     """One run of f. tape: of it. maps: (name, (T, units...) of the batch's first sequence) of states and gates."""
 
-    def __init__(self, f, args):
-        self.f, self.args = f, tuple(tree.map(to_leaf, list(args)))
-        self.layer = layer = layer_of(f, self.args)
+    def __init__(self, f, args, kwargs=None):
+        self.f, self.args, self.kwargs = f, tuple(tree.map(to_leaf, list(args))), tree.map(to_leaf, kwargs or {})
+        self.layer = layer = layer_of(f, self.args, self.kwargs)
         self.name = getattr(f, "__name__", type(f).__name__)
         if layer is not None:
             self.name = type(layer.cells[0]).__name__ if layer is not f or type(f) is type(layer) else self.name
             self.batched = self.args[0].ndim == getattr(layer.cells[0], "feature_ndim", 1) + 2
             self.time = int(layer.batch_first and self.batched)  # the axis of the steps
         with disable_jit():  # the tape of a jitted module is that of the module
-            record_, history = record(self.run, self.args, leaves_of(**named(f, layer, self.args)))
+            leaves = leaves_of(**named(f, layer, self.args, self.kwargs))
+            record_, history = record(self.run, (self.args, self.kwargs), leaves)
         self.maps = [] if layer is None else self.maps_of(record_, history)
         self.tape = Tape(record=record_)
 
-    def run(self, *args):
+    def run(self, args, kwargs):
         """(what the gradient is taken of, what was recorded of the cells)."""
         if self.layer is None:
-            return scalar(self.f(*args)), None
-        output, _, history = self.layer(*args, return_states=True)
+            return scalar(self.f(*args, **kwargs)), None
+        output, _, history = self.layer(*args, **kwargs, return_states=True)
         return self.last(output), history
 
-    def objective(self, *args):
-        return scalar(self.f(*args)) if self.layer is None else self.last(self.layer(*args)[0])
+    def objective(self, args, kwargs):
+        if self.layer is None:
+            return scalar(self.f(*args, **kwargs))
+        return self.last(self.layer(*args, **kwargs)[0])
 
     def last(self, output):
         return scalar(output[:, -1] if self.time else output[-1])
@@ -90,24 +95,26 @@ def to_leaf(x):
     return x
 
 
-def layer_of(f, args):
+def layer_of(f, args, kwargs):
     """The `Recurrent` that f is, or that runs the cell f; None if it is neither."""
     if not isinstance(f, Module) or len(args) != 1:
         return None
     if isinstance(f, Recurrent):
         return f
     try:
-        inspect.signature(f.forward).bind(*args)
+        inspect.signature(f.forward).bind(*args, **kwargs)
     except TypeError:  # it wants a state as well
         return Recurrent(f)
     return None
 
 
-def named(f, layer, args) -> dict:
+def named(f, layer, args, kwargs) -> dict:
     """What may require a gradient, by name: arguments, and the modules and tensors that f is or closes over."""
     found: dict = {}
+    for name, value in kwargs.items():
+        found |= dict(zip(tree.names(value, name), tree.flatten(value)[0]))
     if layer is not None:
-        return {"x": args[0], "cell": layer.cells[0] if len(layer.cells) == 1 else layer}
+        return {"x": args[0], **found, "cell": layer.cells[0] if len(layer.cells) == 1 else layer}
     try:
         names = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters)
     except (TypeError, ValueError):

@@ -16,7 +16,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import disk, models, nn
 from minigrad.badinput import BadInput
-from minigrad.nn.cell import described, example_input, initial_state
+from minigrad.nn.cell import described, example_input, has_output, initial_state, output_size
+from minigrad.nn.declared import example_context
 
 OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
@@ -68,9 +69,9 @@ def remember(cell, steps: int) -> None:
                 bias[k : k + len(memory)] = start
 
 
-def forward_backward(layer, x):
+def forward_backward(layer, x, context=None):
     """Run a layer of `Recurrent` on x and go back from the mean square of its outputs, which it returns."""
-    output, _ = layer(x)
+    output, _ = layer(x, context=context)
     loss = (output * output).mean()
     loss.backward()
     return loss
@@ -84,6 +85,11 @@ def vector_cell_named(name: str, input_size: int, hidden_size: int):
         raise BadInput(f"--cell {error}") from error
     if getattr(getattr(make, "func", make), "feature_ndim", 1) != 1:
         raise BadInput(f"--cell {name}: a cell of images, and this task has vectors; wanted {', '.join(OF_VECTORS)}")
+    drawn = nn.default_generator.bit_generator.state
+    cell = make(input_size, hidden_size)
+    nn.default_generator.bit_generator.state = drawn
+    if hasattr(cell, "context_shape") or output_size(cell) != hidden_size:
+        raise BadInput(f"--cell {name}: a task gives a cell no context, and wants outputs of its hidden_size")
     return make
 
 
@@ -129,15 +135,21 @@ def cell_named(name: str, input_size: int, hidden_size: int):
         cell = make(input_size, hidden_size)
         layer = models.Recurrent(lambda: cell)
         x = mg.tensor(example_input(cell, 2, 3, np.random.default_rng(0), input_size))
+        context = example_context(cell, 3, np.random.default_rng(0))
         state = initial_state(cell, x)
-        given = [cell.shared(x[0])] if hasattr(cell, "shared") else []
-        before, after = [described(s) for s in (state, cell(x[0], state, *given))]
+        shared = [cell.shared(x[0])] if hasattr(cell, "shared") else []
+        given = {} if context is None else {"context": mg.tree.map(mg.tensor, context)}
+        returned = cell(x[0], state, *shared, **given)
+        before, after = described(state), described(returned[1] if has_output(returned, state) else returned)
         if before != after:
             raise ValueError(f"a step makes {after} of a state {before}; wanted the same tuples, shapes and dtypes")
-        output, _ = layer(x)
-        wanted = (2, 3, hidden_size, *x.shape[3:])
+        output, _ = layer(x, context=context)
+        wanted = (2, 3, output_size(cell), *x.shape[3:])
         if output.shape != wanted:
-            raise ValueError(f"a step gives {output.shape[1:]}, wanted (batch, hidden_size, ...) = {wanted[1:]}")
+            raise ValueError(
+                f"a step gives {output.shape[1:]}, wanted (batch, hidden_size, ...) = {wanted[1:]}, "
+                "or of another size that the cell calls output_size"
+            )
         output.sum().backward()
     except KeyboardInterrupt:
         raise

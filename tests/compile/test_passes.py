@@ -670,6 +670,28 @@ def test_softmax_in_a_loop_is_lowered_to_sweeps():
     check(reduced(lower.lower), before, reduced_text(after))
 
 
+def test_an_operand_of_several_axes_but_fewer_gets_the_leading_ones():
+    """So that its rows are on the axis of the value's rows, and threads may divide them."""
+    loop = """
+        h = input float32[2, 3]
+        memory = input float32[5, 2, 3]
+        b = input float32[3]
+        last, y = loop 7 steps
+            const m = memory
+            const c = b
+            carry s = h
+{}
+            t = sum(q, axis=(0,), keepdims=False)
+            n = add(t, c)
+            next n
+            give n
+        return last, y
+    """
+    before = loop.format("            q = mul(s, m)")
+    after = loop.format("            r = reshape(s, shape=(1, 2, 3))\n            q = mul(r, m)")
+    check(reduced(lower.lower), before, reduced_text(after))
+
+
 def test_narrow_integers_are_wide_in_between():
     loop = """
         n = input int8[5]

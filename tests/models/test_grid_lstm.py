@@ -28,11 +28,11 @@ def grid(inside, tied):
         h, m = np.split(p["project.weight"] @ x + p["project.bias"], 2)
         new = []
         for k in range(len(state) // 2):
-            h_time, m_time = state[2 * k + 1 : 2 * k + 3]
+            h_time, m_time = state[2 * k : 2 * k + 2]
             W, b = [p[f"blocks.{0 if tied else k}.{name}"] for name in ("weight", "bias")]
             (h_time, h), (m_time, m) = block(W, b, [h_time, h], [m_time, m], inside)
             new += [h_time, m_time]
-        return h, [h, *new]
+        return h, new
 
     return step
 
@@ -111,7 +111,7 @@ def test_along_time_it_is_pytorchs_lstm(torch):
 
     def in_time(x):
         _, _, [steps] = layer(x, return_states=True)
-        [(h, m)] = steps.state[1]
+        [(h, m)] = steps.state
         return h, (h[-1:], m[-1:])
 
     assert_same_as_torch(in_time, reference, np.random.default_rng(4).normal(size=(7, 3, H)), [])

@@ -83,9 +83,22 @@ def of_booleans(text: str) -> Rule:
     return replace(ELEMENTWISE, kernel=Scalar(takes, booleans=text))
 
 
+def aligned(o, value, *inputs):
+    """With all axes of the value for an operand that has several, but fewer: its rows are then on the same axis as the
+    value's, and threads may divide them. (B, M) with (T, B, M) is (1, B, M) with it."""
+
+    def short(x) -> bool:
+        return type(x) is not Number and 1 < x.ndim < value.ndim
+
+    if not any(map(short, inputs)):
+        return None
+    wide = [o.reshape(x, shape=(*[1] * (value.ndim - x.ndim), *x.shape)) if short(x) else x for x in inputs]
+    return getattr(o, value.op.name)(*wide)
+
+
 ELEMENTWISE = Rule(
     batch=batch.elementwise, partition=partition.elementwise, stacked=partition.elementwise_stacked,
-    kernel=Scalar(takes), light=lambda v: of_operators(v.op),
+    kernel=Scalar(takes), light=lambda v: of_operators(v.op), lower=aligned,
 )  # fmt: skip
 NONZERO = Scalar(takes, booleans="({y}) != 0")  # in a kernel the sum, or product, of two booleans is an integer
 RULES = {
