@@ -18,6 +18,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "auto"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
+autodoc_mock_imports = ["jax", "torch"]
 autodoc_member_order = "bysource"
 exclude_patterns = ["generated/*.txt"]
 suppress_warnings = ["docutils", "ref.python"]  # docstrings here are plain text, not reStructuredText

@@ -40,6 +40,7 @@ from minigrad.kernels.threads import set_num_threads as set_num_threads
 from minigrad import debug as debug
 from minigrad.debug import detect_anomaly as detect_anomaly
 from minigrad.kernels.inspection import inspect_kernel as inspect_kernel
+from minigrad import interop as interop
 from minigrad.profiling import profile as profile
 from minigrad import testing as testing
 from minigrad import training as training
@@ -120,6 +121,7 @@ __all__ = [
     'huber',
     'hvp',
     'inspect_kernel',
+    'interop',
     'inv',
     'io',
     'isfinite',

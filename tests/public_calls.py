@@ -152,6 +152,7 @@ CALLS = {
     "jit": lambda: ([loss], {"checkpoint": 2}),
     "set_num_threads": lambda: ([2], {}),
     "Parameter": lambda: ([np.ones(3)], {"requires_grad": True}),
+    "Buffer": lambda: ([np.ones(3)], {}),
     "Linear": lambda: ([2, 3], {"bias": True, "generator": None}),
     "Embedding": lambda: ([2, 3], {"generator": None}),
     "Conv2d": lambda: ([2, 4, 3], dict(stride=1, padding=0, dilation=1, groups=2, bias=True, generator=None)),
@@ -296,6 +297,12 @@ METHODS = {  # what is called on an object: (the name in errors, a function that
     "t.requires_grad_": ("requires_grad_", lambda: mg.tensor(BIG).requires_grad_, lambda: ([True], {})),
     "t.register_hook": ("register_hook", lambda: nn.Parameter(BIG).register_hook, lambda: ([lambda g: g], {})),
     "module.astype": ("astype", lambda: nn.Linear(2, 2).astype, lambda: (["float64"], {})),
+    "module.register_buffer": (
+        "register_buffer", lambda: nn.Linear(2, 2).register_buffer, lambda: (["mean", BIG], {}),
+    ),
+    "module.register_forward_hook": (
+        "register_forward_hook", lambda: nn.Linear(2, 2).register_forward_hook, lambda: ([loss], {}),
+    ),
     "module.load_state_dict": (
         "load_state_dict",
         lambda: nn.Linear(2, 2).load_state_dict,

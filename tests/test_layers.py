@@ -24,7 +24,7 @@ FLOORS = [
     "io nn optim",
     "compile",
     "observe",
-    "debug profiling testing training viz",
+    "debug interop profiling testing training viz",
     "minigrad",
     "models",
     "__main__ cli",

@@ -411,3 +411,76 @@ def test_constant_slice_opens_a_gate():
     bias = nn.Parameter(np.zeros(8))
     init.constant_slice(bias, slice(2, 4), 1.0)
     assert bias.detach().numpy().tolist() == [0, 0, 1, 1, 0, 0, 0, 0] and bias.requires_grad and bias.is_leaf
+
+
+class Running(nn.Module):
+    """A mean that is kept and not trained, and a count."""
+
+    def __init__(self):
+        self.gain = nn.Parameter(np.ones(2, "float32"))
+        self.mean = nn.Buffer(np.zeros(2, "float32"))
+        self.register_buffer("count", np.array(0))
+
+    def forward(self, x):
+        if self.training:
+            self.mean = (0.5 * self.mean + 0.5 * x.mean(axis=0)).detach()
+            self.count = self.count + 1
+        return (x - self.mean) * self.gain
+
+
+def test_buffers_are_saved_and_not_trained():
+    module = nn.Sequential(Running(), nn.Linear(2, 1))
+    assert list(dict(module.named_buffers())) == ["0.mean", "0.count"]
+    assert list(dict(module.named_parameters())) == ["0.gain", "1.weight", "1.bias"]
+    x = mg.tensor([[2.0, 4.0]])
+    module(x)
+    assert type(module[0].mean) is nn.Buffer and module[0].count.item() == 1
+    state = module.state_dict()
+    assert state["0.mean"].tolist() == [1.0, 2.0] and state["0.count"] == 1
+    other = copy.deepcopy(module).eval()
+    module(x)
+    assert module.state_dict()["0.mean"].tolist() == [1.5, 3.0] and other.state_dict()["0.mean"].tolist() == [1.0, 2.0]
+    module.load_state_dict(state)
+    np.testing.assert_array_equal(module.eval()(x).numpy(), other(x).numpy())
+    np.testing.assert_array_equal(mg.jit(module)(x).detach().numpy(), other(x).detach().numpy())
+    module.astype("float64")
+    assert module[0].mean.dtype == "float64" and module[0].count.dtype == "int64"
+    assert "mean float64[2]" in repr(module)
+
+
+def test_a_jitted_module_reads_its_buffers_at_every_call():
+    module = mg.jit(Running().eval())
+    x = mg.tensor([[2.0, 4.0]])
+    assert module(x).tolist() == [[2.0, 4.0]]
+    module.mean = mg.tensor([1.0, 1.0])
+    assert module(x).tolist() == [[1.0, 3.0]] and type(module.mean) is nn.Buffer
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, mg.jit])
+def test_forward_hooks_see_each_call_and_may_replace_the_result(wrap):
+    inner = nn.Linear(2, 2)
+    module, x = wrap(nn.Sequential(inner, mg.tanh)), mg.tensor([[1.0, 2.0]])
+    plain, seen = module(x), []
+    first = inner.register_forward_hook(lambda m, args, result: seen.append((m, args[0].shape)))
+    second = inner.register_forward_hook(lambda m, args, result: result * 0.0)
+    assert module(x).tolist() == [[0.0, 0.0]] and seen == [(inner, (1, 2))]
+    second()
+    np.testing.assert_array_equal(module(x).detach().numpy(), plain.detach().numpy())
+    first()
+    first()
+    module(x)
+    assert len(seen) == 2
+
+
+def test_modules_in_plain_lists_and_dicts_are_found_as_in_pytorchs(torch):
+    class Holder(nn.Module):
+        def __init__(self):
+            self.blocks = [nn.Linear(2, 2), nn.Linear(2, 2)]
+            self.heads = {"a": nn.Linear(2, 1), "b": nn.Linear(2, 1)}
+
+    theirs = torch.nn.Module()
+    theirs.blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
+    theirs.heads = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 1), "b": torch.nn.Linear(2, 1)})
+    ours = Holder()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())

@@ -163,8 +163,9 @@ class Workspace:
         elif k in self.kernel.carries:  # which is copied
             array = np.ascontiguousarray(array).reshape(shape)
         operands[k] = array
-        self.expect(k, array.strides)
-        self.launch.expect(self.wanted)
+        if array.strides != self.wanted[k][2]:
+            self.expect(k, array.strides)
+            self.launch.expect(self.wanted)
 
 
 def in_bytes(shape, dtype) -> tuple:

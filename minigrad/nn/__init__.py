@@ -4,11 +4,12 @@ from minigrad.nn import init
 from minigrad.nn.cell import Cell, take_step
 from minigrad.nn.functional import functional_call
 from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.nn.recurrent import Recurrent, Steps, watch
 from minigrad.random import default_generator, manual_seed
 
 __all__ = [
+    "Buffer",
     "Cell",
     "Conv2d",
     "Dropout",

@@ -4,14 +4,14 @@ Nothing is registered. What a module holds is found when it is asked for, by loo
 the lists, tuples and dicts among them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from minigrad import html
 from minigrad.arguments import checked
-from minigrad.modes import no_grad
+from minigrad.modes import clock, no_grad
 from minigrad.sharing import Sharable, key_of
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, as_array
@@ -31,6 +31,24 @@ class Parameter(Tensor):
         return "Parameter" + super().__repr__().removeprefix("tensor")
 
 
+class Buffer(Tensor):
+    """A tensor that a module keeps and does not train, a running mean say: an array (a copy of `data`) that is in the
+    module's state dict and not among its parameters. Off the tape unless something on it is assigned.
+
+        self.mean = nn.Buffer(np.zeros(3))
+        self.mean = (0.9 * self.mean + 0.1 * x.mean(0)).detach()  # stays a buffer
+    """
+
+    __slots__ = ()
+
+    @checked
+    def __init__(self, data: Any):
+        super().__init__(np.array(as_array(data), order="C"))
+
+    def __repr__(self) -> str:
+        return "Buffer" + super().__repr__().removeprefix("tensor")
+
+
 class Module(Sharable):
     """Base of layers and models: write `forward`, keep parameters and other modules as attributes.
 
@@ -41,13 +59,45 @@ class Module(Sharable):
             def forward(self, x):
                 return x * self.scale
 
-    `training` is True until `eval()` is called. A parameter's name is the path to it, as in PyTorch: "layers.0.weight".
+    Attributes may be plain lists, tuples and dicts of them (PyTorch's ModuleList and ModuleDict). `training` is True
+    until `eval()` is called. A parameter's name is the path to it, as in PyTorch: "layers.0.weight".
     """
 
     training = True
+    forward_hooks: dict[int, Callable] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        result = self.forward(*args, **kwargs)
+        if self.forward_hooks:
+            for hook in list(self.forward_hooks.values()):
+                replaced = hook(self, args, result)
+                result = result if replaced is None else replaced
+        return result
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and isinstance(vars(self).get(name), Buffer):
+            value = as_buffer(value)
+        super().__setattr__(name, value)
+
+    @checked
+    def register_forward_hook(self, hook: Callable) -> Callable[[], None]:
+        """Call hook(module, args, result) after each call of this module; what it returns, unless None, is the result.
+
+        Returns a function that removes the hook. In a jitted function the hook is a part of it, called while it is
+        traced.
+        """
+        registration = next(clock)
+        self.forward_hooks = {**(self.forward_hooks or {}), registration: hook}
+
+        def remove() -> None:
+            self.forward_hooks = {k: f for k, f in (self.forward_hooks or {}).items() if k != registration}
+
+        return remove
+
+    @checked
+    def register_buffer(self, name: str, value: Any) -> None:
+        """Keep value as a `Buffer` under this name: self.name = nn.Buffer(value)."""
+        setattr(self, name, Buffer(value))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
@@ -73,34 +123,45 @@ class Module(Sharable):
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its (first) name; a module's own before those of the modules in it."""
-        seen = {}
-        for name, parameter in self._by_name().items():
-            if id(parameter) not in seen:
-                seen[id(parameter)] = parameter
-                yield name, parameter
+        yield from self._once(Parameter)
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once, in the order of `named_parameters`."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Every buffer once, with its (first) name, in the order of `named_parameters`."""
+        yield from self._once(Buffer)
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Every buffer once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _once(self, kind: type) -> Iterator[tuple[str, Any]]:
+        seen = set()
+        for name, part in self._by_name().items():
+            if isinstance(part, kind) and id(part) not in seen:
+                seen.add(id(part))
+                yield name, part
+
     def _parts(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """The parameters and modules that this one holds itself, with their names."""
+        """The parameters, buffers and modules that this one holds itself, with their names."""
         return _parts(vars(self), prefix)
 
-    def _every_name(self, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, Parameter]]:
-        """As named_parameters, but a shared parameter comes under each of its names, as in PyTorch's state dicts."""
+    def _every_name(self, prefix: str = "", above: tuple = ()) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Parameters and buffers; one that is shared comes under each of its names, as in PyTorch's state dicts."""
         parts = list(self._parts(prefix))
         above = (*above, key_of(self))
-        yield from ((name, part) for name, part in parts if isinstance(part, Parameter))
+        yield from ((name, part) for name, part in parts if isinstance(part, (Parameter, Buffer)))
         for name, part in parts:
             if isinstance(part, Module) and key_of(part) not in above:
                 yield from part._every_name(name, above)
 
-    def _by_name(self) -> dict[str, Parameter]:
-        """Every parameter under each of its names. Raises ValueError if two have the same one."""
-        named: dict[str, Parameter] = {}
-        for name, parameter in self._every_name():
-            if named.setdefault(name, parameter) is not parameter:
+    def _by_name(self) -> dict[str, Parameter | Buffer]:
+        """Every parameter and buffer under each of its names. Raises ValueError if two have the same one."""
+        named: dict[str, Parameter | Buffer] = {}
+        for name, part in self._every_name():
+            if named.setdefault(name, part) is not part:
                 raise ValueError(
                     f"{type(self).__name__}: two parameters are called {name!r}, so a state dict would lose one; "
                     "rename an attribute, or a key with a dot in it"
@@ -126,23 +187,24 @@ class Module(Sharable):
 
     @checked
     def astype(self, dtype: Any) -> Self:
-        """Convert every parameter to `dtype` (float32 or float64), in place; gradients are dropped. Returns the module.
+        """Convert every parameter and float buffer to `dtype` (float32 or float64), in place; gradients are dropped.
+        Returns the module.
 
         Make the optimizer afterwards: its state has the parameters' dtype.
         """
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"astype: parameters are float32 or float64, got {dtype}")
-        for parameter in self.parameters():
-            if parameter.dtype != dtype:
-                parameter._data = parameter._data.astype(dtype)
-                if parameter.requires_grad:
-                    parameter._node = Leaf(parameter.shape, dtype)
+        for part in self._by_name().values():
+            if part.dtype != dtype and part.dtype.kind == "f":
+                part._data = part._data.astype(dtype)
+                if part.requires_grad:
+                    part._node = Leaf(part.shape, dtype)
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters, by name."""
-        return {name: parameter._data.copy() for name, parameter in self._by_name().items()}
+        """Copies of all parameters and buffers, by name."""
+        return {name: part._data.copy() for name, part in self._by_name().items()}
 
     def check_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what `load_state_dict` would raise, and change nothing."""
@@ -150,7 +212,7 @@ class Module(Sharable):
 
     @checked
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
-        """Overwrite the parameters with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
+        """Overwrite parameters and buffers with values by name: NumPy arrays, our tensors or PyTorch's; dtypes stay.
 
         Returns the names that are missing and those that nothing here is called; if there are any and `strict`, or if a
         shape or dtype does not fit, raises ValueError with all that is wrong, and nothing has been changed.
@@ -172,7 +234,7 @@ class Module(Sharable):
         parts = list(self._parts())
         settings = [f"{k}={v!r}" for k, v in vars(self).items() if k != "training" and _is_setting(v)]
         lines = [f"{type(self).__name__}({', '.join(settings)})"]
-        own = [f"{name} {part.dtype}{list(part.shape)}" for name, part in parts if isinstance(part, Parameter)]
+        own = [f"{name} {part.dtype}{list(part.shape)}" for name, part in parts if not isinstance(part, Module)]
         lines[0] += ": " + ", ".join(own) if own else ""
         for name, part in parts:
             if isinstance(part, Module) and key_of(part) not in above:
@@ -185,15 +247,22 @@ class Module(Sharable):
 
 
 def _parts(attributes: Mapping, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The parameters and modules in a dict, and in dicts, lists and tuples in it, with their names."""
+    """The parameters, buffers and modules in a dict, and in dicts, lists and tuples in it, with their names."""
     for key, value in attributes.items():
         name = f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, (Module, Parameter)):
+        if isinstance(value, (Module, Parameter, Buffer)):
             yield name, value
         elif isinstance(value, (list, tuple)):
             yield from _parts(dict(enumerate(value)), name)
         elif isinstance(value, dict):
             yield from _parts(value, name)
+
+
+def as_buffer(t: Tensor) -> Buffer:
+    """A buffer with the values of t, in its memory."""
+    made = object.__new__(Buffer)
+    made._data, made._node = t._data, t._node
+    return made
 
 
 def _is_setting(value) -> bool:
