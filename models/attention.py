@@ -98,7 +98,7 @@ class LuongAttention(Attention):
     def score(self, query, memory):
         query = query[..., None, :, :]
         if self.kind == "concat":
-            shape = np.broadcast_shapes(query.shape[:-1], memory.shape[:-1])
+            shape = (*query.shape[:-3], *memory.shape[:-1])
             pair = [mg.broadcast_to(x, (*shape, x.shape[-1])) for x in (query, memory)]
             return self.v(mg.tanh(self.W(mg.concatenate(pair, axis=-1))))[..., 0]
         return (query * (self.W(memory) if self.kind == "general" else memory)).sum(axis=-1)

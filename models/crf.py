@@ -113,7 +113,7 @@ class CRF(nn.Module):
         return mg.where(valid, path, 0), best.max(axis=1)
 
     def valid(self, emissions, lengths):
-        if emissions.ndim != 3 or emissions.shape[2] != self.num_tags or len(emissions) == 0:
+        if emissions.ndim != 3 or emissions.shape[2] != self.num_tags or emissions.shape[0] == 0:
             raise ValueError(f"CRF: got emissions {emissions.shape}, wanted (T, B, {self.num_tags}) with T at least 1")
         return valid_steps("CRF", lengths, *emissions.shape[:2], least=1)
 

@@ -60,13 +60,13 @@ def ctc_loss(
             raise IndexError(
                 f"ctc_loss: got targets {given.tolist()}, wanted classes from 0 to {C - 1} without the blank, {blank}"
             )
-    blanks = mg.tensor(np.full((B, S + 1), blank))
+    blanks = mg.full((B, S + 1), blank)
     pairs = mg.stack([mg.where(labels, targets, blank), blanks[:, 1:]], axis=-1)
     z = mg.concatenate([blanks[:, :1], pairs.reshape(B, 2 * S)], axis=1)
-    two_before = mg.concatenate([mg.tensor(np.full((B, 2), blank)), z], axis=1)[:, :-2]
+    two_before = mg.concatenate([mg.full((B, 2), blank), z], axis=1)[:, :-2]
     skips = z != two_before  # never to a blank
     emitted = mg.take_along_axis(log_probs, z[None], axis=2)  # (T, B, 2S + 1)
-    never = mg.tensor(np.full((B, 2), -np.inf, log_probs.dtype))
+    never = mg.full((B, 2), -np.inf, log_probs.dtype)
 
     def step(alpha, inputs):
         emitted, valid = inputs
@@ -74,11 +74,11 @@ def ctc_loss(
         ways = mg.stack([alpha, shifted[:, 1:-1], mg.where(skips, shifted[:, :-2], -np.inf)])
         return mg.where(valid[:, None], mg.logsumexp(ways, axis=0) + emitted, alpha), None
 
-    before = np.full((B, 2 * S + 1), -np.inf, log_probs.dtype)
-    before[:, 0] = 0  # from here the recursion reaches the first blank and the first label, and nothing else
-    alpha, _ = mg.scan(step, mg.tensor(before), (emitted, frames))
+    # from the 0 the recursion reaches the first blank and the first label, and nothing else
+    before = [mg.zeros((B, 1), log_probs.dtype), mg.full((B, 2 * S), -np.inf, log_probs.dtype)]
+    alpha, _ = mg.scan(step, mg.concatenate(before, axis=1), (emitted, frames))
     counts = labels.sum(axis=1)
-    place = mg.tensor(np.arange(2 * S + 1))
+    place = mg.arange(2 * S + 1)
     ends = (place == 2 * counts[:, None]) | (place == 2 * counts[:, None] - 1)
     losses = -mg.logsumexp(mg.where(ends, alpha, -np.inf), axis=1)
     if zero_infinity:

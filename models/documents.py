@@ -68,7 +68,7 @@ class DocumentClassifier(nn.Module):
         if words.ndim != 3:
             raise ValueError(f"DocumentClassifier: got words of shape {words.shape}, wanted (words, sentences, batch)")
         T, S, B = words.shape
-        lengths = mg.tensor(np.full((S, B), T) if lengths is None else lengths)
+        lengths = mg.ones((S, B), np.int64) * T if lengths is None else mg.tensor(lengths)
         if lengths.shape != (S, B):
             raise ValueError(
                 f"DocumentClassifier: got lengths of shape {lengths.shape}, wanted {(S, B)}, one for each sentence"

@@ -56,10 +56,10 @@ class DRAW(nn.Module):
 
     def read(self, x, error, h):
         if not self.read_size:
-            return mg.concatenate([x, error], axis=-1).reshape(len(x), -1)
+            return mg.concatenate([x, error], axis=-1).reshape(x.shape[0], -1)
         F_y, F_x, gain = filterbank(self.read_attention(h), self.read_size, *self.shape)
         seen = [gain * (F_y @ image @ F_x.mT) for image in (x, error)]
-        return mg.concatenate(seen, axis=-1).reshape(len(x), -1)
+        return mg.concatenate(seen, axis=-1).reshape(x.shape[0], -1)
 
     def write(self, h):
         patch = self.patch(h).reshape(-1, *self.patch_shape)
@@ -79,9 +79,9 @@ class DRAW(nn.Module):
             raise ValueError(
                 f"DRAW: got x of shape {x.shape}, wanted (B, rows, columns) = (B, {self.shape[0]}, {self.shape[1]})"
             )
-        if noise.ndim != 3 or noise.shape[1:] != (len(x), self.latent_size):
+        if noise.ndim != 3 or noise.shape[1:] != (x.shape[0], self.latent_size):
             raise ValueError(
-                f"DRAW: got noise of shape {noise.shape}, wanted (T, B={len(x)}, latent_size={self.latent_size})"
+                f"DRAW: got noise of shape {noise.shape}, wanted (T, B={x.shape[0]}, latent_size={self.latent_size})"
             )
 
         def stroke(carry, noise):
@@ -95,8 +95,8 @@ class DRAW(nn.Module):
             canvas = canvas + self.write(h_dec)
             return (encoder, decoder, canvas), (kl(q, PRIOR), PRIOR.log_prob(z) - q.log_prob(z))
 
-        (_, _, canvas), (divergence, log_ratio) = mg.scan(stroke, self.begin(len(x)), noise)
-        pixels = [image.reshape(1, len(x), -1) for image in (canvas, x)]
+        (_, _, canvas), (divergence, log_ratio) = mg.scan(stroke, self.begin(x.shape[0]), noise)
+        pixels = [image.reshape(1, x.shape[0], -1) for image in (canvas, x)]
         return Evidence(Bernoulli(pixels[0]).log_prob(pixels[1]), divergence, log_ratio)
 
     @checked

@@ -127,7 +127,7 @@ class Seq2Seq(nn.Module):
         """Logits of each target symbol given the true ones before it (teacher forcing), (S, B, targets), and the
         weights of the attention, (S, T, B) or None. target: (S, B) integers, the end symbol among them."""
         state, memory, mask = self.encode(source, lengths)
-        start = mg.tensor(np.full((1, source.shape[1]), self.start))
+        start = mg.full((1, source.shape[1]), self.start)
 
         def step(state, y):
             logits, state, weights = self.decoder(y, state, memory, mask)
@@ -152,7 +152,7 @@ class Seq2Seq(nn.Module):
             y = mg.where(ended, self.end, logits.argmax(axis=-1))
             return (state, y, ended | (y == self.end)), (y, ~ended, weights)
 
-        begin = state, mg.tensor(np.full(B, self.start)), mg.zeros(B, bool)
+        begin = state, mg.full(B, self.start), mg.zeros(B, bool)
         _, (symbols, counted, weights) = mg.scan(step, begin, None, length=max_length)
         return symbols, counted.sum(axis=0), weights
 
@@ -170,7 +170,7 @@ class Seq2Seq(nn.Module):
         state = tree.map(lambda s: mg.repeat(s, width, axis=0), state)  # rows: all beams of the first source, and so on
         memory, mask = mg.repeat(memory, width, axis=1), mg.repeat(mask, width, axis=1)
         parent_of, symbol_of = mg.tensor(np.repeat(np.arange(width), V)), mg.tensor(np.tile(np.arange(V), width))
-        first_row = mg.tensor(np.arange(B)[:, None] * width)
+        first_row = mg.arange(B)[:, None] * width
         as_it_is = mg.tensor(np.where(np.arange(V) == self.end, 0, -np.inf).astype(memory.dtype))
 
         def step(carry, _):
@@ -191,7 +191,7 @@ class Seq2Seq(nn.Module):
 
         alone = np.where(np.arange(width) == 0, 0, -np.inf).astype(memory.dtype)  # at first there is one beam
         begin = (
-            state, mg.tensor(np.full((B, width), self.start)), mg.tensor(np.tile(alone, (B, 1))),
+            state, mg.full((B, width), self.start), mg.broadcast_to(alone, (B, width)),
             mg.zeros((B, width), bool), mg.zeros((B, width), np.int64),
         )  # fmt: skip
         (_, _, score, _, count), chosen = mg.scan(step, begin, None, length=max_length)

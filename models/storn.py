@@ -1,7 +1,5 @@
 """The stochastic recurrent network (Bayer & Osendorfer 2014, arXiv:1411.7610)."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 from minigrad.arguments import Count, Generator, Size, checked
@@ -46,7 +44,7 @@ class STORN(nn.Module):
         require_sequence("STORN", x, self.input_size, noise, self.latent_size)
         posterior = self.posterior(self.recognition(x)[0])
         z = posterior.draw(noise)
-        before = mg.concatenate([np.zeros((1, *x.shape[1:]), x.dtype), x[:-1]])
+        before = mg.concatenate([mg.zeros((1, *x.shape[1:]), x.dtype), x[:-1]])
         h, _ = self.generating(mg.concatenate([before, z], axis=-1))
         return Evidence(self.decoder(h).log_prob(x), kl(posterior, PRIOR), PRIOR.log_prob(z) - posterior.log_prob(z))
 

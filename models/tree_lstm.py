@@ -110,7 +110,7 @@ class TreeLSTM(nn.Module):
         Raises ValueError for an x that does not fit.
         """
         x = x if isinstance(x, mg.Tensor) else mg.tensor(x)
-        nodes, W, H = len(trees.place), trees.node.shape[1], self.hidden_size
+        nodes, W, H = trees.place.shape[0], trees.node.shape[1], self.hidden_size
         if x.shape != (nodes, self.input_size):
             raise ValueError(
                 f"{type(self).__name__}: got x of shape {x.shape}, wanted (nodes={nodes}, input_size={self.input_size})"
@@ -148,8 +148,8 @@ class ChildSumTreeLSTM(TreeLSTM):
     def children(self, x_f, h, c, parent, position):
         U_i, U_f, U_g, U_o = mg.split(self.weight_hh, 4)
         f = mg.sigmoid(x_f[parent] + h @ U_f.T)
-        h_sum = added(h, parent, len(h))
-        return [h_sum @ U.T for U in (U_i, U_g, U_o)], added(f * c, parent, len(c))
+        h_sum = added(h, parent, h.shape[0])
+        return [h_sum @ U.T for U in (U_i, U_g, U_o)], added(f * c, parent, c.shape[0])
 
 
 class NaryTreeLSTM(TreeLSTM):
