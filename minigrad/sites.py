@@ -63,6 +63,14 @@ def call_site():
     return frame.f_code, frame.f_lasti
 
 
+def asked_by_engine(folder: Path) -> bool:
+    """Whether the innermost frame outside of a folder of the engine is the engine's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and Path(frame.f_code.co_filename).parent == folder:
+        frame = frame.f_back
+    return _engine[frame.f_code.co_filename]
+
+
 @functools.cache
 def of_numpy(file: str) -> bool:
     return _engine.numpy in Path(file).parents

@@ -1,7 +1,6 @@
 """What `jit` has made of a function: a trace, divided into what runs forward and what waits for the cotangents."""
 
 import copy
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from minigrad.compile.derivatives import Derivatives
 from minigrad.compile.execute import Sequence, apart, compile_loops, memory_of
 from minigrad.compile.guards import UNCHANGED, Guards
 from minigrad.compile.passes.pipeline import optimise
+from minigrad.compile.record import record
 from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.stages import Stages, stopped
 from minigrad.compile.walk import Walk
@@ -18,15 +18,12 @@ from minigrad.ir.absent import Presence, Reach
 from minigrad.ir.actions import Actions
 from minigrad.ir.draws import generators_of
 from minigrad.ir.rewrite import order_of
-from minigrad.ir.trace import Pick, Program, Value, stand_in
+from minigrad.ir.trace import Pick, Program, Value
 from minigrad.modes import TRACED, TRACED_OFF, thread
-from minigrad.ops.table import Spec, on_tape
+from minigrad.ops.table import on_tape
 from minigrad.symbolic import Sizes, evaluator
 from minigrad.tape import pull_back
-from minigrad.tensor import Tensor, as_tensor
-from minigrad.views import Argument
-
-RESULTS = (int, float, complex, str, bytes, np.generic, np.dtype)  # what f may return besides tensors
+from minigrad.tensor import Tensor
 
 
 class Compiled:
@@ -103,7 +100,9 @@ class Compiled:
         """Trace f and its backward: values of the arguments; the results, flat, None for those that are no tensors; the
         gradients, and for each the results that send it something."""
         program.every, program.actions = self.every if self.needs else None, Actions(program)
-        inputs, variables, results, self.structure = self.record(program, leaves)
+        inputs, variables, results, self.structure = record(
+            self.f, program, leaves, self.structure_in, self.needs, self.shapes
+        )
         thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
         tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
         self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
@@ -133,37 +132,6 @@ class Compiled:
         made.numbers = [np.asarray(at(x), value.dtype) for value, x in self.program.scalars.values()]
         made.forward, made.backward = self.forward.bound(at), self.backward.bound(at)
         return made
-
-    def record(self, program: Program, leaves) -> tuple[list, list, list, Any]:
-        """Trace f: values of the arguments, their places on the tape, the results, flat, and their structure."""
-        inputs, variables, given = [], [], []
-        shapes = iter(self.shapes or ())
-        for leaf in leaves:
-            if isinstance(leaf, (Tensor, np.ndarray)):
-                leaf = as_tensor(leaf)
-                value = program.input(Spec(next(shapes), leaf.dtype) if self.shapes else leaf)
-                program.lay_out(value, leaf._data)
-                variable = stand_in(leaf._node, value)
-                inputs.append(value)
-                variables.append(variable)
-                given.append(Argument(value, variable))
-            else:
-                given.append(leaf)
-        program.actions.arguments = {v for v in variables if v is not None}
-        args, kwargs = tree.unflatten(self.structure_in, given)
-        outer = thread.mode, thread.program
-        thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
-        try:
-            results, structure = tree.flatten(self.f(*args, **kwargs))
-        finally:
-            thread.mode, thread.program = outer
-        for x in results:
-            if not isinstance(x, (Tensor, np.ndarray, *RESULTS)):
-                raise TypeError(
-                    f"jit: among the results is one of type {type(x).__name__}; wanted tensors, numbers and "
-                    "strings in nested tuples, lists and dicts"
-                )
-        return inputs, variables, results, structure
 
     def pull(self, program: Program, variables: list, results: list) -> tuple[list, list]:
         """Trace the backward: for each variable a value, or None; and the results that send it something."""

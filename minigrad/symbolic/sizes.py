@@ -2,14 +2,24 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from minigrad.sites import asked_by_engine, call_site
 from minigrad.symbolic.terms import Terms, add_to, multiplied, text_of, value_of
 
 LEAST = 2  # that a symbol stands for
 RELATIONS: dict[str, Callable] = {"<": operator.lt, "<=": operator.le, "==": operator.eq}
 OPPOSITES = {"<": ">=", "<=": ">", "==": "!="}
+HOME = Path(__file__).parent
 SCOPE: dict[str, Any] = {"__builtins__": {}}
+
+
+class Asked(NamedTuple):
+    """What made a guard: a line of the user's, and whether it is the engine that wanted to know."""
+
+    site: Any
+    engine: bool
 
 
 class Sizes:
@@ -26,7 +36,8 @@ class Sizes:
         self.least: dict[str, int] = dict.fromkeys(hints, LEAST)  # of atoms, as far as it is known
         self.known: dict[str, Terms] = {}  # symbols that a guard says to be equal to something else
         self.asked: set[str] = set()  # atoms of the expressions of which a number was wanted
-        self.guards: dict[str, None] = {}  # as Python's text, in the order in which they were noted
+        self.guards: dict[str, Asked] = {}  # as Python's text, in the order in which they were noted
+        self.learnt: set[str] = set()  # the guards that `known` says, too
         self.ends, self.closed = ends, False
         self.codes: dict[str, Any] = {}
 
@@ -42,8 +53,8 @@ class Sizes:
         return all(n >= LEAST for n in values.values()) and bool(eval(self.codes["guards"], SCOPE, values))
 
     def note(self, text: str) -> None:
-        if not self.closed:
-            self.guards[text] = None
+        if not self.closed and text not in self.guards:
+            self.guards[text] = Asked(call_site(), asked_by_engine(HOME))
 
     def bound(self, terms: Terms) -> int | None:
         """A number that an expression is never less than, if its terms tell one."""
@@ -79,18 +90,19 @@ class Sizes:
             return answer
         text = text_of(terms)
         self.note(f"{text} {relation} 0" if answer else f"{text} {OPPOSITES[relation]} 0")
-        if answer and relation == "==":
-            self.learn(terms)
+        if answer and relation == "==" and self.learn(terms):
+            self.learnt.add(f"{text} == 0")
         return answer
 
-    def learn(self, terms: Terms) -> None:
-        """From an expression that is 0: what one of the symbols is equal to."""
+    def learn(self, terms: Terms) -> bool:
+        """From an expression that is 0: what one of the symbols is equal to. Whether it tells that."""
         for name in self.symbols:
             n = terms.get((name,))
             others = {product: m for product, m in terms.items() if product != (name,)}
             if n in (1, -1) and not any(name in atom for product in others for atom in product):
                 self.known[name] = {product: -n * m for product, m in others.items()}
-                return
+                return True
+        return False
 
 
 def reduced(sizes: Sizes, terms: Terms) -> Terms:
