@@ -65,19 +65,22 @@ def last_axes(x, last: int) -> tuple[int, ...]:
 
 
 def affine(p, x, weight, bias, last, eps):
-    if p.parent is None:
-        return None
-    z = p.apply("standardize", x, axis=last_axes(x, last), eps=eps)
-    return p.apply("add", p.apply("mul", z, weight), bias)
+    return None if p.parent is None else affine_composed(batch.ops_of(p), x, weight, bias, last, eps)
+
+
+def affine_composed(o, x, weight, bias, last, eps):
+    return o.add(o.mul(o.standardize(x, axis=last_axes(x, last), eps=eps), weight), bias)
 
 
 def affine_pull(p, g, x, weight, last, eps):
-    if p.parent is None:
-        return None
+    return None if p.parent is None else affine_pull_composed(batch.ops_of(p), g, x, weight, last, eps)
+
+
+def affine_pull_composed(o, g, x, weight, last, eps):
     axes, rows = last_axes(x, last), tuple(range(x.ndim - last))
-    z = p.apply("standardize", x, axis=axes, eps=eps)
-    sums = [p.apply("sum", y, axis=rows, keepdims=False) for y in (p.apply("mul", g, z), g)]
-    return [p.apply("standardize_pull", p.apply("mul", g, weight), x, z, axis=axes, eps=eps), *sums]
+    z = o.standardize(x, axis=axes, eps=eps)
+    sums = [o.sum(y, axis=rows, keepdims=False) for y in (o.mul(g, z), g)]
+    return [o.standardize_pull(o.mul(g, weight), x, z, axis=axes, eps=eps), *sums]
 
 
 def affine_batched(b, x, weight, bias, last, eps):
