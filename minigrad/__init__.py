@@ -23,8 +23,8 @@ from minigrad.kernels.threads import set_num_threads
 __version__ = "0.1.0"
 
 WORKBENCH = {
-    "debug": "debug", "detect_anomaly": "debug", "inspect_kernel": "kernels.inspection", "interop": "interop",
-    "profile": "profiling", "testing": "testing", "training": "training", "viz": "viz",
+    "debug": "debug", "detect_anomaly": "debug", "export": "onnx", "inspect_kernel": "kernels.inspection",
+    "interop": "interop", "profile": "profiling", "testing": "testing", "training": "training", "viz": "viz",
 }  # fmt: skip
 
 __all__ = [

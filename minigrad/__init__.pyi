@@ -39,6 +39,7 @@ from minigrad.compile.switch import disable_jit as disable_jit
 from minigrad.kernels.threads import set_num_threads as set_num_threads
 from minigrad import debug as debug
 from minigrad.debug import detect_anomaly as detect_anomaly
+from minigrad.onnx import export as export
 from minigrad.kernels.inspection import inspect_kernel as inspect_kernel
 from minigrad import interop as interop
 from minigrad.profiling import profile as profile
@@ -103,6 +104,7 @@ __all__ = [
     'exp',
     'expand_dims',
     'expm1',
+    'export',
     'eye',
     'flip',
     'floor',

@@ -131,6 +131,7 @@ CALLS = {
     },
     **dict.fromkeys(["seeds", "tracing", "detect_anomaly"], lambda: ([], {})),
     "spread": lambda: ([np.random.default_rng(0), (2,)], {"low": -1.0, "high": 1.0}),
+    "mg.export": lambda: ([loss, (BIG,), "model.onnx"], {"kwargs": None, "dynamic_axes": None, "output_names": None}),
     "io.save": lambda: (["new", {"x": np.ones(2)}], {"metadata": None}),
     "io.load": lambda: ([saved()], {}),
     "io.save_checkpoint": lambda: (["run"], {"position": None, "model": nn.Linear(2, 2)}),

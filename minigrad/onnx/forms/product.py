@@ -1,0 +1,8 @@
+"""Products of matrices."""
+
+
+def matmul(g, v, a, b):
+    return g.node("MatMul", a, b)
+
+
+FORMS = {"matmul": matmul}
