@@ -213,7 +213,11 @@ def closed_over(f: Callable) -> list[tuple[str, Any]]:
 def parameters_of(f: Callable) -> Iterator[tuple[str, Tensor]]:
     """The tensors that a function reads besides its arguments, as far as they have names."""
     seen: set[int] = set()
-    named = [(prefix + name, p) for prefix, module in modules_of(f) for name, p in module.named_parameters()]
+    named = [
+        (prefix + name, x)
+        for prefix, module in modules_of(f)
+        for name, x in (*module.named_parameters(), *module.named_buffers())
+    ]
     for name, x in (*named, *[(name, x) for name, x in closed_over(f) if isinstance(x, Tensor)]):
         if id(x) not in seen:
             seen.add(id(x))

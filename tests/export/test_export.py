@@ -211,10 +211,11 @@ class Model(nn.Module):
         self.out = nn.Linear(3, 2)
         self.twin = nn.Linear(3, 2)
         self.twin.weight = self.out.weight
+        self.register_buffer("shift", np.ones(2, "float32"))
 
     def forward(self, x, *, scale):
         y, state = self.layer(x["a"])
-        return {"y": self.out(self.drop(y)) * scale + self.twin(y), "state": state}
+        return {"y": self.out(self.drop(y)) * scale + self.twin(y) + self.shift, "state": state}
 
 
 def test_parameters_inputs_and_outputs_have_their_names(path):
