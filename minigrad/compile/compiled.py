@@ -55,9 +55,9 @@ class Compiled:
         program = self.program = Program()
         outer = thread.mode, thread.program
         try:
-            with refusing():
+            with refusing() as called:
                 inputs, tensors, gradients, origins = self.trace(program, leaves, present)
-                consumed.refuse_changed(lambda: copy.copy(self).trace(Program(), leaves, present))
+                consumed.refuse_changed(lambda: copy.copy(self).trace(Program(), leaves, present), called)
         finally:
             thread.mode, thread.program = outer
         made = [x for x in tensors if x is not None]

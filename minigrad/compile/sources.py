@@ -12,6 +12,7 @@ import operator
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ FILE, ENTROPY = (
     "reads a file, which",
     "asks the system for random numbers (a generator without a seed, say); what comes of it",
 )
+TRIALS = 5
 SCOPE = "calls {}(): nobody can tell what that reads, and it"
 CLOCK = "reads the clock ({}), which"
 
@@ -70,6 +72,7 @@ class Consumed:
             (random._inst, "Python's global generator (random)"),
             (default_generator, "nn.default_generator"),
         ]
+        self.of_process = {id(x) for x, _ in shared}
         everything = {id(x): (x, what) for x, what in (*found, *shared)}.values()
         self.states = [(x, what, state_of(x)) for x, what in everything]
 
@@ -80,23 +83,36 @@ class Consumed:
         for x, _, state in self.states:
             set_state(x, state)
 
-    def refuse_changed(self, run: Callable) -> None:
-        """Raise if a state is not what it was. run(): what may have changed it, once more, to find the line."""
+    def refuse_changed(self, run: Callable, called: set | None) -> None:
+        """Raise if a state is not what it was. run(): what may have changed it, once more, to find the line. called: ids
+        of the objects whose methods this thread has called from Python, if that was watched."""
+        if called is not None and id(random._inst) not in called and threading.active_count() > 1:
+            # libraries draw from it in threads of theirs; (NumPy's methods are not seen to be called)
+            self.states = [(x, what, state) for x, what, state in self.states if x is not random._inst]
         for x, what in self.changed():
             if is_iterator(x) and not isinstance(x, io.IOBase):
                 raise RuntimeError(
                     f"jit: the function takes values from {what}, a {type(x).__name__}, which gives each of them once "
                     "and would give them to the trace alone; take the next one outside, and pass it as an argument"
                 )
-        if not self.changed():
-            return
-        self.restore()
-        line = line_that(run, self.changed)
-        taken = self.changed()
-        self.restore()
-        if taken:  # otherwise it was another thread
+        if self.changed():
+            first = self.states
+            for _ in range(TRIALS):  # in each of which the function draws, if it does
+                self.begin_again()
+                with undisturbed():
+                    line = line_that(run, self.changed)
+                taken = self.changed()
+                if not taken:
+                    return  # it was another thread
+            self.states = first
+            self.restore()
             x, what = taken[0]
             raise RuntimeError(f"jit: {line} takes from {what} ({type(x).__name__}); what comes of it {CURE}")
+
+    def begin_again(self) -> None:
+        """As at first, but that what other threads have taken from the generators of the process stays taken."""
+        self.states = [(x, what, state_of(x) if id(x) in self.of_process else state) for x, what, state in self.states]
+        self.restore()
 
 
 def state_of(x):
@@ -158,6 +174,17 @@ def same(a, b) -> bool:
     return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 
+@contextmanager
+def undisturbed():
+    """Other threads run less often: where this one lets go of the interpreter lock, and ten times a second."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.1)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def line_that(run: Callable, happened: Callable) -> str:
     """The first line of a user's after which happened() is true, while run() runs."""
     found = last = None
@@ -189,15 +216,17 @@ def line_that(run: Callable, happened: Callable) -> str:
 @contextmanager
 def refusing():
     """Within, in this thread, clocks and files that a user's line reads, and entropy that anything asks for, raise. Not
-    while a profiler watches that was there before."""
+    while a profiler watches that was there before. Gives the ids of objects whose methods in C are called, or None."""
     if sys.getprofile() is not None:
-        yield
+        yield None
         return
     refused: list = []
+    owners: set[int] = set()
 
     def called(frame, event, function):
         if event != "c_call":
             return
+        owners.add(id(getattr(function, "__self__", None)))
         what, through = REFUSED.get(function) or source(function, frame)
         if what:
             caller, own = frame, False
@@ -212,7 +241,7 @@ def refusing():
 
     sys.setprofile(called)
     try:
-        yield
+        yield owners
     finally:
         sys.setprofile(None)
         if refused and sys.exc_info()[1] is None:  # the function has caught it

@@ -440,6 +440,29 @@ def test_the_line_that_draws_is_named():
         mg.jit(f)(draw(0, 2))
 
 
+def test_draws_of_another_thread_are_not_the_functions():
+    ended = threading.Event()
+
+    def other():
+        for k in itertools.count():
+            random.random()
+            if k % 100 == 0:
+                np.random.rand()
+            if ended.wait(5e-3):
+                return
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        for k in range(30):
+            mg.jit(lambda x: mg.scan(lambda h, a: (mg.tanh(h + a) * k, None), x[0], x)[0])(draw(0, 3, 2))  # noqa: B023
+            with pytest.raises(RuntimeError, match="takes from"):
+                mg.jit(lambda x: x * random.random())(draw(0, 2))
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_draws_of_ops_and_seeded_generators_of_its_own_are_not_refused():
     drop = nn.Dropout(0.5, generator=np.random.default_rng(0))
     f = mg.jit(lambda x: drop(x) * np.random.default_rng(1).normal())
