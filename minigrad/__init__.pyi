@@ -43,6 +43,7 @@ from minigrad.onnx import export as export
 from minigrad.kernels.inspection import inspect_kernel as inspect_kernel
 from minigrad import interop as interop
 from minigrad.profiling import profile as profile
+from minigrad.sweeps import sweep as sweep
 from minigrad import testing as testing
 from minigrad import training as training
 from minigrad import viz as viz
@@ -209,6 +210,7 @@ __all__ = [
     'sum',
     'svd',
     'swapaxes',
+    'sweep',
     'switch',
     'take',
     'take_along_axis',

@@ -1,6 +1,5 @@
 """Cells side by side: parameters, flops, speed, memory, how far the gradient reaches back, and how they learn."""
 
-import csv
 import importlib.util
 import statistics
 import subprocess
@@ -17,8 +16,9 @@ import numpy as np
 import minigrad as mg
 from minigrad.badinput import BadInput
 from minigrad.models.gradient_flow import gradient_flow
-from minigrad.models.tasks.cells import cell_named, example_input, forward_backward, running
-from minigrad.models.tasks.files import LOG, save_figure
+from minigrad.models.tasks.cells import cell_named, cell_path, example_input, forward_backward, running
+from minigrad.models.tasks.files import save_figure
+from minigrad.models.tasks.sweeps import aligned, band, trained
 from minigrad.nn.declared import example_context
 from minigrad.nn.recurrent import Recurrent
 
@@ -38,7 +38,7 @@ TIMES = 7  # of which the median is told
 class Compared:
     """A cell among others. Seconds are of a training step, forward and backward for the parameters; flops and saved
     bytes too. peak: bytes that such a jitted step takes at most, besides what was there before. norms: ‖∂L/∂h_t‖ at
-    t = 0 to T for a loss on the last output, all parts of the state together. curves: a seed's (steps, figures)."""
+    t = 0 to T for a loss on the last output, all parts of the state together. curves: a seed's (step, figure) pairs."""
 
     name: str
     parameters: int
@@ -49,7 +49,7 @@ class Compared:
     saved: int
     peak: int
     norms: np.ndarray
-    curves: list[tuple[list, list]] = field(default_factory=list)
+    curves: list[list] = field(default_factory=list)
 
 
 def measured(name: str, make: Callable, input_size: int, hidden: int, steps: int, batch: int, seed: int) -> Compared:
@@ -88,17 +88,14 @@ def pytorchs_seconds(name: str, *sizes: int) -> float | None:
     return None if done.returncode else float(done.stdout)
 
 
-def learnt(name: str, task, seeds: int, steps: int | None, out: Path) -> list[tuple[list, list]]:
-    """A cell's learning curves on a task: for each seed the steps and the task's figure at them."""
-    curves = []
-    for seed in range(seeds):
-        given = {} if steps is None else {"steps": steps, "every": max(1, steps // 10)}
-        folder = out / f"{Path(name.partition(':')[0]).stem}-{seed}"
-        task(cell=name, seed=seed, out=folder, **given).run()
-        with (folder / LOG).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        curves.append(([int(row["step"]) for row in rows], [float(row[task.figure]) for row in rows]))
-    return curves
+def learnt(names: list[str], task, seeds: int, steps: int | None, out: Path) -> list[list]:
+    """Of each cell the learning curves on a task, a list of (step, figure) a seed: a sweep in the folder `out`."""
+    given = {} if steps is None else {"steps": [steps], "every": [max(1, steps // 10)]}
+    grid = {"cell": [cell_path(name) for name in names], "seed": range(seeds), **given}
+    rows = mg.sweep(partial(trained, task=task), grid, out.absolute())
+    if failed := [row for row in rows if "error" in row]:
+        raise BadInput(f"{failed[0]['cell']}, seed {failed[0]['seed']}: {failed[0]['error']}")
+    return [[row["curve"] for row in rows if row["cell"] == cell] for cell in grid["cell"]]
 
 
 def compare(names, input_size, hidden, steps, batch, seed, task=None, task_steps=None, seeds=3, out=None) -> list:
@@ -119,8 +116,8 @@ def compare(names, input_size, hidden, steps, batch, seed, task=None, task_steps
         with running(name):
             cells.append(measured(name, make, input_size, hidden, steps, batch, seed))
     if task is not None:
-        for cell in cells:
-            cell.curves = learnt(cell.name, task, seeds, task_steps, out)
+        for cell, curves in zip(cells, learnt(names, task, seeds, task_steps, out)):
+            cell.curves = curves
     print(f"A training step, T={steps} B={batch} I={input_size} H={hidden}, float32:\n")
     print(table(cells, task))
     if out is not None:
@@ -138,12 +135,10 @@ def table(cells: list[Compared], task=None) -> str:
         row += [f"{1e3 * c.jitted:.3g}", "" if c.pytorch is None else f"{1e3 * c.pytorch:.3g}"]
         row += [f"{c.saved / 1e6:.3g}", f"{c.peak / 1e6:.3g}", f"{c.norms[0] / c.norms[-1] if c.norms[-1] else 0:.1e}"]
         if c.curves:
-            last = [figures[-1] for _, figures in c.curves]
+            last = [curve[-1][1] for curve in c.curves]
             row.append(f"{statistics.median(last):.4g} ({min(last):.4g} to {max(last):.4g})")
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    return "\n".join([*lines, "", "reach: ‖∂L/∂h_0‖ over ‖∂L/∂h_T‖, for a loss on the last output, untrained"])
+    return "\n".join([aligned(rows), "", "reach: ‖∂L/∂h_0‖ over ‖∂L/∂h_T‖, for a loss on the last output, untrained"])
 
 
 def draw(cells: list[Compared], task, path: Path) -> None:
@@ -164,9 +159,7 @@ def draw(cells: list[Compared], task, path: Path) -> None:
     for k, c in enumerate(cells):
         flow.plot(np.where(c.norms > 0, c.norms, np.nan)[::-1], f"C{k}", label=Path(c.name).name)
         for axes in rest:
-            steps, figures = c.curves[0][0], np.array([curve for _, curve in c.curves])
-            axes.plot(steps, np.median(figures, axis=0), f"C{k}", label=Path(c.name).name, marker=".")
-            axes.fill_between(steps, figures.min(axis=0), figures.max(axis=0), color=f"C{k}", alpha=0.2, linewidth=0)
+            band(axes, c.curves, f"C{k}", Path(c.name).name)
             axes.set(xlabel="training step", ylabel=task.figure.replace("_", " "), title=task.name)
     flow.set(yscale="log", xlabel="steps back in time", ylabel="‖∂L/∂h_t‖", title="gradient, untrained")
     for axes in (flow, *rest):

@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -90,6 +92,7 @@ def integers(*shape):
 
 # How to call what has no sample: a function without arguments that gives (args, kwargs).
 CALLS = {
+    "sweep": lambda: ([figures, {"k": [1]}, tempfile.mkdtemp(), ThreadPoolExecutor(1)], {}),
     "tensor": lambda: ([[1.0, 2.0]], {"dtype": "float32", "requires_grad": True}),
     "clip": lambda: ([tensor(3), 0.2, 0.5], {}),
     "einsum": lambda: (["ij,jk->ik", tensor(2, 3), tensor(3, 2)], {}),
@@ -232,6 +235,12 @@ BY_NAME = {  # of a constructor's parameters without a default
     "hidden_sizes": (2, 3), "characters": 5, "word_size": 3, "character_size": 2, "character_hidden": 2, "num_tags": 3,
     "encoder": None, "image": (1, 8, 8), "forgets": 1, "children": 1,
 }  # fmt: skip
+
+
+def figures(folder, k):
+    return {"k": k}
+
+
 NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
     **dict.fromkeys(["Cell", "Hook", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
     **dict.fromkeys(

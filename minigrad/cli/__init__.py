@@ -18,6 +18,7 @@ HELP = """Train recurrent networks, and see what they have learnt.
   minigrad profile my_cell.py:MyCell         find where its time goes
   minigrad train charlm                      an LSTM learns to write Python
   minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
+  minigrad sweep temporal --cell lstm gru --seed 0..4
   minigrad sample runs/book --prompt "Once"
 """
 
@@ -25,7 +26,7 @@ HELP = """Train recurrent networks, and see what they have learnt.
 def application():
     import typer
 
-    from minigrad.cli import cache, cells, tasks
+    from minigrad.cli import cache, cells, sweep, tasks
 
     # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
@@ -54,6 +55,7 @@ def application():
         "show": cells.show_cell,
     }.items():
         app.command(name)(function)
+    app.command("sweep", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(sweep.sweep)
     of_cache = typer.Typer(**plain, help="The cache of compiled kernels on disk: what it holds, and how to empty it.")
     app.add_typer(of_cache, name="cache")
     of_cache.command("info")(cache.info)

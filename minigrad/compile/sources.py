@@ -84,8 +84,8 @@ class Consumed:
             set_state(x, state)
 
     def refuse_changed(self, run: Callable, called: set | None) -> None:
-        """Raise if a state is not what it was. run(): what may have changed it, once more, to find the line. called: ids
-        of the objects whose methods this thread has called from Python, if that was watched."""
+        """Raise if a state is not what it was. run(): what may have changed it, once more, to find the line.
+        called: ids of the objects whose methods this thread has called from Python, if that was watched."""
         if called is not None and id(random._inst) not in called and threading.active_count() > 1:
             # libraries draw from it in threads of theirs; (NumPy's methods are not seen to be called)
             self.states = [(x, what, state) for x, what, state in self.states if x is not random._inst]

@@ -43,6 +43,7 @@ class Reconstruction(nn.Module):
 class Anomaly(CellTask):
     steps, lr, batch, every, hidden = 4000, 5e-3, 32, 400, 48
     figure, unit, loss_unit = "roc_auc", "windows", "squared error"
+    higher_is_better = True
     known = "above mean_auc and period_before_auc"
 
     length: Annotated[int, Option(min=2, max=100_000, help="Points of a window.")] = 60

@@ -48,6 +48,7 @@ class Regions(nn.Module):
 class Captions(SymbolTask):
     steps, lr, batch, every = 3000, 3e-3, 32, 300
     figure, unit = "exact", "scenes"
+    higher_is_better = True
     known = "one caption told of every scene 0.008"
 
     decoder: Annotated[str, Option(help="attend or tell.")] = "attend"

@@ -42,6 +42,7 @@ READ, WRITTEN = " ,./-" + digits + ascii_letters, START + END + "-" + digits
 class Dates(SymbolTask):
     steps, lr, batch, every, embedding = 600, 5e-3, 64, 100, 16
     figure, loss_unit, unit = "exact", "nats a character", "dates"
+    higher_is_better = True
     known = "0.99 wanted; a day guessed 1/36,525"
 
     cell: Annotated[str, Option(help=f"Of both: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "gru"

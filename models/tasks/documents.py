@@ -27,6 +27,7 @@ VERDICTS = [-1, 1]
 class Documents(Task):
     steps, lr, batch, every = 1000, 5e-3, 32, 100
     figure, loss_unit, unit = "accuracy", "nats", "reviews"
+    higher_is_better = True
     known = "above bag_of_words"
 
     cell: Annotated[str, Option(help=f"Over words: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"

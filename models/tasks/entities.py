@@ -27,6 +27,7 @@ ENTITY = re.compile(r"(?P<date>(w,?)?(m[dt]?|[dt]m)(,?y)?|w|i)|(?P<name>[Pmw]+)|
 
 class Entities(Tagging):
     figure, known = "f1", "above most_frequent_tag"
+    higher_is_better = True
     crf = True
 
     def sentences(self, *parts):

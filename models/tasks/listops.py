@@ -48,6 +48,7 @@ class Evaluator(nn.Module):
 class ListOps(SymbolTask):
     steps, lr, batch, every = 3000, 0.01, 64, 500
     figure, loss_unit, unit = "exact", "nats a list", "trees"
+    higher_is_better = True
     known = "above majority_guess; trees given 0.987, LSTM 0.715 (Nangia & Bowman 2018, arXiv:1804.06028)"
 
     layer: Annotated[str, Option(help=f"{', '.join(LAYERS)}: two Tree-LSTMs, and an LSTM.")] = "nary"

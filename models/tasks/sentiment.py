@@ -48,6 +48,7 @@ MODELS = {"words": AspectClassifier, "none": LastState}
 class Sentiment(Task):
     steps, lr, batch, every = 5000, 5e-3, 32, 500
     figure, loss_unit, unit = "accuracy", "nats", "sentences"
+    higher_is_better = True
     known = "above bag_of_words"
 
     attention: Annotated[str, Option(help="words, or none: the last state alone.")] = "words"

@@ -34,6 +34,7 @@ class Sentence(NamedTuple):
 class Tagging(CellTask):
     steps, lr, batch, every, hidden = 800, 5e-3, 32, 100, 64
     figure, loss_unit, unit = "accuracy", "nats a word", "sentences"
+    higher_is_better = True
     known = "0.03 above most_frequent_tag wanted"
 
     data: Annotated[Path | None, Option(help="Folder of the .conllu files.")] = None

@@ -8,6 +8,7 @@ docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
     class Echo(CellTask):                           # CellTask has --cell, --hidden, ...; Task has none of them
         steps, lr, batch = 500, 3e-3, 32            # other defaults for the options that every task has
         figure = "wrong"                            # the one of evaluate's figures that the bar and the table show
+        higher_is_better = False                    # of the figure, as it is unless told
         known = "chance 0.875"                      # what it is in the literature, or a baseline, with the source
         loss_unit = "nats"                          # for the picture of the curves
 
@@ -72,6 +73,7 @@ class Task:
     resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint in --out, as it began.")] = False
 
     figure = "held_out_loss"
+    higher_is_better = False  # of the figure
     best_on = ""
     known = ""
     loss_unit = "loss"

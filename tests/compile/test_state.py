@@ -455,7 +455,7 @@ def test_draws_of_another_thread_are_not_the_functions():
     thread.start()
     try:
         for k in range(30):
-            mg.jit(lambda x: mg.scan(lambda h, a: (mg.tanh(h + a) * k, None), x[0], x)[0])(draw(0, 3, 2))  # noqa: B023
+            mg.jit(lambda x: mg.scan(lambda h, a: (mg.tanh(h + a) * k, None), x[0], x)[0])(draw(0, 3, 2))
             with pytest.raises(RuntimeError, match="takes from"):
                 mg.jit(lambda x: x * random.random())(draw(0, 2))
     finally:
