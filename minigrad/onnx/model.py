@@ -114,11 +114,11 @@ def traced(f: Callable, leaves: list, structure, shapes: list) -> Trace:
     consumed = Consumed(Walk(f, leaves, structure).consumed.values())
     outer = thread.mode, thread.program
     try:
-        with refusing():
+        with refusing() as called:
             values, _, results, results_structure = record(f, program, leaves, structure, False, shapes)
             thread.mode, thread.program = TRACED_OFF, program
             roots = [program.enter(x)[0] if is_tensor(x) else None for x in results]
-            consumed.refuse_changed(lambda: record(f, Program(), leaves, structure, False, shapes))
+            consumed.refuse_changed(lambda: record(f, Program(), leaves, structure, False, shapes), called)
     finally:
         thread.mode, thread.program = outer
     return Trace(program, values, roots, results_structure)

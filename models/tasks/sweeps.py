@@ -6,6 +6,7 @@ import io as streams
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minigrad.training.files import write_rows
 COLOURS = 10  # settings that are drawn, the best ones
 
 
-def trained(folder: Path, task: type, **options) -> dict:
+def trained(folder: Path, task: Any, **options) -> dict:
     """A whole run of a task in a folder, gone on with if it was stopped there. For `minigrad.sweep`.
 
     Returns the chosen row of its log, the number of parameters, and the curve: (step, figure) of each evaluation.
