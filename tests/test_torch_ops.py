@@ -146,16 +146,15 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
 
 
 def cross_entropy(x, target, weight=None, reduction="mean", ignore_index=-100, label_smoothing=0.0):
-    differs(target.dtype.kind == "f", "ours takes integer targets only")
-    differs(weight is not None or label_smoothing, "class weights and label smoothing are not ours")
-    return mg.cross_entropy(x, target, reduction, ignore_index)
+    return mg.cross_entropy(x, target, weight, reduction, ignore_index, label_smoothing)
+
+
+def nll_loss(x, target, weight=None, reduction="mean", ignore_index=-100):
+    return mg.nll_loss(x, target, weight, reduction, ignore_index)
 
 
 def logits_loss(x, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
-    differs(pos_weight is not None, "weights of the positive class are not ours")
-    losses = mg.binary_cross_entropy_with_logits(x, target, "none")
-    losses = losses if weight is None else losses * weight
-    return {"none": losses, "sum": mg.sum(losses), "mean": mg.mean(losses)}[reduction]
+    return mg.binary_cross_entropy_with_logits(x, target, weight, pos_weight, reduction)
 
 
 def loss(f):
@@ -420,6 +419,7 @@ ADAPTERS = {
     "softmax": ("softmax", along(mg.softmax)),
     "log_softmax": ("log_softmax", along(mg.log_softmax)),
     "nn.functional.cross_entropy": ("cross_entropy", cross_entropy),
+    "nn.functional.nll_loss": ("nll_loss", nll_loss),
     "nn.functional.binary_cross_entropy_with_logits": ("binary_cross_entropy_with_logits", logits_loss),
     "nn.functional.mse_loss": ("mse", loss(mg.mse)),
     "nn.functional.huber_loss": ("huber", loss(mg.huber)),

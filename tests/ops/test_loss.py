@@ -81,12 +81,40 @@ def test_the_logits_of_an_ignored_target_are_no_matter(torch, bad, shape, jitted
     ("logits", "targets", "error", "words"),
     [((2, 3), [0, 3], IndexError, "targets from 0 to 3, wanted classes from 0 to 2"),
      ((2, 3), [0, -1], IndexError, "targets from -1 to 0"), ((2, 3), [0, 1, 2], ValueError, r"wanted targets \(2,\)"),
-     ((2, 3), [0.0, 1.0], TypeError, "wanted integer classes"), ((), 0, ValueError, "without an axis"),
+     ((2, 3), [0.0, 1.0], ValueError, r"float64 \(2,\), wanted targets \(2, 3\)"), ((), 0, ValueError, "without an axis"),
+     ((2,), [True, False], TypeError, "targets of bool"),
      ((2, 3, 4), [0, 1], ValueError, r"wanted targets \(2, 4\)")],
 )  # fmt: skip
 def test_cross_entropy_says_what_is_wrong(logits, targets, error, words):
     with pytest.raises(error, match=f"^cross_entropy: .*{words}"):
         mg.cross_entropy(np.zeros(logits), np.asarray(targets))
+
+
+def test_nll_loss_and_weights_say_what_is_wrong():
+    x = np.zeros((2, 3))
+    with pytest.raises(TypeError, match="^nll_loss: got float targets"):
+        mg.nll_loss(x, x)
+    for loss in (mg.nll_loss, mg.cross_entropy):
+        with pytest.raises(ValueError, match=rf"^{loss.__name__}: got a weight of shape \(2,\), wanted .* \(3,\)"):
+            loss(x, [0, 1], np.ones(2))
+        for wrong in (3, -1):
+            with pytest.raises(IndexError):
+                loss(x, [0, wrong])
+    with pytest.raises(ValueError, match="label_smoothing=2"):
+        mg.cross_entropy(x, [0, 1], label_smoothing=2)
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_an_ignored_row_is_no_matter_with_weights_and_smoothing(jitted):
+    weight = np.array([0.5, 1.0, 2.0])
+
+    def f(x, t):
+        return mg.cross_entropy(x, t, weight, label_smoothing=0.3)
+
+    rows, spoilt = np.random.default_rng(0).normal(size=(2, 3)), np.full((1, 3), np.nan)
+    x, t = np.concatenate([rows, spoilt]), np.array([0, 2, -100])
+    g = mg.grad(mg.jit(f) if jitted else f)(mg.tensor(x), t).numpy()
+    np.testing.assert_allclose(g, np.concatenate([mg.grad(f)(mg.tensor(rows), t[:2]).numpy(), np.zeros((1, 3))]), atol=1e-15)
 
 
 @REDUCTIONS
