@@ -132,19 +132,6 @@ def avg_pool2d(
     return mg.avg_pool2d(x, kernel_size, stride or None, padding, ceil_mode, count_include_pad)
 
 
-def convolution(f, ndim):
-    def adapter(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        scalar = (lambda v: v[0] if isinstance(v, (tuple, list)) else v) if ndim == 3 else (lambda v: v)
-        padding = 0 if padding == "valid" else padding
-        return f(x, weight, bias, scalar(stride), scalar(padding), scalar(dilation), groups)
-
-    return batched(adapter, ndim)
-
-
-def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    return mg.conv_transpose2d(x, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
 def cross_entropy(x, target, weight=None, reduction="mean", ignore_index=-100, label_smoothing=0.0):
     return mg.cross_entropy(x, target, weight, reduction, ignore_index, label_smoothing)
 
@@ -423,9 +410,12 @@ ADAPTERS = {
     "nn.functional.binary_cross_entropy_with_logits": ("binary_cross_entropy_with_logits", logits_loss),
     "nn.functional.mse_loss": ("mse", loss(mg.mse)),
     "nn.functional.huber_loss": ("huber", loss(mg.huber)),
-    "nn.functional.conv1d": ("conv1d", convolution(mg.conv1d, 3)),
-    "nn.functional.conv2d": ("conv2d", convolution(mg.conv2d, 4)),
-    "nn.functional.conv_transpose2d": ("conv_transpose2d", batched(conv_transpose2d, 4)),
+    "nn.functional.conv1d": ("conv1d", batched(mg.conv1d, 3)),
+    "nn.functional.conv2d": ("conv2d", batched(mg.conv2d, 4)),
+    "nn.functional.conv3d": ("conv3d", batched(mg.conv3d, 5)),
+    "nn.functional.conv_transpose1d": ("conv_transpose1d", batched(mg.conv_transpose1d, 3)),
+    "nn.functional.conv_transpose2d": ("conv_transpose2d", batched(mg.conv_transpose2d, 4)),
+    "nn.functional.conv_transpose3d": ("conv_transpose3d", batched(mg.conv_transpose3d, 5)),
     "nn.functional.max_pool2d": ("max_pool2d", batched(max_pool2d, 4)),
     "nn.functional.avg_pool2d": ("avg_pool2d", batched(avg_pool2d, 4)),
     "nn.functional.layer_norm": ("layer_norm", layer_norm),

@@ -40,7 +40,7 @@ class Workspace:
         for row, (_, first, last) in zip(self.numbers, blocks):
             row[:FIXED] = kernel.length, first, last, *kernel.called
         for k, n in enumerate(kernel.numbers):
-            self.numbers[:, FIXED + k] = n if isinstance(n, int) else 0
+            self.numbers[:, FIXED + k] = 0 if isinstance(n, str) else n
         for where, b in enumerate(kernel.buffers):
             self.reserve(where, b)
         places = [(self.pointers[k].ctypes.data, n.ctypes.data) for (k, _, _), n in zip(blocks, self.numbers)]

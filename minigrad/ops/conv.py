@@ -19,31 +19,35 @@ from minigrad.arguments import Size
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import convolution as kernels
 from minigrad.kernels import loops
-from minigrad.ops.declare import composite, op
+from minigrad.ops.declare import op
 from minigrad.ops.index import getitem
 from minigrad.ops.reduce import sum
-from minigrad.ops.shape import is_integer, reshape
+from minigrad.ops.shape import is_integer
 from minigrad.ops.table import Spec
 
 
-def pair_of(value, name: str, least: int) -> tuple[int, int]:
-    pair = tuple(value) if np.ndim(value) else (value, value)
-    if not all(is_integer(n) for n in pair):
-        raise TypeError(f"{name}={value!r}, wanted an integer or two")
-    if len(pair) != 2 or any(n < least for n in pair):
-        raise ValueError(f"{name}={value!r}, wanted an integer of at least {least}, or two")
-    return pair
+def several(value, name: str, least: int, count: int = 2) -> tuple[int, ...]:
+    """So many integers, of one or of a sequence."""
+    given = tuple(value) if np.ndim(value) else (value,) * count
+    more = ("", " or two", " or three")[count - 1]
+    if not all(is_integer(n) for n in given):
+        raise TypeError(f"{name}={value!r}, wanted an integer{more}")
+    if len(given) != count or any(n < least for n in given):
+        raise ValueError(f"{name}={value!r}, wanted an integer of at least {least}{more and ','}{more}")
+    return given
 
 
-def _geometry(kernel, stride, padding, dilation):
-    """Stride, padding ((above, below), (left, right)) and dilation, two axes each."""
-    stride, dilation = pair_of(stride, "stride", 1), pair_of(dilation, "dilation", 1)
-    if isinstance(padding, str):
-        if padding != "same" or stride != (1, 1):
-            raise ValueError(f"padding={padding!r}, wanted integers, or 'same' with stride 1")
+def geometry(kernel, stride, padding, dilation):
+    """Stride, padding ((before, after), ...) and dilation, a number or a pair for each axis of the kernel."""
+    count = len(kernel)
+    stride, dilation = several(stride, "stride", 1, count), several(dilation, "dilation", 1, count)
+    if padding == "same" and set(stride) == {1}:
         totals = [d * (k - 1) for d, k in zip(dilation, kernel)]
         return stride, tuple([(total // 2, total - total // 2) for total in totals]), dilation
-    return stride, tuple([(p, p) for p in pair_of(padding, "padding", 0)]), dilation
+    if isinstance(padding, str) and padding != "valid":
+        raise ValueError(f"padding={padding!r}, wanted integers, 'valid', or 'same' with stride 1")
+    margins = several(0 if padding == "valid" else padding, "padding", 0, count)
+    return stride, tuple([(p, p) for p in margins]), dilation
 
 
 def _overlap(outputs: int, inputs: int, offset: int, stride: int) -> tuple[slice, slice]:
@@ -104,18 +108,22 @@ def _with_bias(bias: Spec | None, channels: int) -> None:
         raise ValueError(f"wanted a bias of shape ({channels},), one number for each channel that comes out")
 
 
-def _conv2d_shape(x: Spec, weight: Spec, bias: Spec | None, stride, padding, dilation, groups) -> tuple[int, ...]:
-    require_float(x, weight)
-    if x.ndim != 4 or weight.ndim != 4:
-        raise ValueError("wanted x (N, channels, height, width) and a weight (out, channels / groups, kh, kw)")
+def fit_channels(x, weight, bias, groups) -> None:
     if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ValueError(
             f"with groups={groups}, x has {x.shape[1]} channels and the weight {weight.shape[1]} for each of "
             f"{weight.shape[0]} out; wanted x's channels = groups * weight.shape[1], and out a multiple of groups"
         )
     _with_bias(bias, weight.shape[0])
+
+
+def _conv2d_shape(x: Spec, weight: Spec, bias: Spec | None, stride, padding, dilation, groups) -> tuple[int, ...]:
+    require_float(x, weight)
+    if x.ndim != 4 or weight.ndim != 4:
+        raise ValueError("wanted x (N, channels, height, width) and a weight (out, channels / groups, kh, kw)")
+    fit_channels(x, weight, bias, groups)
     kernel = weight.shape[2:]
-    stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    stride, padding, dilation = geometry(kernel, stride, padding, dilation)
     extents = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
     rooms = [n + before + after for n, (before, after) in zip(x.shape[2:], padding)]
     if 0 in kernel or any(room < extent for room, extent in zip(rooms, extents)):
@@ -162,15 +170,15 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
     """Cross-correlation of images with kernels, as torch.nn.functional.conv2d.
 
     x: (N, channels, height, width). weight: (out, channels / groups, kh, kw). bias: (out,) or None. stride, dilation:
-    an integer or two. padding: zeros on both sides of each axis, an integer or two, or "same" (of stride 1: the result
-    has x's size). Returns (N, out, height', width'),
+    an integer or two. padding: zeros on both sides of each axis, an integer or two, "valid" (0), or "same" (of stride 1:
+    the result has x's size). Returns (N, out, height', width'),
     height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Raises ValueError for shapes that do not fit.
     """
     n, out, rows, columns = _conv2d_shape(x, weight, bias, stride, padding, dilation, groups)
     kernel = weight.shape[2:]
-    stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    stride, padding, dilation = geometry(kernel, stride, padding, dilation)
     if _direct(x, weight):
         return _plus(kernels.conv2d(x, weight, padding, stride, dilation, groups), bias)
     unfolded = _unfold(x, kernel[1], columns, stride, padding, dilation, groups)
@@ -191,7 +199,7 @@ def _plus(y: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
 
 def _transposed_sides(x_shape, weight_shape, stride, padding, dilation, extra=(0, 0)) -> tuple[int, ...]:
     kernel = weight_shape[2:]
-    stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    stride, padding, dilation = geometry(kernel, stride, padding, dilation)
     return tuple([
         (n - 1) * s - before - after + d * (k - 1) + 1 + more
         for n, s, (before, after), d, k, more in zip(x_shape[2:], stride, padding, dilation, kernel, extra)
@@ -210,14 +218,20 @@ def _conv_transpose2d_shape(
     require_float(x, weight)
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError("wanted x (N, channels, height, width) and a weight (channels, out / groups, kh, kw)")
+    return transposed_shape(x, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def transposed_shape(x, weight, bias, stride, padding, output_padding, groups, dilation) -> tuple[int, ...]:
+    """Of the result of a transposed convolution, of any number of axes."""
     if groups < 1 or x.shape[1] != weight.shape[0] or weight.shape[0] % groups:
         raise ValueError(
             f"with groups={groups}, x has {x.shape[1]} channels and the weight takes {weight.shape[0]}; "
             "wanted equal ones, a multiple of groups"
         )
     _with_bias(bias, weight.shape[1] * groups)
-    extra = pair_of(output_padding, "output_padding", 0)
-    limits = [max(s, d) for s, d in zip(pair_of(stride, "stride", 1), pair_of(dilation, "dilation", 1))]
+    count = weight.ndim - 2
+    extra = several(output_padding, "output_padding", 0, count)
+    limits = [max(s, d) for s, d in zip(several(stride, "stride", 1, count), several(dilation, "dilation", 1, count))]
     if any(more >= limit for more, limit in zip(extra, limits)):
         raise ValueError(f"output_padding={output_padding}, wanted less than the larger of stride and dilation")
     sides = _transposed_sides(x.shape, weight.shape, stride, padding, dilation, extra)
@@ -269,9 +283,9 @@ def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     n, out, *size = _conv_transpose2d_shape(x, weight, bias, stride, padding, output_padding, groups, dilation)
     _, channels, rows, columns = x.shape
     kernel = weight.shape[2:]
-    stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    stride, padding, dilation = geometry(kernel, stride, padding, dilation)
     if _direct(x, weight):
-        extra = pair_of(output_padding, "output_padding", 0)
+        extra = several(output_padding, "output_padding", 0)
         return _plus(kernels.conv_transpose2d(x, weight, padding, stride, dilation, groups, extra), bias)
     height = max(padding[0][0] + size[0], (rows - 1) * stride[0] + dilation[0] * (kernel[0] - 1) + 1)
     unfolded = np.zeros((groups, out // groups, kernel[1], height, n, columns), x.dtype)
@@ -314,7 +328,7 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups: Size
     """The gradient of conv2d with respect to its weight, (out, channels / groups, *kernel), g that of its result."""
     shape = _conv2d_weight_shape(x, g, kernel, stride, padding, dilation, groups)
     out, channels = shape[0] // groups, shape[1]
-    stride, padding, dilation = _geometry(kernel, stride, padding, dilation)
+    stride, padding, dilation = geometry(kernel, stride, padding, dilation)
     if _direct(x, g):
         return kernels.conv2d_weight(x, g, kernel, padding, stride, dilation, groups)
     unfolded = _unfold(x, kernel[1], g.shape[3], stride, padding, dilation, groups)
@@ -325,26 +339,3 @@ def conv2d_weight(x, g, /, kernel, stride=1, padding=0, dilation=1, groups: Size
         seen = seen.reshape(groups, channels * kernel[1], g_matrices.shape[2])
         result[:, :, :, i] = np.matmul(g_matrices, seen.swapaxes(1, 2)).reshape(groups, out, channels, kernel[1])
     return result.reshape(shape)
-
-
-@composite(
-    sample=lambda d: (
-        d.array((2, 2, 5)), d.array((4, 1, 2)), d.choice([None, d.array((4,))]),
-        {"stride": d.choice([1, 2]), "padding": d.choice([0, 1]), "dilation": d.choice([1, 2]), "groups": 2},
-    ),
-    method=False,
-)  # fmt: skip
-def conv1d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Size = 1):
-    """Cross-correlation along a sequence, as torch.nn.functional.conv1d: a conv2d of height 1.
-
-    x: (N, channels, length). weight: (out, channels / groups, k). bias: (out,) or None. stride, dilation: integers.
-    padding: an integer or "same". Returns (N, out, (length + 2 padding - dilation (k - 1) - 1) // stride + 1).
-    """
-    if x.ndim != 3 or weight.ndim != 3:
-        raise ValueError(f"got x {x.shape} and weight {weight.shape}, wanted (N, channels, length) and (out, in, k)")
-    y = conv2d(
-        reshape(x, (*x.shape[:2], 1, x.shape[2])), reshape(weight, (*weight.shape[:2], 1, weight.shape[2])), bias,
-        stride=stride if isinstance(stride, int) and stride == 1 else (1, stride),
-        padding=padding if isinstance(padding, str) else (0, padding), dilation=(1, dilation), groups=groups,
-    )  # fmt: skip
-    return reshape(y, (*y.shape[:2], y.shape[3]))

@@ -6,7 +6,7 @@ from minigrad.kernels import pool
 from minigrad.kernels.entry import in_order
 from minigrad.kernels.pool import Windows
 from minigrad.ops.along import take_along_axis
-from minigrad.ops.conv import pair_of, require_float
+from minigrad.ops.conv import several, require_float
 from minigrad.ops.declare import composite, op
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec
@@ -18,9 +18,9 @@ def _pool_geometry(x: Spec, kernel_size, stride, padding, dilation=1, ceil_mode=
     require_float(x)
     if x.ndim != 4:
         raise ValueError("wanted (N, channels, height, width)")
-    kernel, padding = pair_of(kernel_size, "kernel_size", 1), pair_of(padding, "padding", 0)
-    stride = kernel if stride is None else pair_of(stride, "stride", 1)
-    dilation = pair_of(dilation, "dilation", 1)
+    kernel, padding = several(kernel_size, "kernel_size", 1), several(padding, "padding", 0)
+    stride = kernel if stride is None else several(stride, "stride", 1)
+    dilation = several(dilation, "dilation", 1)
     extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     if any(2 * p > extent for p, extent in zip(padding, extents)):
         raise ValueError(f"padding={padding}, wanted at most half of what the kernel covers, {tuple(extents)}")

@@ -9,6 +9,7 @@ from programs import calls_of_python
 from test_jit import same
 
 import minigrad as mg
+from minigrad.ops.along import untake
 from minigrad.ops.table import composites, table
 from minigrad.testing import Draw
 
@@ -262,3 +263,16 @@ def test_reductions_of_masks(name, axis):
     assert got[1].dtype == wanted[1].dtype
     np.testing.assert_array_equal(got[1].numpy(), wanted[1].numpy())
     np.testing.assert_allclose(got[0].numpy(), wanted[0].numpy(), rtol=1e-12)
+
+
+def test_a_size_may_be_an_integer_of_numpy():
+    """A kernel is told it as any other."""
+
+    def f(h, xs):
+        def step(h, x):
+            y = untake(mg.ones((3, 2)) * x, np.array([0, 3, 3]), (np.int64(5), 2), 0)
+            return h + y[1:].sum(), y[1:].sum()
+
+        return mg.scan(step, h, xs)
+
+    assert mg.jit(f)(np.zeros(()), np.array([1.0, 2.0]))[1].tolist() == [4, 8]

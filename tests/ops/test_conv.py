@@ -68,15 +68,45 @@ def test_conv_transpose2d_is_pytorchs(torch, size, kernel, stride, padding, extr
     )  # fmt: skip
 
 
+def settings_of(data, ndim):
+    """Stride, padding and dilation: an integer, or one for each axis."""
+    return [
+        data.draw(st.integers(low, high) | st.tuples(*[st.integers(low, high)] * ndim))
+        for low, high in ((1, 3), (0, 2), (1, 2))
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:Using padding=.same.")
-@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans())
-def test_conv1d_is_pytorchs(torch, length, kernel, stride, padding, dilation, same):
-    assume(same or length + 2 * padding >= dilation * (kernel - 1) + 1)
-    stride, padding = (1, "same") if same else (stride, padding)
+@pytest.mark.parametrize("ndim", [1, 3])
+@given(st.data())
+def test_convolutions_of_one_axis_and_of_three_are_pytorchs(torch, ndim, data):
+    size, kernel = [tuple(data.draw(st.integers(1, n)) for _ in range(ndim)) for n in (5, 3)]
+    stride, padding, dilation = settings_of(data, ndim)
+    if data.draw(st.booleans()):
+        stride, padding = 1, data.draw(st.sampled_from(["same", "valid"]))
+    wide = 0 if padding == "valid" else 4 if padding == "same" else 2 * np.asarray(padding)
+    assume(all(np.array(size) + wide >= dilation * (np.array(kernel) - 1) + 1))
     params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 2}
+    ours, theirs = getattr(mg, f"conv{ndim}d"), getattr(torch.nn.functional, f"conv{ndim}d")
     compare(
-        lambda *xs: mg.conv1d(*xs, **params), lambda *xs: torch.nn.functional.conv1d(*xs, **params),
-        normal(2, 4, length), normal(2, 2, kernel, seed=1), normal(2, seed=2),
+        lambda *xs: ours(*xs, **params), lambda *xs: theirs(*xs, **params),
+        normal(2, 4, *size), normal(2, 2, *kernel, seed=1), normal(2, seed=2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+@given(st.data())
+def test_transposed_convolutions_of_one_axis_and_of_three_are_pytorchs(torch, ndim, data):
+    size, kernel = [tuple(data.draw(st.integers(1, 3)) for _ in range(ndim)) for _ in range(2)]
+    stride, padding, dilation = settings_of(data, ndim)
+    extra = data.draw(st.integers(0, 2))
+    s, p, d, k = [np.broadcast_to(v, ndim) for v in (stride, padding, dilation, kernel)]
+    assume(all(extra < np.maximum(s, d)) and all((np.array(size) - 1) * s - 2 * p + d * (k - 1) + 1 + extra > 0))
+    params = {"stride": stride, "padding": padding, "output_padding": extra, "groups": 2, "dilation": dilation}
+    ours, theirs = getattr(mg, f"conv_transpose{ndim}d"), getattr(torch.nn.functional, f"conv_transpose{ndim}d")
+    compare(
+        lambda *xs: ours(*xs, **params), lambda *xs: theirs(*xs, **params),
+        normal(2, 4, *size), normal(4, 1, *kernel, seed=1), normal(2, seed=2),
     )  # fmt: skip
 
 
@@ -123,7 +153,7 @@ ONES = np.ones((1, 4, 5, 5))
     [((2, 3, 3, 3), {}, "x has 4 channels and the weight 3"), ((3, 2, 3, 3), {"groups": 2}, "out a multiple of groups"),
      ((2, 4, 6, 1), {}, r"the kernel covers \(6, 1\), more than"), ((2, 4, 3), {}, r"wanted x \(N, channels"),
      ((2, 4, 3, 3), {"stride": 0}, "stride=0, wanted an integer of at least 1"),
-     ((2, 4, 3, 3), {"stride": 2, "padding": "same"}, "padding='same', wanted integers, or 'same' with stride 1"),
+     ((2, 4, 3, 3), {"stride": 2, "padding": "same"}, "padding='same', wanted integers, 'valid', or 'same' with stride 1"),
      ((2, 4, 3, 3), {"bias": np.ones(3)}, r"wanted a bias of shape \(2,\)")],
 )  # fmt: skip
 def test_conv2d_says_what_is_wrong(weight, params, words):
@@ -147,6 +177,15 @@ def test_others_say_what_is_wrong():
         mg.conv2d(ONES.astype(int), np.ones((1, 4, 1, 1), int))
     with pytest.raises(ValueError, match=r"^conv1d: got x \(3, 4\)"):
         mg.conv1d(np.ones((3, 4)), np.ones((1, 3, 2)))
+    with pytest.raises(ValueError, match=r"^conv_transpose1d: .*padding=\(1, 2\), wanted an integer of at least 0\n"):
+        mg.conv_transpose1d(ONES[0], np.ones((4, 3, 2)), padding=(1, 2))
+    volumes = np.ones((2, 4, 3, 3, 3))
+    with pytest.raises(ValueError, match=r"^conv3d: with groups=1, x has 4 channels and the weight 3"):
+        mg.conv3d(volumes, np.ones((2, 3, 1, 1, 1)))
+    with pytest.raises(ValueError, match=r"^conv3d: the kernel covers a depth of 5, more than"):
+        mg.conv3d(volumes, np.ones((2, 4, 3, 1, 1)), dilation=2)
+    with pytest.raises(ValueError, match=r"^conv3d: stride=\(1, 2\), wanted an integer of at least 1, or three"):
+        mg.conv3d(volumes, np.ones((2, 4, 1, 1, 1)), stride=(1, 2))
     with pytest.raises(ValueError, match=r"^conv_transpose2d\(.*output_padding=1, wanted less"):
         mg.conv_transpose2d(ONES, np.ones((4, 1, 3, 3)), output_padding=1)
     with pytest.raises(ValueError, match=r"^conv_transpose2d\(.*wanted less padding"):

@@ -6,7 +6,7 @@ from minigrad.ir.rules.kernel import Convolution, WeightGradient
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.rule import Rule
 from minigrad.kernels.convolution import geometry_of
-from minigrad.ops.conv import _geometry
+from minigrad.ops.conv import geometry
 
 # Under one more leading axis
 
@@ -111,7 +111,7 @@ def weight_geometry(v):
 def how(v, weight_shape) -> tuple:
     """Stride, padding, dilation and groups."""
     given = [v.params[name] for name in ("stride", "padding", "dilation")]
-    return *_geometry(weight_shape[2:], *given), v.params["groups"]
+    return *geometry(weight_shape[2:], *given), v.params["groups"]
 
 
 @of_rows
