@@ -1,6 +1,7 @@
 """The convolutional LSTM (Shi et al. 2015, arXiv:1506.04214)."""
 
 from itertools import pairwise
+from typing import Literal
 
 import minigrad as mg
 from minigrad import nn
@@ -9,36 +10,46 @@ from minigrad.models.recurrent_dropout import dropped
 from minigrad.nn.cell import Cell
 from minigrad.nn.recurrent import Recurrent, uniform_parameter, watch
 
+CONVOLUTIONS = mg.conv1d, mg.conv2d, mg.conv3d
+Axes = Size | tuple[Size, ...]
+
 
 class ConvLSTMCell(Cell):
-    """An LSTM whose products are "same" convolutions, eq. 3 of Shi et al. 2015, with or without peepholes w:
+    """An LSTM whose products are convolutions, eq. 3 of Shi et al. 2015, with or without peepholes w:
 
     i, f = σ(W_x* * x + W_h* * h + w_c* ⊙ c + b); g = tanh(W_xg * x + W_hg * h + b); c' = f ⊙ c + i ⊙ g;
     o = σ(W_xo * x + W_ho * h + w_co ⊙ c' + b); h' = o ⊙ tanh(c').
 
-    x (B, I, rows, columns), state (h, c), each (B, H, rows, columns) -> (h', c'). peepholes: None, or (rows, columns),
-    which the peephole weights must know. unit_forget_bias: True begins with biases 1 of the forget gate. hard_sigmoid:
-    True takes min(max(a / 5 + 1/2, 0), 1) for σ(a).
-    Keras' ConvLSTM2D has the same order of gates, no peepholes, a unit forget bias and, before version 3, this hard
-    sigmoid; channels come last there, and its kernels (k, k, I, 4H) are weight.transpose(2, 3, 1, 0).
+    x (B, I, rows, columns), state (h, c), each (B, H, rows', columns') -> (h', c'). kernel_size: an integer; or one for
+    each axis, which says how many axes there are: (k,) for sequences, (k, k, k) for volumes. stride, padding, dilation:
+    of the convolutions of x, as conv2d's, "valid" among them; h always keeps its size. peepholes: None, or (rows',
+    columns'), which the peephole weights must know. unit_forget_bias: True begins with biases 1 of the forget gate.
+    hard_sigmoid: True takes min(max(a / 5 + 1/2, 0), 1) for σ(a).
+    Keras' ConvLSTM1D, 2D and 3D have the same order of gates, no peepholes, a unit forget bias, "valid" by default and,
+    before version 3, this hard sigmoid; channels come last there, and kernels (k, k, I, 4H) are our weights'
+    transpose(2, 3, 1, 0).
     weight_ih (4H, I, k, k), weight_hh (4H, H, k, k), bias (4H,), gates in the order i f g o, and weight_ci, weight_cf,
-    weight_co (H, rows, columns); all U(±1/√H). 4H(k²(I + H) + 1) numbers, and 3H · rows · columns for peepholes.
+    weight_co (H, rows', columns'); all U(±1/√H). 4H(k²(I + H) + 1) numbers, and 3H · rows' · columns' for peepholes.
     """
 
     feature_ndim = 3
-    state_shape = "hidden_size ...", "hidden_size ..."
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Size, bias: bool = True,
-        peepholes: tuple[Size, Size] | None = None, *, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
-        generator: Generator = None,
+        self, input_size: Count, hidden_size: Size, kernel_size: Axes, bias: bool = True,
+        peepholes: tuple[Size, ...] | None = None, *, stride: Axes = 1,
+        padding: Count | tuple[Count, ...] | Literal["same", "valid"] = "same", dilation: Axes = 1,
+        unit_forget_bias: bool = False, hard_sigmoid: bool = False, generator: Generator = None,
     ):  # fmt: skip
-        self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
-        self.peepholes, self.hard_sigmoid = peepholes, hard_sigmoid
-        H, k = hidden_size, kernel_size
-        self.weight_ih = uniform_parameter((4 * H, input_size, k, k), H, generator)
-        self.weight_hh = uniform_parameter((4 * H, H, k, k), H, generator)
+        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        if len(kernel) not in (1, 2, 3):
+            raise ValueError(f"got kernel_size={kernel_size}, wanted an integer, or one for each of up to three axes")
+        self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.feature_ndim, self.peepholes, self.hard_sigmoid = len(kernel) + 1, peepholes, hard_sigmoid
+        H = hidden_size
+        self.weight_ih = uniform_parameter((4 * H, input_size, *kernel), H, generator)
+        self.weight_hh = uniform_parameter((4 * H, H, *kernel), H, generator)
         self.bias = uniform_parameter((4 * H,), H, generator) if bias else None
         if unit_forget_bias and self.bias is not None:
             with mg.no_grad():
@@ -50,8 +61,10 @@ class ConvLSTMCell(Cell):
     def forward(self, x, state):
         h, c = state
         h = dropped("hidden", h)
-        a = mg.conv2d(x, self.weight_ih, self.bias, padding="same") + mg.conv2d(h, self.weight_hh, padding="same")
-        i, f, g, o = mg.split(a, 4, axis=-3)
+        conv = CONVOLUTIONS[self.feature_ndim - 2]
+        a = conv(x, self.weight_ih, self.bias, self.stride, self.padding, self.dilation)
+        a = a + conv(h, self.weight_hh, padding="same")
+        i, f, g, o = mg.split(a, 4, axis=1)
         if self.peepholes:
             i, f = i + self.weight_ci * c, f + self.weight_cf * c
         i, f, g = self.sigmoid(i), self.sigmoid(f), mg.tanh(g)
@@ -64,24 +77,40 @@ class ConvLSTMCell(Cell):
     def sigmoid(self, a):
         return mg.clip(a / 5 + 0.5, 0, 1) if self.hard_sigmoid else mg.sigmoid(a)
 
+    def initial_state(self, x):
+        axes = len(self.kernel_size)
+        zero = mg.zeros((*x.shape[: -axes - 1], self.hidden_size, *self.image_size(x.shape[-axes:])), x.dtype)
+        return zero, zero
+
+    def image_size(self, size):
+        """Of the state: what a convolution leaves of x's."""
+        if self.padding == "same":
+            return size
+        padding = 0 if self.padding == "valid" else self.padding
+        s, p, d = [v if isinstance(v, tuple) else (v,) * len(size) for v in (self.stride, padding, self.dilation)]
+        return [(size[k] + 2 * p[k] - d[k] * (n - 1) - 1) // s[k] + 1 for k, n in enumerate(self.kernel_size)]
+
 
 class ConvLSTM(Recurrent):
-    """Layers of `ConvLSTMCell`: `output, (h_n, c_n) = convlstm(x, (h_0, c_0))`, x (T, B, I, rows, columns).
+    """Layers of `ConvLSTMCell`: `output, (h_n, c_n) = convlstm(x, (h_0, c_0))`, x (T, B, I, rows, columns), or of as
+    many axes as the kernel has.
 
     See `Recurrent` for lengths and masks.
     """
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Size, num_layers: Size = 1, bias: bool = True,
+        self, input_size: Count, hidden_size: Size, kernel_size: Axes, num_layers: Size = 1, bias: bool = True,
         batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
-        peepholes: tuple[Size, Size] | None = None, unit_forget_bias: bool = False, hard_sigmoid: bool = False,
-        generator: Generator = None,
+        peepholes: tuple[Size, ...] | None = None, stride: Axes = 1,
+        padding: Count | tuple[Count, ...] | Literal["same", "valid"] = "same", dilation: Axes = 1,
+        unit_forget_bias: bool = False, hard_sigmoid: bool = False, generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
-            ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes,
-            unit_forget_bias=unit_forget_bias, hard_sigmoid=hard_sigmoid, num_layers=num_layers,
-            batch_first=batch_first, dropout=dropout, bidirectional=bidirectional, generator=generator,
+            ConvLSTMCell, input_size, hidden_size, kernel_size, bias=bias, peepholes=peepholes, stride=stride,
+            padding=padding, dilation=dilation, unit_forget_bias=unit_forget_bias, hard_sigmoid=hard_sigmoid,
+            num_layers=num_layers, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional,
+            generator=generator,
         )  # fmt: skip
 
 

@@ -110,26 +110,25 @@ def batched(f, ndim):
         if x.ndim == ndim:
             return f(x, *args, **kwargs)
         results = f(mg.expand_dims(x, 0), *args, **kwargs)
-        return [mg.squeeze(y, 0) for y in results] if isinstance(results, list) else mg.squeeze(results, 0)
+        return [mg.squeeze(y, 0) for y in results] if isinstance(results, (list, tuple)) else mg.squeeze(results, 0)
 
     return adapter
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    window = kernel_size, stride or None, padding, dilation, ceil_mode
-    values = mg.max_pool2d(x, *window)
-    return [values, mg.max_pool2d_indices(x, *window)] if return_indices else values
+def pool(f):
+    return lambda x, kernel_size, stride=None, *window, **options: f(x, kernel_size, stride or None, *window, **options)
 
 
-def avg_pool2d(
-    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):  # fmt: skip
-    kernel_size, stride, padding = [
-        v[0] if isinstance(v, tuple) and len(v) == 1 else v for v in (kernel_size, stride, padding)
-    ]
-    if divisor_override is not None:
-        return mg.pool_sum(x, kernel_size, stride or None, padding, ceil_mode) / divisor_override
-    return mg.avg_pool2d(x, kernel_size, stride or None, padding, ceil_mode, count_include_pad)
+def unpool(f, ndim):
+    def adapter(x, indices, *args, **options):
+        flat = indices.numpy().reshape(*x.shape[: x.ndim - ndim], -1)
+        differs(any(len(np.unique(row)) < len(row) for row in flat.reshape(-1, flat.shape[-1])), "of repeated indices "
+                "PyTorch takes any one, but sends gradients to all")  # fmt: skip
+        images = [y if x.ndim == ndim + 2 else mg.expand_dims(y, 0) for y in (x, indices)]
+        y = f(*images, *args, **options)
+        return y if x.ndim == ndim + 2 else mg.squeeze(y, 0)
+
+    return adapter
 
 
 def cross_entropy(x, target, weight=None, reduction="mean", ignore_index=-100, label_smoothing=0.0):
@@ -156,6 +155,28 @@ def loss(f):
 def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
     differs(eps < 0, "a negative eps makes roots of negative numbers")
     return mg.layer_norm(x, weight, bias, tuple(range(-len(shape), 0)), eps)
+
+
+def rms_norm(x, shape, weight=None, eps=None):
+    differs(eps is not None and eps < 0, "a negative eps makes roots of negative numbers")
+    return mg.rms_norm(x, weight, tuple(range(-len(shape), 0)), eps)
+
+
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    differs(eps < 0, "a negative eps makes roots of negative numbers")
+    return mg.group_norm(x, weight, bias, num_groups, eps)
+
+
+def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    differs(x.ndim < 2, "PyTorch takes a tensor of one empty axis")
+    return mg.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def interpolate(x, size=None, recompute_scale_factor=None, **options):
+    if recompute_scale_factor:
+        factors = np.broadcast_to(options.pop("scale_factor"), x.ndim - 2)
+        size = [math.floor(n * f) for n, f in zip(x.shape[2:], factors)]
+    return mg.interpolate(x, size, **options)
 
 
 def einsum(tensors, equation):
@@ -185,16 +206,12 @@ def cholesky(a, upper=False):
 
 
 def argsort(x, dim=-1, descending=False, stable=None):
-    axis = axis_of(x, dim)
-    if not descending:
-        return mg.argsort(x, axis)
-    order = mg.argsort(mg.flip(x, axis), axis)  # of equal ones, the first comes first still
-    return x.shape[axis] - 1 - mg.flip(order, axis)
+    return mg.argsort(x, axis_of(x, dim), descending)
 
 
 def sort(x, dim=-1, descending=False, stable=None):
-    indices = argsort(x, dim, descending)
-    return [mg.take_along_axis(x, indices, dim), indices]
+    axis = axis_of(x, dim)
+    return [mg.sort(x, axis, descending), mg.argsort(x, axis, descending)]
 
 
 def topk(x, k, dim=-1, largest=True, sorted=True):
@@ -403,6 +420,8 @@ ADAPTERS = {
     "sort": ("sort", sort),
     "argsort": ("argsort", argsort),
     "topk": ("topk", topk),
+    "cummax": ("cummax", lambda x, dim: list(mg.cummax(x, axis_of(x, dim)))),
+    "cummin": ("cummin", lambda x, dim: list(mg.cummin(x, axis_of(x, dim)))),
     "softmax": ("softmax", along(mg.softmax)),
     "log_softmax": ("log_softmax", along(mg.log_softmax)),
     "nn.functional.cross_entropy": ("cross_entropy", cross_entropy),
@@ -416,10 +435,27 @@ ADAPTERS = {
     "nn.functional.conv_transpose1d": ("conv_transpose1d", batched(mg.conv_transpose1d, 3)),
     "nn.functional.conv_transpose2d": ("conv_transpose2d", batched(mg.conv_transpose2d, 4)),
     "nn.functional.conv_transpose3d": ("conv_transpose3d", batched(mg.conv_transpose3d, 5)),
-    "nn.functional.max_pool2d": ("max_pool2d", batched(max_pool2d, 4)),
-    "nn.functional.avg_pool2d": ("avg_pool2d", batched(avg_pool2d, 4)),
+    **{
+        f"nn.functional.{name}{n}d": (f"{name}{n}d", batched(pool(getattr(mg, f"{name}{n}d")), n + 2))
+        for name in ("max_pool", "avg_pool")
+        for n in (1, 2, 3)
+    },
+    **{
+        f"nn.functional.max_unpool{n}d": (f"max_unpool{n}d", unpool(getattr(mg, f"max_unpool{n}d"), n))
+        for n in (1, 2, 3)
+    },
+    **{
+        f"nn.functional.max_unpool{n}d/grad": (f"max_unpool{n}d", unpool(getattr(mg, f"max_unpool{n}d"), n))
+        for n in (1, 2, 3)
+    },
     "nn.functional.layer_norm": ("layer_norm", layer_norm),
-}
+    "nn.functional.rms_norm": ("rms_norm", rms_norm),
+    "nn.functional.group_norm": ("group_norm", group_norm),
+    "nn.functional.instance_norm": ("instance_norm", mg.instance_norm),
+    "nn.functional.batch_norm": ("batch_norm", batch_norm),
+    **{f"nn.functional.interpolate/{mode}": ("interpolate", interpolate)
+       for mode in ("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic")},
+}  # fmt: skip
 ONCE: dict = {}  # entries of which second derivatives are not compared, and why
 
 
@@ -570,6 +606,7 @@ NOT_COMPARED = {
     "softmax_cross_entropy": "part of cross_entropy", "softmax_error": "its vjp",
     "huber_penalty": "part of huber", "logistic_loss": "part of binary_cross_entropy_with_logits",
     "max_pool2d_indices": "part of max_pool2d", "pool_sum": "part of avg_pool2d", "pool_spread": "its vjp",
+    "cumargmax": "part of cummax",
 }  # fmt: skip
 
 

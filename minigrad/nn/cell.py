@@ -10,7 +10,8 @@ from minigrad.nn.declared import zero_state
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, tensor
 
-IMAGE = (4, 5)  # rows and columns of the examples
+AXES = [(), ("length",), ("rows", "columns"), ("depth", "rows", "columns"), ()]  # behind that of the input size
+IMAGE = (4, 5, 3)  # sizes of the axes of the examples
 
 
 class Cell(Module):
@@ -60,7 +61,7 @@ class Cell(Module):
         """The error for an x or a state that are not what this cell takes; None if they are."""
         name, size = type(self).__name__, getattr(self, "input_size", None)
         axes = getattr(self, "feature_ndim", 1)
-        wanted = ["..." if axes == 1 else "B", "input_size" if size is None else str(size), "rows", "columns"]
+        wanted = ["..." if axes == 1 else "B", "input_size" if size is None else str(size), *AXES[axes - 1]]
         if not isinstance(x, (Tensor, np.ndarray)):
             return TypeError(f"{name}: got x, a {type(x).__name__}, wanted a tensor ({', '.join(wanted[: axes + 1])})")
         try:
@@ -149,8 +150,8 @@ def initial_state(cell, x):
 
 
 def example_input(cell, steps: int, batch: int, generator, input_size: int | None = None) -> np.ndarray:
-    """x (steps, batch, features...) from N(0, 1) in float32, such as a cell takes: vectors (input_size,), or images
-    (input_size, 4, 5). input_size: of a cell that does not tell its own."""
+    """x (steps, batch, features...) from N(0, 1) in float32, such as a cell takes: vectors (input_size,), images
+    (input_size, 4, 5) or what has one axis less or more. input_size: of a cell that does not tell its own."""
     size = getattr(cell, "input_size", input_size)
     features = (size, *IMAGE)[: getattr(cell, "feature_ndim", 1)]
     return generator.standard_normal((steps, batch, *features)).astype(np.float32)

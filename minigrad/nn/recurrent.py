@@ -47,7 +47,7 @@ from minigrad.arguments import Count, Generator, Probability, Size, checked, pla
 from minigrad.creation import arange
 from minigrad.modes import tracing
 from minigrad.nn import init
-from minigrad.nn.cell import described, first_step, initial_state, output_size, take_step
+from minigrad.nn.cell import AXES, described, first_step, initial_state, output_size, take_step
 from minigrad.nn.declared import batched_context, check_context
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.elementwise import where
@@ -254,7 +254,7 @@ class Recurrent(Module):
         """Whether x has a batch axis."""
         size = self.input_size if features else None
         if x.ndim not in (features + 1, features + 2) or (size is not None and x.shape[-features] != size):
-            inner = ["input_size" if size is None else f"input_size={size}", "rows", "columns"][:features]
+            inner = ["input_size" if size is None else f"input_size={size}", *AXES[features - 1]][:features]
             batch = "B, T" if self.batch_first else "T, B"
             raise ValueError(
                 f"{self._name}: got x of shape {x.shape}, wanted ({batch}, {', '.join(inner)}), "

@@ -15,10 +15,12 @@ from minigrad.ops import (  # noqa: F401
     linalg,
     loss,
     neural,
+    normalization,
     numpycall,
     pool,
     product,
     reduce,
+    resize,
     shape,
 )
 from minigrad.ops.pointwise import Elementwise

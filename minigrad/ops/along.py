@@ -11,7 +11,7 @@ from minigrad.arguments import Count
 from minigrad.kernels import picks
 from minigrad.ops.declare import composite, op
 from minigrad.ops.index import _scattered, getitem, unindex
-from minigrad.ops.shape import axis_of, flip
+from minigrad.ops.shape import axis_of
 from minigrad.ops.table import FLOAT32, Spec
 from minigrad.symbolic import broadcast_shapes
 from minigrad.symbolic import index as size_as_index
@@ -228,25 +228,35 @@ def one_hot(indices, /, n: Count):
 # Order
 
 
-def _sorted(x: Spec, axis=-1) -> Spec:
+def _sorted(x: Spec, axis=-1, descending=False) -> Spec:
     if axis is not None:
         axis_of(axis, x.ndim)
     return Spec((x.size,) if axis is None else x.shape, np.dtype(np.intp))
 
 
-@op(shape=_sorted, sample=lambda d: (x := d.array(d.shape(1)), dict(axis=d.axis(x.ndim))), numpy=np.argsort)
-def argsort(x, /, axis=-1):
-    """Indices that sort x along an axis, in ascending order; equal elements keep theirs. No gradient.
+@op(
+    shape=_sorted,
+    sample=lambda d: (x := d.array(d.shape(1)), dict(axis=d.axis(x.ndim), descending=d.boolean())),
+    numpy=np.argsort,
+)
+def argsort(x, /, axis=-1, descending: bool = False):
+    """Indices that sort x along an axis, in ascending or descending order; equal elements keep theirs. No gradient.
 
-    None: of the flattened x. NaN comes last.
+    None: of the flattened x. NaN comes last, in descending order first.
     """
-    return np.argsort(x, axis if axis is None else axis_of(axis, x.ndim), kind="stable")
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis_of(axis, x.ndim))
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
 
 
-@composite(sample=lambda d: (d.array((3, 4)), dict(axis=d.choice([None, 0, 1, -1]))), numpy=np.sort)
-def sort(x, /, axis=-1):
-    """x sorted along an axis, in ascending order; None: flattened first. Values only: their indices are `argsort`."""
-    return take_along_axis(x, argsort(x, axis), axis)
+@composite(
+    sample=lambda d: (d.array((3, 4)), dict(axis=d.choice([None, 0, 1, -1]), descending=d.boolean())), numpy=np.sort
+)
+def sort(x, /, axis=-1, descending: bool = False):
+    """x sorted along an axis, in ascending or descending order; None: flattened first. Values only: their indices are
+    `argsort`."""
+    return take_along_axis(x, argsort(x, axis, descending), axis)
 
 
 @composite(sample=lambda d: (d.array((3, 4)), dict(k=d.integer(0, 3), axis=d.choice([0, -1]), largest=d.boolean())))
@@ -256,9 +266,44 @@ def topk(x, /, k: Count, axis=-1, largest: bool = True):
     Of equal elements the first ones are taken. NaN counts as the largest.
     """
     axis = axis_of(axis, x.ndim)
-    n = x.shape[axis]
-    if not 0 <= k <= n:
-        raise ValueError(f"k is {k}: wanted 0 to {n}, the size of axis {axis}")
-    order = n - 1 - flip(argsort(flip(x, axis), axis), axis) if largest else argsort(x, axis)
-    indices = order[(slice(None),) * axis + (slice(0, k),)]
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"k is {k}: wanted 0 to {x.shape[axis]}, the size of axis {axis}")
+    indices = argsort(x, axis, largest)[(slice(None),) * axis + (slice(0, k),)]
+    return take_along_axis(x, indices, axis), indices
+
+
+# The largest and the smallest so far
+
+
+@op(
+    shape=lambda x, axis, largest: Spec(x.shape, np.dtype(np.intp)) if axis_of(axis, x.ndim) >= 0 else None,
+    sample=lambda d: (x := d.array(d.shape(1)), dict(axis=d.axis(x.ndim), largest=d.boolean())),
+    method=False,
+    public=False,
+)
+def cumargmax(x, /, axis=-1, largest: bool = True):
+    """Place of the largest (or smallest) element so far along an axis, the last of several or a NaN. No gradient."""
+    axis = axis_of(axis, x.ndim)
+    best = (np.maximum if largest else np.minimum).accumulate(x, axis)
+    places = np.arange(x.shape[axis]).reshape(-1, *[1] * (x.ndim - axis - 1))
+    return np.maximum.accumulate(np.where((x == best) | (x != x), places, 0), axis)
+
+
+def _sample_axis(d):
+    x = d.array(d.shape(1))
+    return x, dict(axis=d.axis(x.ndim))
+
+
+@composite(sample=_sample_axis)
+def cummax(x, /, axis=-1):
+    """(values, indices) of the largest element so far along an axis, as torch.cummax. Of equal ones, and of NaN, the
+    last counts, and has the gradient."""
+    indices = cumargmax(x, axis)
+    return take_along_axis(x, indices, axis), indices
+
+
+@composite(sample=_sample_axis)
+def cummin(x, /, axis=-1):
+    """(values, indices) of the smallest element so far along an axis; all else as `cummax`."""
+    indices = cumargmax(x, axis, False)
     return take_along_axis(x, indices, axis), indices

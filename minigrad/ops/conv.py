@@ -28,7 +28,8 @@ from minigrad.ops.table import Spec
 
 def several(value, name: str, least: int, count: int = 2) -> tuple[int, ...]:
     """So many integers, of one or of a sequence."""
-    given = tuple(value) if np.ndim(value) else (value,) * count
+    given = tuple(value) if np.ndim(value) else (value,)
+    given = given * count if len(given) == 1 else given
     more = ("", " or two", " or three")[count - 1]
     if not all(is_integer(n) for n in given):
         raise TypeError(f"{name}={value!r}, wanted an integer{more}")
@@ -170,8 +171,8 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
     """Cross-correlation of images with kernels, as torch.nn.functional.conv2d.
 
     x: (N, channels, height, width). weight: (out, channels / groups, kh, kw). bias: (out,) or None. stride, dilation:
-    an integer or two. padding: zeros on both sides of each axis, an integer or two, "valid" (0), or "same" (of stride 1:
-    the result has x's size). Returns (N, out, height', width'),
+    an integer or two. padding: zeros on both sides of each axis, an integer or two, "valid" (0), or "same" (with
+    stride 1: the result has x's size). Returns (N, out, height', width'),
     height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Raises ValueError for shapes that do not fit.

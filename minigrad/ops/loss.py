@@ -187,7 +187,7 @@ def _class_weight(weight, x):
 
 
 def _of_rows(losses, classes, kept, weight):
-    """The losses times the weights of their classes, 0 where they are not kept; and what a mean divides their sum by."""
+    """The losses times the weights of their classes, 0 where they are not kept; what a mean divides their sum by."""
     losses = where(kept, losses, 0)
     if weight is None:
         return losses, astype(sum(kept), losses.dtype)

@@ -13,8 +13,7 @@ from minigrad.modes import thread, tracing
 from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import exp, greater_equal, rsqrt, where
 from minigrad.ops.reduce import axes_of, mean, sum, sum_to, var
-from minigrad.ops.shape import reshape
-from minigrad.ops.table import Spec, filled
+from minigrad.ops.table import Spec
 from minigrad.tensor import as_array
 
 # Softmax and standardisation: ops along an axis, and what pulls their cotangents back as an op of its own, so that each
@@ -231,29 +230,6 @@ def standardize_affine_pull(g, x, weight, /, last: int, eps: Finite):
     rows.run("standardize_affine_pull", n, result, of_weight, of_bias, *operands, np.array([eps]))
     of_weight, of_bias = add_reduce(sums, (1,))
     return [result, of_weight.reshape(weight.shape), of_bias.reshape(weight.shape)]
-
-
-@composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
-def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
-    """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
-
-    axis: the axis, or the axes, that are normalised together. weight, bias: of these axes' sizes, or None.
-
-    Raises ValueError if weight or bias have another shape.
-    """
-    axes = axes_of(axis, x.ndim)
-    shape = tuple([x.shape[k] for k in axes])
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and p.shape != shape:
-            raise ValueError(f"{name} is {p.shape}, wanted the normalised axes' {shape}")
-    last = tuple(range(x.ndim - len(axes), x.ndim))
-    if weight is not None and axes == last and x.dtype.kind == "f":
-        bias = filled(shape, weight.dtype) if bias is None else bias
-        return standardize_affine(x, weight, bias, last=len(axes), eps=eps)
-    y = standardize(x, axis=axis, eps=eps)
-    inner = tuple([n if k in axes else 1 for k, n in enumerate(x.shape)])
-    y = y if weight is None else y * reshape(weight, inner)
-    return y if bias is None else y + reshape(bias, inner)
 
 
 # Dropout

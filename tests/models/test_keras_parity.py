@@ -30,9 +30,9 @@ def reordered(array, order: str):
 def ours(weights, order, two_biases=False):
     """Keras' [kernel, recurrent kernel, bias], or their gradients, as our parameters: blocks of rows."""
     kernel, recurrent, bias = [reordered(np.asarray(w), order) for w in weights]
-    axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
+    axes = (kernel.ndim - 1, kernel.ndim - 2, *range(kernel.ndim - 2))
     named = {"weight_ih": kernel.transpose(axes), "weight_hh": recurrent.transpose(axes)}
-    if kernel.ndim == 4:
+    if kernel.ndim > 2:
         return named | {"bias": bias}
     return named | ({"bias_ih": bias[0], "bias_hh": bias[1]} if two_biases else {"bias_ih": bias})
 
@@ -42,8 +42,8 @@ def numpy_of(variables):
 
 
 def check(layer, theirs, cells, order, x, rng):
-    """Both layers on x (B, T, I) or (B, T, I, rows, columns). cells: Keras', in the order of ours."""
-    images = x.ndim == 5
+    """Both layers on x (B, T, I) or (B, T, I, rows, columns) or the like. cells: Keras', in the order of ours."""
+    images = x.ndim > 3
     theirs.build((*x.shape[:2], *x.shape[3:], x.shape[2]) if images else x.shape)
     for variable in theirs.weights:
         variable.assign(rng.normal(size=variable.shape))
@@ -62,7 +62,7 @@ def check(layer, theirs, cells, order, x, rng):
     output, state = layer(x)
     state = state if isinstance(state, tuple) else (state,)
     results = [output, *[leaf[k] for k in range(len(cells)) for leaf in state]]
-    wanted = [w.movedim(-1, -3) if images else w for w in theirs(z)]
+    wanted = [w.movedim(-1, 2 - x.ndim) if images else w for w in theirs(z)]
     weights = [rng.normal(size=y.shape).astype(y.dtype) for y in results]
     sum((y * w).sum() for y, w in zip(results, weights, strict=True)).backward()
     sum((y * torch.tensor(w)).sum() for y, w in zip(wanted, weights, strict=True)).backward()
@@ -147,6 +147,27 @@ def test_images(T, B, I, H, k, image, hard, rng):
     )  # fmt: skip
     layer = Recurrent(ConvLSTMCell, I, H, k, hard_sigmoid=hard, batch_first=True)
     check(layer, theirs, [theirs.cell], "ifgo", rng.normal(size=(B, T, I, *image)), rng)
+
+
+OTHER_IMAGES = {
+    "sequences": (1, {}, {}), "sequences, valid": (1, {"padding": "valid"}, {}),
+    "stride": (2, {"padding": "valid", "strides": (2, 1)}, {"stride": (2, 1)}),
+    "dilation": (2, {"padding": "valid", "dilation_rate": 2}, {"dilation": 2}),
+    "volumes": (3, {}, {}), "volumes, stride": (3, {"padding": "valid", "strides": 2}, {"stride": 2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_IMAGES)
+def test_images_of_other_axes_and_convolutions(name):
+    ndim, given, options = OTHER_IMAGES[name]
+    rng = np.random.default_rng(0)
+    theirs = getattr(keras.layers, f"ConvLSTM{ndim}D")(
+        2, 2, **{"padding": "same", **given}, return_sequences=True, return_state=True, dtype="float64",
+        data_format="channels_last",
+    )  # fmt: skip
+    options = {"padding": given.get("padding", "same"), **options}
+    layer = Recurrent(ConvLSTMCell, 1, 2, (2,) * ndim, **options, batch_first=True)
+    check(layer, theirs, [theirs.cell], "ifgo", rng.normal(size=(2, 3, 1, *(5, 4, 3)[:ndim])), rng)
 
 
 @pytest.mark.eager_only("nothing is run")

@@ -453,7 +453,9 @@ def zeros(*shape):
         (lambda: GRU("3", 4), "GRU: got input_size='3', wanted an integer"),
         (lambda: RNN(3, 4.0), "RNN: got hidden_size=4.0, wanted an integer"),
         (lambda: RNN(3, 4, num_layers="2"), "RNN: got num_layers='2', wanted an integer"),
-        (lambda: ConvLSTM(1, 2, (3, 3)), "ConvLSTM: got kernel_size=(3, 3), wanted an integer"),
+        (lambda: ConvLSTM(1, 2, "3"), "ConvLSTM: got kernel_size='3', wanted an integer"),
+        (lambda: ConvLSTM(1, 2, (3,) * 4), "ConvLSTMCell: got kernel_size=(3, 3, 3, 3), wanted an integer"),
+        (lambda: ConvLSTM(1, 2, (3,))(zeros(5, 3, 4)), "wanted (T, B, input_size=1, length)"),
         (
             lambda: LSTM(2, 4)(X, (zeros(1, 3, 4), zeros(1, 2, 4))),
             "LSTM: got a state (float32[1, 3, 4], float32[1, 2, 4]), wanted (float32[1, 3, 4], float32[1, 3, 4])",

@@ -153,7 +153,7 @@ ONES = np.ones((1, 4, 5, 5))
     [((2, 3, 3, 3), {}, "x has 4 channels and the weight 3"), ((3, 2, 3, 3), {"groups": 2}, "out a multiple of groups"),
      ((2, 4, 6, 1), {}, r"the kernel covers \(6, 1\), more than"), ((2, 4, 3), {}, r"wanted x \(N, channels"),
      ((2, 4, 3, 3), {"stride": 0}, "stride=0, wanted an integer of at least 1"),
-     ((2, 4, 3, 3), {"stride": 2, "padding": "same"}, "padding='same', wanted integers, 'valid', or 'same' with stride 1"),
+     ((2, 4, 3, 3), {"stride": 2, "padding": "same"}, "='same', wanted integers, 'valid', or 'same' with stride 1"),
      ((2, 4, 3, 3), {"bias": np.ones(3)}, r"wanted a bias of shape \(2,\)")],
 )  # fmt: skip
 def test_conv2d_says_what_is_wrong(weight, params, words):

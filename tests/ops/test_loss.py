@@ -81,7 +81,8 @@ def test_the_logits_of_an_ignored_target_are_no_matter(torch, bad, shape, jitted
     ("logits", "targets", "error", "words"),
     [((2, 3), [0, 3], IndexError, "targets from 0 to 3, wanted classes from 0 to 2"),
      ((2, 3), [0, -1], IndexError, "targets from -1 to 0"), ((2, 3), [0, 1, 2], ValueError, r"wanted targets \(2,\)"),
-     ((2, 3), [0.0, 1.0], ValueError, r"float64 \(2,\), wanted targets \(2, 3\)"), ((), 0, ValueError, "without an axis"),
+     ((2, 3), [0.0, 1.0], ValueError, r"float64 \(2,\), wanted targets \(2, 3\)"),
+     ((), 0, ValueError, "without an axis"),
      ((2,), [True, False], TypeError, "targets of bool"),
      ((2, 3, 4), [0, 1], ValueError, r"wanted targets \(2, 4\)")],
 )  # fmt: skip
@@ -114,7 +115,9 @@ def test_an_ignored_row_is_no_matter_with_weights_and_smoothing(jitted):
     rows, spoilt = np.random.default_rng(0).normal(size=(2, 3)), np.full((1, 3), np.nan)
     x, t = np.concatenate([rows, spoilt]), np.array([0, 2, -100])
     g = mg.grad(mg.jit(f) if jitted else f)(mg.tensor(x), t).numpy()
-    np.testing.assert_allclose(g, np.concatenate([mg.grad(f)(mg.tensor(rows), t[:2]).numpy(), np.zeros((1, 3))]), atol=1e-15)
+    np.testing.assert_allclose(
+        g, np.concatenate([mg.grad(f)(mg.tensor(rows), t[:2]).numpy(), np.zeros((1, 3))]), atol=1e-15
+    )
 
 
 @REDUCTIONS

@@ -338,6 +338,7 @@ def test_numpy_functions_of_tensors_are_ops(rule, data):
         tensors = [tensor(inputs[0], requires_grad=True)]
     else:
         inputs, params = drawn(name, Draw(data))
+        params.pop("descending", None)  # which NumPy's have not
         tensors = on_tape(name, inputs)
         wanted = any(has_gradient(name, k, x) for k, x in enumerate(inputs))
     for a, b in zip(listed(function(*tensors, **params)), listed(function(*inputs, **params)), strict=True):

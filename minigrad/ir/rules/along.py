@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.kernel import INT64, Along, Gather, of_numbers
 from minigrad.ir.rules.partition import mixes, of_rows
+from minigrad.ir.rules.reduce import along_axis
 from minigrad.ir.rules.rule import Rule, no_flops
 from minigrad.ops.shape import axis_of
 from minigrad.symbolic import key_of
@@ -42,13 +44,6 @@ def untake_along_axis(p, g, indices, shape, axis=-1):
     if type(axis) is int and axis == k:
         return None
     return p.apply("untake_along_axis", g, indices, shape=tuple(shape), axis=k)
-
-
-def argsort(p, x, axis=-1):
-    if axis is None:
-        return p.apply("argsort", p.apply("reshape", x, shape=(x.size,)), axis=0)
-    k = axis_of(axis, x.ndim)
-    return None if type(axis) is int and axis == k else p.apply("argsort", x, axis=k)
 
 
 # Under one more leading axis
@@ -181,6 +176,11 @@ def untake_along_axis_takes(v, main) -> bool:
 MOST = 64  # elements along an axis that are sorted by counting, for each, those that come before it
 
 
+def precedes(row, a: str, b: str) -> str:
+    a, b = (b, a) if row.value.params["descending"] else (a, b)
+    return f"{a} < {b} or ({b} != {b} and {a} == {a})"
+
+
 def argsort_text(row, n: str) -> list[str]:
     """The place of an element is the number of those that come before it. NaN is the largest."""
     if row.value.shape[row.value.params["axis"]] > MOST:
@@ -192,8 +192,8 @@ def argsort_text(row, n: str) -> list[str]:
         f"    for m in range({n}):",
         f"        other = {row.load('x', 'm')}",
         "        equal = other == value or (other != other and value != value)",
-        "        smaller = other < value or (value != value and other == other)",
-        "        at += 1 if smaller or (equal and m < k) else 0",
+        f"        sooner = {precedes(row, 'other', 'value')}",
+        "        at += 1 if sooner or (equal and m < k) else 0",
         f"    {row.store('k', 'at')}",
     ]
 
@@ -221,12 +221,25 @@ def heap_text(row, n: str) -> list[str]:
         f"            i, j = {row.load('y', 'largest')}, {row.load('y', 'child')}",
         f"            a, b = {row.load('x', 'i')}, {row.load('x', 'j')}",
         "            equal = a == b or (a != a and b != b)",
-        "            smaller = a < b or (b != b and a == a)",
-        "            largest = child if smaller or (equal and i < j) else largest",
+        f"            sooner = {precedes(row, 'a', 'b')}",
+        "            largest = child if sooner or (equal and i < j) else largest",
         "        other = largest",
         "        if other != root:",
         *[f"            {line}" for line in exchange],
         "        root = other if other != root else end",
+    ]
+
+
+def cumargmax_text(row, n: str) -> list[str]:
+    sign = ">=" if row.value.params["largest"] else "<="
+    zero = "Float(0)" if row.value.inputs[0].dtype.kind == "f" else "np.int64(0)"
+    return [
+        f"best, at = {zero}, 0",
+        f"for k in range({n}):",
+        f"    value = {row.load('x')}",
+        f"    if k == 0 or value {sign} best or value != value:",
+        "        best, at = value, k",
+        f"    {row.store('at')}",
     ]
 
 
@@ -275,8 +288,12 @@ RULES = {
     "one_hot": Rule(
         batch=batch.leading, partition=partition.leading, lower=one_hot_lowered
     ),
+    "cumargmax": Rule(
+        canonical=partial(along_axis, "cumargmax"), batch=batch.along_axis, partition=partition.along_axes,
+        kernel=Along(("x",), cumargmax_text, of_numbers),
+    ),
     "argsort": Rule(
-        canonical=argsort, batch=batch.along_axis, partition=partition.along_axes,
+        canonical=partial(along_axis, "argsort"), batch=batch.along_axis, partition=partition.along_axes,
         kernel=Along(("x",), argsort_text, of_numbers),
     ),
 }  # fmt: skip
