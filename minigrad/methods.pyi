@@ -235,10 +235,10 @@ class Methods:
     def argmin(self, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
         """Place of the smallest element (the first of several) along an axis, or in the flattened x. No gradient."""
 
-    def argsort(self, axis: Axes | None = -1) -> Tensor:
-        """Indices that sort x along an axis, in ascending order; equal elements keep theirs. No gradient.
+    def argsort(self, axis: Axes | None = -1, descending: bool = False) -> Tensor:
+        """Indices that sort x along an axis, in ascending or descending order; equal elements keep theirs. No gradient.
 
-        None: of the flattened x. NaN comes last.
+        None: of the flattened x. NaN comes last, in descending order first.
         """
 
     def astype(self, dtype: DTypeLike) -> Tensor:
@@ -299,6 +299,14 @@ class Methods:
 
         cosh(x) = cosh(x), elementwise and broadcasting.
         """
+
+    def cummax(self, axis: Axes | None = -1) -> tuple[Tensor, Tensor]:
+        """(values, indices) of the largest element so far along an axis, as torch.cummax. Of equal ones, and of NaN, the
+        last counts, and has the gradient.
+        """
+
+    def cummin(self, axis: Axes | None = -1) -> tuple[Tensor, Tensor]:
+        """(values, indices) of the smallest element so far along an axis; all else as `cummax`."""
 
     def cumprod(self, axis: Axes | None = None) -> Tensor:
         """Products of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64."""
@@ -684,8 +692,10 @@ class Methods:
         Raises LinAlgError, a ValueError, for a singular matrix.
         """
 
-    def sort(self, axis: Axes | None = -1) -> Tensor:
-        """x sorted along an axis, in ascending order; None: flattened first. Values only: their indices are `argsort`."""
+    def sort(self, axis: Axes | None = -1, descending: bool = False) -> Tensor:
+        """x sorted along an axis, in ascending or descending order; None: flattened first. Values only: their indices are
+        `argsort`.
+        """
 
     def split(self, sections: Axes, axis: Axes | None = 0) -> list[Tensor]:
         """A list of pieces along an axis. sections: the number of equal pieces, or (as in PyTorch) the size of each.

@@ -42,7 +42,8 @@ PARAMETERS = {
     "output_padding": "Axes", "pad_width": "int | Sequence[Any]", "mode": "str", "constant_values": "float",
     "low": "TensorLike | None", "high": "TensorLike | None", "min": "TensorLike | None", "max": "TensorLike | None",
     "ord": "float | str | None", "order": "str", "slope": "TensorLike", "index": "Any",
-    "axes": "Sequence[int] | None", "value": "Any",
+    "axes": "Sequence[int] | None", "value": "Any", "momentum": "float", "size": "Axes | None",
+    "output_size": "Axes | None", "scale_factor": "float | Sequence[float] | None",
 }  # fmt: skip
 # Parameters of methods that take them in their own way, and what special methods return.
 BINARY = {

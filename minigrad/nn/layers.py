@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops import along, conv, neural
+from minigrad.ops import along, conv, neural, normalization
 from minigrad.tensor import Tensor
 
 Pair = Size | tuple[Size, Size]
@@ -115,7 +115,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Any) -> Tensor:
         last = tuple(range(-len(self.normalized_shape), 0))
-        return neural.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
+        return normalization.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
 
 
 class Dropout(Module):

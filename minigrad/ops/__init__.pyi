@@ -25,7 +25,10 @@ __all__ = [
     'argmin',
     'argsort',
     'astype',
+    'avg_pool1d',
     'avg_pool2d',
+    'avg_pool3d',
+    'batch_norm',
     'binary_cross_entropy_with_logits',
     'broadcast_to',
     'cbrt',
@@ -36,11 +39,16 @@ __all__ = [
     'concatenate',
     'conv1d',
     'conv2d',
+    'conv3d',
+    'conv_transpose1d',
     'conv_transpose2d',
+    'conv_transpose3d',
     'copy',
     'cos',
     'cosh',
     'cross_entropy',
+    'cummax',
+    'cummin',
     'cumprod',
     'cumsum',
     'det',
@@ -66,9 +74,12 @@ __all__ = [
     'getitem',
     'greater',
     'greater_equal',
+    'group_norm',
     'hard_sigmoid',
     'hard_tanh',
     'huber',
+    'instance_norm',
+    'interpolate',
     'inv',
     'isfinite',
     'isnan',
@@ -88,8 +99,13 @@ __all__ = [
     'logsumexp',
     'matmul',
     'max',
+    'max_pool1d',
     'max_pool2d',
     'max_pool2d_indices',
+    'max_pool3d',
+    'max_unpool1d',
+    'max_unpool2d',
+    'max_unpool3d',
     'maximum',
     'mean',
     'min',
@@ -98,6 +114,7 @@ __all__ = [
     'mse',
     'mul',
     'neg',
+    'nll_loss',
     'norm',
     'not_equal',
     'one_hot',
@@ -113,6 +130,7 @@ __all__ = [
     'remainder',
     'repeat',
     'reshape',
+    'rms_norm',
     'roll',
     'round',
     'rsqrt',
@@ -210,10 +228,10 @@ def argmax(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> T
 def argmin(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """Place of the smallest element (the first of several) along an axis, or in the flattened x. No gradient."""
 
-def argsort(x: TensorLike, axis: Axes | None = -1) -> Tensor:
-    """Indices that sort x along an axis, in ascending order; equal elements keep theirs. No gradient.
+def argsort(x: TensorLike, axis: Axes | None = -1, descending: bool = False) -> Tensor:
+    """Indices that sort x along an axis, in ascending or descending order; equal elements keep theirs. No gradient.
 
-    None: of the flattened x. NaN comes last.
+    None: of the flattened x. NaN comes last, in descending order first.
     """
 
 def astype(x: TensorLike, dtype: DTypeLike) -> Tensor:
@@ -222,16 +240,36 @@ def astype(x: TensorLike, dtype: DTypeLike) -> Tensor:
     A cast to integers or bool is off the tape.
     """
 
-def avg_pool2d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+def avg_pool1d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+    """The mean of each window of a sequence, (N, channels, length'); all else as `avg_pool2d`."""
+
+def avg_pool2d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window, as torch.nn.functional.avg_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by 0, at most half of the kernel), stride (None: the kernel's size): an integer or two.
     ceil_mode: as max_pool2d's. count_include_pad: whether the mean counts the padding; what a window covers behind it
-    is never counted.
+    is never counted. divisor_override: what the sum is divided by in place of that.
     """
 
-def binary_cross_entropy_with_logits(x: TensorLike, target: TensorLike, reduction: Literal['mean', 'sum', 'none'] = 'mean') -> Tensor:
-    """-(target log(sigmoid(x)) + (1 - target) log(1 - sigmoid(x))), without overflow for any finite logit x."""
+def avg_pool3d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
+    """The mean of each window of a volume, (N, channels, depth', height', width'); all else as `avg_pool2d`."""
+
+def batch_norm(x: TensorLike, running_mean: TensorLike | None = None, running_var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-05) -> Tensor:
+    """Each channel normalised over all samples and places (Ioffe & Szegedy 2015, arXiv:1502.03167).
+
+    x: (N, channels, ...). weight, bias: (channels,), or None. training: True normalises by the mean and the variance of
+    x, and changes running_mean and running_var, unless they are None, in place: 1 - momentum of what they were and
+    momentum of those, the variance being the unbiased one. False normalises by running_mean and running_var.
+
+    Raises ValueError for one value a channel in training.
+    """
+
+def binary_cross_entropy_with_logits(x: TensorLike, target: TensorLike, weight: TensorLike | None = None, pos_weight: TensorLike | None = None, reduction: Literal['mean', 'sum', 'none'] = 'mean') -> Tensor:
+    """-(target log(sigmoid(x)) + (1 - target) log(1 - sigmoid(x))), without overflow for any finite logit x.
+
+    weight: a factor of each loss. pos_weight: one of its part with the target. Both may be broadcast. As in PyTorch,
+    the mean is over all losses, whatever their weights.
+    """
 
 def broadcast_to(x: TensorLike, shape: Axes) -> Tensor:
     """x repeated, without a copy, along new leading axes and along axes of size 1."""
@@ -275,18 +313,31 @@ def conv1d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, st
     """Cross-correlation along a sequence, as torch.nn.functional.conv1d: a conv2d of height 1.
 
     x: (N, channels, length). weight: (out, channels / groups, k). bias: (out,) or None. stride, dilation: integers.
-    padding: an integer or "same". Returns (N, out, (length + 2 padding - dilation (k - 1) - 1) // stride + 1).
+    padding: an integer, "valid" or "same". Returns (N, out, (length + 2 padding - dilation (k - 1) - 1) // stride + 1).
     """
 
 def conv2d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Axes | None = 1, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, groups: int = 1) -> Tensor:
     """Cross-correlation of images with kernels, as torch.nn.functional.conv2d.
 
     x: (N, channels, height, width). weight: (out, channels / groups, kh, kw). bias: (out,) or None. stride, dilation:
-    an integer or two. padding: zeros on both sides of each axis, an integer or two, or "same" (of stride 1: the result
-    has x's size). Returns (N, out, height', width'),
+    an integer or two. padding: zeros on both sides of each axis, an integer or two, "valid" (0), or "same" (with
+    stride 1: the result has x's size). Returns (N, out, height', width'),
     height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Raises ValueError for shapes that do not fit.
+    """
+
+def conv3d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Axes | None = 1, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation of volumes with kernels, as torch.nn.functional.conv3d.
+
+    x: (N, channels, depth, height, width). weight: (out, channels / groups, kd, kh, kw). bias: (out,) or None. stride,
+    dilation: an integer or three. padding: as conv2d's. Returns (N, out, depth', height', width').
+    """
+
+def conv_transpose1d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Axes | None = 1, padding: Axes | Literal['same', 'valid'] = 0, output_padding: Axes = 0, groups: int = 1, dilation: Axes = 1) -> Tensor:
+    """The transpose of conv1d, as torch.nn.functional.conv_transpose1d: a conv_transpose2d of height 1.
+
+    x: (N, channels, length). weight: (channels, out / groups, k). bias: (out,) or None.
     """
 
 def conv_transpose2d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Axes | None = 1, padding: Axes | Literal['same', 'valid'] = 0, output_padding: Axes = 0, groups: int = 1, dilation: Axes = 1) -> Tensor:
@@ -296,6 +347,12 @@ def conv_transpose2d(x: TensorLike, weight: TensorLike, bias: TensorLike | None 
     (N, out, height', width'), height' = (height - 1) stride - 2 padding + dilation (kh - 1) + 1 + output_padding.
 
     Raises ValueError for shapes that do not fit.
+    """
+
+def conv_transpose3d(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Axes | None = 1, padding: Axes | Literal['same', 'valid'] = 0, output_padding: Axes = 0, groups: int = 1, dilation: Axes = 1) -> Tensor:
+    """The transpose of conv3d, as torch.nn.functional.conv_transpose3d.
+
+    x: (N, channels, depth, height, width). weight: (channels, out / groups, kd, kh, kw). bias: (out,) or None.
     """
 
 def copy(x: TensorLike) -> Tensor:
@@ -313,16 +370,26 @@ def cosh(x: TensorLike) -> Tensor:
     cosh(x) = cosh(x), elementwise and broadcasting.
     """
 
-def cross_entropy(logits: TensorLike, targets: TensorLike, reduction: Literal['mean', 'sum', 'none'] = 'mean', ignore_index: int = -100) -> Tensor:
+def cross_entropy(logits: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: Literal['mean', 'sum', 'none'] = 'mean', ignore_index: int = -100, label_smoothing: float = 0.0) -> Tensor:
     """-log of the probability that softmax(logits) gives the targets.
 
     logits: (classes,), (N, classes) or (N, classes, d1, ...): classes along axis 1, as in PyTorch; reshape a
-    sequence's, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes. Where a target is
-    ignore_index the loss and its gradient are 0, whatever the logits are (NaN, too), and the mean does not count it (it
-    is NaN if nothing is left).
+    sequence's, (T, N, classes), to (T * N, classes). targets: integers, of the shape without classes; or floats, of the
+    logits' shape, a probability for each class. weight: a factor for each class; the mean is then the weighted one, as
+    in PyTorch, but for probabilities the mean over all rows. Where an integer target is ignore_index the loss and its
+    gradient are 0, whatever the logits are (NaN, too), and the mean does not count it (it is NaN if nothing is left).
+    label_smoothing: that part of each target is shared by all classes alike (Szegedy et al. 2016, arXiv:1512.00567).
 
-    Raises IndexError for a target that is no class, ValueError for shapes that do not fit, TypeError for float targets.
+    Raises IndexError for a target that is no class, ValueError for shapes that do not fit.
     """
+
+def cummax(x: TensorLike, axis: Axes | None = -1) -> tuple[Tensor, Tensor]:
+    """(values, indices) of the largest element so far along an axis, as torch.cummax. Of equal ones, and of NaN, the
+    last counts, and has the gradient.
+    """
+
+def cummin(x: TensorLike, axis: Axes | None = -1) -> tuple[Tensor, Tensor]:
+    """(values, indices) of the smallest element so far along an axis; all else as `cummax`."""
 
 def cumprod(x: TensorLike, axis: Axes | None = None) -> Tensor:
     """Products of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64."""
@@ -462,6 +529,14 @@ def greater_equal(a: TensorLike, b: TensorLike) -> Tensor:
     greater_equal(a, b) = a >= b, elementwise and broadcasting.
     """
 
+def group_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, num_groups: int = 1, eps: float = 1e-05) -> Tensor:
+    """Each group of channels of each sample normalised (Wu & He 2018, arXiv:1803.08494).
+
+    x: (N, channels, ...). weight, bias: (channels,), or None.
+
+    Raises ValueError if num_groups does not divide the channels.
+    """
+
 def hard_sigmoid(x: TensorLike) -> Tensor:
     """x / 6 + 1/2 between 0 and 1. Subgradient at -3 and 3: 0.
 
@@ -476,6 +551,22 @@ def hard_tanh(x: TensorLike) -> Tensor:
 
 def huber(x: TensorLike, target: TensorLike, reduction: Literal['mean', 'sum', 'none'] = 'mean', delta: float = 1.0) -> Tensor:
     """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964)."""
+
+def instance_norm(x: TensorLike, running_mean: TensorLike | None = None, running_var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-05) -> Tensor:
+    """Each channel of each sample normalised over its places (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    x: (N, channels, ...). All else as `batch_norm`; use_input_stats is its training. The running statistics follow the
+    means over the samples.
+    """
+
+def interpolate(x: TensorLike, size: Axes | None = None, scale_factor: float | Sequence[float] | None = None, mode: Literal['nearest', 'nearest-exact', 'linear', 'bilinear', 'trilinear', 'bicubic'] = 'nearest', align_corners: bool | None = None) -> Tensor:
+    """x (N, channels, ...) in another size, as torch.nn.functional.interpolate.
+
+    size: of all axes but the first two, an integer or one for each; or else scale_factor: what to multiply their sizes
+    by. mode: "nearest" and "nearest-exact" for any number of axes; "linear" for one, "bilinear" and "bicubic" for two,
+    "trilinear" for three. align_corners: True puts the first and the last elements on one another, not the edges of
+    what each stands for; not of the nearest.
+    """
 
 def inv(x: TensorLike) -> Tensor:
     """Inverse of square matrices, in the last two axes. Raises LinAlgError, a ValueError, for a singular one."""
@@ -583,12 +674,16 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
 def max(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The largest element, NaN if there is one. Elements that tie for it share the gradient alike."""
 
-def max_pool2d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, ceil_mode: bool = False) -> Tensor:
+def max_pool1d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
+    """The largest element of each window of a sequence, (N, channels, length'); all else as `max_pool2d`."""
+
+def max_pool2d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """The largest element of each window, as torch.nn.functional.max_pool2d: (N, channels, height', width').
 
     kernel_size, padding (by -inf, at most half of the kernel), stride (None: the kernel's size), dilation: an integer
-    or two. ceil_mode: whether a window that reaches beyond the edge counts, if it begins before it. At a tie the
-    gradient goes to the first; `max_pool2d_indices` says where it lies.
+    or two. ceil_mode: whether a window that reaches beyond the edge counts, if it begins before it. return_indices:
+    True returns (values, indices): where they lie, counted over x's last two axes. At a tie the gradient goes to the
+    first.
     """
 
 def max_pool2d_indices(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, ceil_mode: bool = False) -> Tensor:
@@ -596,6 +691,22 @@ def max_pool2d_indices(x: TensorLike, kernel_size: Axes, stride: Axes | None = N
 
     No gradient.
     """
+
+def max_pool3d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, dilation: Axes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
+    """The largest element of each window of a volume, in PyTorch's layout; all else as `max_pool2d`."""
+
+def max_unpool1d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
+    """The inverse of max_pool1d as far as there is one; see `max_unpool2d`."""
+
+def max_unpool2d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
+    """Zeros with each element of x where the index says, as torch.nn.functional.max_unpool2d.
+
+    indices: as max_pool2d's with return_indices, counted over the axes that result. output_size: these axes' sizes, of
+    those that pool to x's; None: the smallest. Where several elements have one index, their mean.
+    """
+
+def max_unpool3d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
+    """The inverse of max_pool3d as far as there is one; see `max_unpool2d`."""
 
 def maximum(a: TensorLike, b: TensorLike) -> Tensor:
     """The larger of two. At a tie each gets half of the gradient.
@@ -632,6 +743,9 @@ def neg(x: TensorLike) -> Tensor:
 
     neg(x) = -x, elementwise and broadcasting.
     """
+
+def nll_loss(x: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: Literal['mean', 'sum', 'none'] = 'mean', ignore_index: int = -100) -> Tensor:
+    """-x of the targets' classes, where x are logarithms of probabilities; all else as in `cross_entropy`."""
 
 def norm(x: TensorLike, ord: float | str | None = 2, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """Vector norm, (sum of |x| to the power ord) to the power 1 / ord, over the given axes (all by default).
@@ -715,6 +829,13 @@ def repeat(x: TensorLike, repeats: Axes | TensorLike, axis: Axes | None = None) 
 def reshape(x: TensorLike, shape: Axes) -> Tensor:
     """The same elements, in C order, in another shape; one size may be -1. As a method, t.reshape(2, 3) too."""
 
+def rms_norm(x: TensorLike, weight: TensorLike | None = None, axis: Axes | None = -1, eps: float | None = None) -> Tensor:
+    """x / sqrt(mean of x² + eps) * weight (Zhang & Sennrich 2019, arXiv:1910.07467), as torch.nn.functional.rms_norm.
+
+    axis: the axis, or the axes, that are normalised together. weight: of these axes' sizes, or None. eps: None is the
+    distance of 1 to the next number of x's dtype.
+    """
+
 def roll(x: TensorLike, shift: Axes, axis: Axes | None = None) -> Tensor:
     """Elements moved on by `shift` places along an axis, those that fall off the end put in front.
 
@@ -796,8 +917,10 @@ def solve(a: TensorLike, b: TensorLike) -> Tensor:
     Raises LinAlgError, a ValueError, for a singular matrix.
     """
 
-def sort(x: TensorLike, axis: Axes | None = -1) -> Tensor:
-    """x sorted along an axis, in ascending order; None: flattened first. Values only: their indices are `argsort`."""
+def sort(x: TensorLike, axis: Axes | None = -1, descending: bool = False) -> Tensor:
+    """x sorted along an axis, in ascending or descending order; None: flattened first. Values only: their indices are
+    `argsort`.
+    """
 
 def split(x: TensorLike, sections: Axes, axis: Axes | None = 0) -> list[Tensor]:
     """A list of pieces along an axis. sections: the number of equal pieces, or (as in PyTorch) the size of each.
