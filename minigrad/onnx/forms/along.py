@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minigrad.onnx.forms.form import Without
 from minigrad.onnx.forms.index import zeros
 from minigrad.onnx.graph import INT64, same_size
 
@@ -64,17 +65,18 @@ def max_size(n, m):
     return m if type(n) is int and n == 1 else n
 
 
-def argsort(g, v, x, axis):
+def argsort(g, v, x, axis, descending):
     """TopK lets the first of equal ones come first; NaN comes last, as if infinite."""
     (given,) = v.inputs
     if given.dtype.kind == "f":
         x = g.node("Where", g.node("IsNaN", x), g.constant(np.asarray(np.inf, given.dtype)), x)
     elif given.dtype not in (np.int32, np.int64):
         x = g.cast(x, INT64)
-    return g.nodes_of("TopK", x, g.size(given.shape[axis]), results=2, axis=axis, largest=0, sorted=1)[1]
+    return g.nodes_of("TopK", x, g.size(given.shape[axis]), results=2, axis=axis, largest=int(descending), sorted=1)[1]
 
 
 FORMS = {
     "take": take, "embedding": embedding, "untake": untake, "take_along_axis": take_along_axis,
     "untake_along_axis": untake_along_axis, "argsort": argsort,
+    "cumargmax": Without("ONNX has no running maximum"),
 }  # fmt: skip

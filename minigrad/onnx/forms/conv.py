@@ -4,7 +4,7 @@ import operator
 
 from minigrad.ir.rules.conv import how
 from minigrad.onnx.forms.form import Without
-from minigrad.ops.conv import pair_of
+from minigrad.ops.conv import several
 
 
 def geometry(v, weight_shape) -> dict:
@@ -21,7 +21,7 @@ def conv2d(g, v, x, weight, bias=None, **params):
 def conv_transpose2d(g, v, x, weight, bias=None, **params):
     """output_padding is so much less padding behind, and then zeros, to which the bias is still added: its own
     attribute has to be smaller than the stride."""
-    extra, attributes = pair_of(params["output_padding"], "output_padding", 0), geometry(v, v.inputs[1].shape)
+    extra, attributes = several(params["output_padding"], "output_padding", 0), geometry(v, v.inputs[1].shape)
     top, left, *ends = attributes["pads"]
     behind = [max(0, more - end) for more, end in zip(extra, ends)]
     attributes["pads"] = [top, left, *[max(0, end - more) for more, end in zip(extra, ends)]]
