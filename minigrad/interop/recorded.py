@@ -1,5 +1,6 @@
 """A call of a function of ours on a tape of its own, for a framework that has another tape."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -36,6 +37,32 @@ class Recorded:
                 "nn.Parameter in an attribute of the module, pass it as an argument, or detach() it"
             )
         return [None if node is None else found.get(node) for node in self.entries]
+
+
+swapping = threading.RLock()
+
+
+class Swapped:
+    """Within, tensors have other arrays, at other places of the tape: (tensor, array, node) each."""
+
+    def __init__(self, values: list[tuple[Tensor, np.ndarray, Node | None]]):
+        self.values = values
+
+    def __enter__(self):
+        if self.values:
+            swapping.acquire()
+        self.before = [(x, x._data, x._node) for x, _, _ in self.values]
+        self.put(self.values)
+
+    def __exit__(self, *_):
+        self.put(self.before)
+        if self.values:
+            swapping.release()
+
+    @staticmethod
+    def put(values) -> None:
+        for x, data, node in values:
+            x._data, x._node = data, node
 
 
 def record(f: Callable, arrays: Sequence, needs: Sequence[bool], recording: bool = True) -> tuple:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from minigrad import tree
-from minigrad.interop.recorded import Recorded, named, own_memory, record
-from minigrad.interop.torch_memory import NARROW, Lent, Shared, plain
+from minigrad.interop.recorded import Recorded, Swapped, named, own_memory, record
+from minigrad.interop.torch_memory import NARROW, Shared, plain
 from minigrad.nn.module import Buffer, Module
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, as_tensor
@@ -94,7 +94,8 @@ class Layer(Part):
             if t is one.home:
                 one.meet()
             else:
-                away.append((one.ours, t))
+                a = plain(t)
+                away.append((one.ours, a, Leaf(a.shape, a.dtype) if t.requires_grad else None))
 
         def f(*tensors):
             filled = list(leaves)
@@ -103,7 +104,7 @@ class Layer(Part):
             args, kwargs = tree.unflatten(structure, filled)
             return self.call(*args, **kwargs)
 
-        run = Run(named(self.call), f, self.shared, Lent(away))
+        run = Run(named(self.call), f, self.shared, Swapped(away))
         tensors = (*given, *theirs)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             made = Call.apply(run, *tensors)
@@ -133,16 +134,16 @@ class Run:
 
     recorded: Recorded
 
-    def __init__(self, name: str, f: Callable, shared: Sequence[Shared], lent: Lent):
-        self.name, self.f, self.shared, self.lent = name, f, shared, lent
+    def __init__(self, name: str, f: Callable, shared: Sequence[Shared], swapped: Swapped):
+        self.name, self.f, self.shared, self.swapped = name, f, shared, swapped
 
     def __call__(self, arrays: list, needs: Sequence[bool], recording: bool = True) -> Recorded:
         count = len(arrays) - len(self.shared)
-        with self.lent:
+        with self.swapped:
             entries, self.leaves, self.structure = record(self.f, arrays[:count], needs, recording)
             entries += [one.ours._node for one in self.shared]
         self.places = [k for k, x in enumerate(self.leaves) if isinstance(x, (Tensor, np.ndarray))]
-        return Recorded(self.name, entries, [as_tensor(self.leaves[k]) for k in self.places], self.lent)
+        return Recorded(self.name, entries, [as_tensor(self.leaves[k]) for k in self.places], self.swapped)
 
     def filled(self, results):
         """What f returned, with PyTorch's tensors."""

@@ -6,7 +6,6 @@ import torch
 from minigrad import modes
 from minigrad.nn.module import Buffer, Parameter
 from minigrad.tape import Leaf
-from minigrad.tensor import Tensor
 
 NARROW = (torch.float16, torch.bfloat16)
 
@@ -56,22 +55,3 @@ class Shared:
 
     def __getstate__(self):
         return {**vars(self), "array": None, "address": -1}  # a copy of both sides is not one memory
-
-
-class Lent:
-    """Within, tensors of ours hold other arrays, in other places of the tape: those that PyTorch has put there."""
-
-    def __init__(self, pairs: list[tuple[Tensor, torch.Tensor]]):
-        self.values = [(x, (a := plain(t)), Leaf(a.shape, a.dtype) if t.requires_grad else None) for x, t in pairs]
-
-    def __enter__(self):
-        self.before = [(x, x._data, x._node) for x, _, _ in self.values]
-        put(self.values)
-
-    def __exit__(self, *_):
-        put(self.before)
-
-
-def put(values: list[tuple]) -> None:
-    for x, data, node in values:
-        x._data, x._node = data, node
