@@ -20,13 +20,14 @@ HELP = """Train recurrent networks, and see what they have learnt.
   minigrad train charlm --text book.txt --cell mycell.py:MyCell --out runs/book
   minigrad sweep temporal --cell lstm gru --seed 0..4
   minigrad sample runs/book --prompt "Once"
+  minigrad export runs/book -o book.onnx     for onnxruntime, without Python
 """
 
 
 def application():
     import typer
 
-    from minigrad.cli import cache, cells, sweep, tasks
+    from minigrad.cli import cache, cells, export, sweep, tasks
 
     # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
@@ -48,6 +49,7 @@ def application():
     for name, function in {
         "tasks": tasks.list_tasks,
         "sample": tasks.sample,
+        "export": export.export,
         "new": cells.new_cell,
         "check": cells.check,
         "profile": cells.profile_cell,

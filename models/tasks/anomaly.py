@@ -36,7 +36,7 @@ class Reconstruction(nn.Module):
 
     def forward(self, x):
         _, state = self.encoder(x)
-        hidden, _ = self.decoder(mg.tensor(np.zeros(x.shape, x.dtype)), state)
+        hidden, _ = self.decoder(mg.zeros(x.shape, x.dtype), state)
         return self.output(hidden)
 
 

@@ -9,6 +9,8 @@ here they learn it beside, as detectors of words: which words are in the caption
 sees one. attention.png shows where it looked at each word.
 """
 
+from functools import partial
+
 import numpy as np
 
 import minigrad as mg
@@ -89,6 +91,9 @@ class Captions(SymbolTask):
         seen = Bernoulli(self.model.detector(regions).max(axis=0))  # of each word, in the region that shows it best
         loss = loss - self.detection * seen.log_prob(said).mean() / len(WORDS)
         return loss if weights is None else loss + self.penalty * doubly_stochastic(weights, words)
+
+    def served(self):
+        return partial(self.model.greedy, max_length=LONGEST), self.draw(self.test_draws, 2)[:1], {}
 
     def evaluate(self):
         images, captions = self.test

@@ -123,6 +123,15 @@ class CharacterTask(CellTask):
         nats = held_out_loss(self.model, self.held_out, self.length, len(self.vocabulary))
         return {"held_out_loss": nats, "bits_per_character": nats / math.log(2)}
 
+    def served(self):
+        """The state goes in and comes out, so that a text can come character by character."""
+        characters = mg.tensor(self.training[:2, :2])
+        self.model.eval()
+        with mg.no_grad():
+            _, state = self.model(characters)
+        self.model.train()
+        return self.model, (characters, state), {}
+
     def shown(self, step):
         text = "".join(generate(self.model, self.vocabulary, "", 200, 0.8, np.random.default_rng([self.seed, step])))
         return textwrap.indent(text, "  | ", lambda line: True)

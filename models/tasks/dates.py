@@ -6,6 +6,7 @@ at random; a tenth of the days is held out. Encoder and decoder with the attenti
 """
 
 from datetime import date, timedelta
+from functools import partial
 from string import ascii_letters, digits
 
 import numpy as np
@@ -63,6 +64,10 @@ class Dates(SymbolTask):
     def loss(self, source, lengths, target):
         logits, _ = self.model(source, target, lengths)
         return mg.cross_entropy(logits.reshape(-1, len(WRITTEN)), target.reshape(-1))
+
+    def served(self):
+        source, lengths, target = self.draw(self.test_draws, 2)
+        return partial(self.model.greedy, max_length=len(target)), (source, lengths), {}
 
     def evaluate(self):
         source, lengths, target = self.test

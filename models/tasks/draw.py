@@ -59,6 +59,9 @@ class Draw(Task):
     def loss(self, x, noise):
         return -self.model(x, noise).bound().mean()
 
+    def served(self):
+        return self.model.sample, (self.noise(self.test_draws, 2),), {}
+
     def evaluate(self):
         draws = np.random.default_rng([self.seed, 3])
         found = [self.evidence(self.test, self.noise(draws, len(self.test))) for _ in range(SAMPLES)]

@@ -67,6 +67,10 @@ class Tagging(CellTask):
     def loss(self, words, tags, lengths):
         return self.model.loss(words, tags, lengths)
 
+    def served(self):
+        words, _, lengths = self.draw(self.test_draws, 2)
+        return self.model.decode, (words, lengths), {}
+
     def sentences(self, *parts: str) -> list[Sentence]:
         """Those of the first of the parts that --data has."""
         return read(self.data, *parts)

@@ -33,8 +33,9 @@ docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
 What need not be given has a default below: `train_loss` (a loss that carries a state from step to step, or whose shapes
 change too often to be jitted), `position` and `restore` (what else a resumed run must find), `shown` (text after an
 evaluation), `best_on` (a figure of validation data: the run's weights and what it tells at its end are those of the
-evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `may_change`
-(options that a resumed run may have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
+evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `served` (what
+`minigrad export` writes, if it is not the model as the loss calls it), `may_change` (options that a resumed run may
+have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
 BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and
 signals are the `Trainer`'s, which loop.py makes.
 """
@@ -42,6 +43,7 @@ signals are the `Trainer`'s, which loop.py makes.
 import inspect
 import math
 import numbers
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -176,6 +178,11 @@ class Task:
         """Text to show after an evaluation: a sample, say."""
         return ""
 
+    def served(self) -> tuple[Callable, tuple, dict]:
+        """What `minigrad export` writes, with its arguments in an example: the model, as `loss` calls it."""
+        batch = mg.tree.map(mg.tensor, tuple(self.draw(self.test_draws, 2)))
+        return self.model, *first_call(self.model, lambda: self.loss(*batch))
+
     @classmethod
     def chosen(cls, rows: list[dict]) -> dict:
         """The row of the log that is told: the best on `best_on`, else the last."""
@@ -247,6 +254,25 @@ class Reader(nn.Module):
     def forward(self, x, last: int | None = None):
         hidden, _ = self.recurrent(x)
         return self.output(hidden if last is None else hidden[-last:])
+
+
+def first_call(model: nn.Module, run: Callable) -> tuple[tuple, dict]:
+    """The arguments with which run() calls a module first."""
+    calls: list = []
+
+    def forward(*args, **kwargs):
+        calls.append((args, kwargs))
+        return type(model).forward(model, *args, **kwargs)
+
+    vars(model)["forward"] = forward
+    model.eval()
+    try:
+        with mg.no_grad():
+            run()
+    finally:
+        del vars(model)["forward"]
+        model.train()
+    return calls[0]
 
 
 def settled(name: str, value: Any, hint: Any) -> Any:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.models.tasks import tagging
 from minigrad.models.tasks.tagging import Sentence, accuracy, conllu, most_frequent_tags
 
@@ -72,6 +73,13 @@ def test_numbers(folder, tmp_path):
     assert tags[:2, 0].tolist() == [1, 0] and task.tags == ["NOUN", "VERB"]
     lengths = task.draw(np.random.default_rng(0), 8)[2]
     assert len(lengths) == 8 and np.ptp(lengths) <= 4
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_what_is_exported_are_the_tags(folder, tmp_path, crf):
+    task = tagging.Tagging(out=tmp_path / "run", data=folder, hidden=2, batch=2, crf=crf)
+    decode, (words, lengths), _ = task.served()
+    assert decode == task.model.decode and decode(mg.tree.map(mg.tensor, words), lengths).shape == words[0].shape
 
 
 def test_a_training_part_goes_before_a_development_part(folder, tmp_path):
