@@ -55,7 +55,7 @@ class Call:
         else:
             if present not in root.variants:
                 root.variants[present] = type(root)(
-                    root.f, root.derivatives, root.structure_in, leaves, root.needs, root.every, present=present
+                    root.f, root.derivatives, root.structure_in, leaves, root.needs, root.options, present=present
                 )
                 root.variants[present].basis = self.root_became
             variant, root.used = root.variants[present], present
@@ -129,6 +129,8 @@ class Call:
         arguments and to what was there before."""
         compiled, differentiable, inside_a_trace = self.compiled, recording(), tracing()
         self.refuse_changed(node, "derivatives of a second order", self.copies.values())
+        if inside_a_trace:
+            compiled.options.refuse_elsewhere()
         if inside_a_trace and self.states:
             raise RuntimeError(
                 f"backward of {self.name} ({node.line}) inside of another jitted function, where the random numbers "

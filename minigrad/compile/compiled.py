@@ -1,6 +1,7 @@
 """What `jit` has made of a function: a trace, divided into what runs forward and what waits for the cotangents."""
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,21 @@ from minigrad.tape import pull_back
 from minigrad.tensor import Tensor
 
 
+class Options(NamedTuple):
+    """What `jit` was told besides the function."""
+
+    checkpoint: int | None = None
+    precision: str | None = None
+
+    def refuse_elsewhere(self) -> None:
+        """Raise if what is being traced, of which a function with these options is a part, has another precision."""
+        if self.precision is not None and thread.program.precision != self.precision:
+            raise RuntimeError(
+                f"jit: a function that was jitted with precision={self.precision!r} is called in a function that was "
+                "not, of which it is a part, computed as the rest; give precision to the outer one, or call it outside"
+            )
+
+
 class Compiled:
     """What jit has made of a function for one kind of arguments.
 
@@ -40,12 +56,12 @@ class Compiled:
     """
 
     def __init__(
-        self, f, derivatives: Derivatives | None, structure, leaves, needs: bool, every=None, log=None,
+        self, f, derivatives: Derivatives | None, structure, leaves, needs: bool, options: Options, log=None,
         present: frozenset | None = None, sizes: Sizes | None = None, shapes: list | None = None,
     ):  # fmt: skip
         """shapes: of the tensors among the leaves, in which sizes are symbols of `sizes`; None: their own."""
-        self.f, self.derivatives, self.structure_in, self.needs, self.every = f, derivatives, structure, needs, every
-        self.sizes, self.shapes = sizes, shapes
+        self.f, self.derivatives, self.structure_in, self.needs = f, derivatives, structure, needs
+        self.options, self.sizes, self.shapes = options, sizes, shapes
         self.name = getattr(f, "__name__", type(f).__name__)
         self.variants: dict[frozenset, Compiled] = {}
         self.used: frozenset = frozenset()
@@ -99,7 +115,8 @@ class Compiled:
     def trace(self, program: Program, leaves, present: frozenset | None) -> tuple[list, list, list, list]:
         """Trace f and its backward: values of the arguments; the results, flat, None for those that are no tensors; the
         gradients, and for each the results that send it something."""
-        program.every, program.actions = self.every if self.needs else None, Actions(program)
+        program.every, program.precision = self.options.checkpoint if self.needs else None, self.options.precision
+        program.actions = Actions(program)
         inputs, variables, results, self.structure = record(
             self.f, program, leaves, self.structure_in, self.needs, self.shapes
         )

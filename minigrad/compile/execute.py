@@ -16,7 +16,7 @@ from minigrad.compile.native import Kernel
 from minigrad.ir.draws import drawn
 from minigrad.ir.loop import Loop
 from minigrad.ir.number import Number
-from minigrad.ir.rewrite import is_product, is_view, order_of
+from minigrad.ir.rewrite import is_product, is_view, order_of, rounds
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Draw, Pick, Value
 from minigrad.kernels import loops, matmul
@@ -142,7 +142,8 @@ def call_of(value: Value, kernel: "Kernel | Steps | None" = None):
     if is_product(value) and value.dtype.kind == "f" and all(x.dtype == value.dtype for x in value.inputs):
         a, b = value.inputs
         if a.ndim >= 2 and b.ndim == 2:
-            return lambda a, b: product(a, b)  # looked up when it is called: an observer may be there
+            kind = matmul.BFLOAT16 if rounds(value) else value.dtype
+            return lambda a, b: product(a, b, kind)  # looked up when it is called: an observer may be there
 
     if is_plain_view(value):
         return functools.partial(op.forward, **params)
@@ -156,12 +157,13 @@ def call_of(value: Value, kernel: "Kernel | Steps | None" = None):
     return call
 
 
-def product(a, b):
-    if b.shape[0] == 1:
+def product(a, b, kind):
+    if b.shape[0] == 1 and kind != matmul.BFLOAT16:
         return a * b
     if a.ndim == 2:
-        return matmul.matmul(a, b)
-    return matmul.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+        return matmul.matmul(a, b, None, kind)
+    lined = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+    return matmul.matmul(lined, b, None, kind).reshape(*a.shape[:-1], b.shape[1])
 
 
 class Steps:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import sys
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -11,14 +12,16 @@ import numpy as np
 
 from minigrad import tree
 from minigrad.arguments import Size, checked
-from minigrad.compile.compiled import Compiled
+from minigrad.compile.compiled import Compiled, Options
 from minigrad.compile.derivatives import Derivatives
 from minigrad.compile.explain import Explanation, explain, stage
 from minigrad.compile.family import Family, kind_of_any_size
 from minigrad.compile.guards import UNCHANGED
 from minigrad.compile.keys import Known, key_of_structure, key_of_value
+from minigrad.compile.passes.precision import BFLOAT16
 from minigrad.compile.signature import Programs
 from minigrad.compile.switch import switch
+from minigrad.kernels import bfloat16
 from minigrad.modes import RAW, recording, thread, tracing
 from minigrad.mutations import axes_in_memory
 from minigrad.sharing import Sharable, Whole, shared, way_of
@@ -33,15 +36,15 @@ M = TypeVar("M", bound=Sharable)
 
 
 @overload
-def jit(f: M, checkpoint: int | None = None) -> M: ...
+def jit(f: M, checkpoint: int | None = None, precision: str | None = None) -> M: ...
 
 
 @overload
-def jit(f: Callable, checkpoint: int | None = None) -> "Jitted": ...
+def jit(f: Callable, checkpoint: int | None = None, precision: str | None = None) -> "Jitted": ...
 
 
 @checked
-def jit(f: Any, checkpoint: Size | None = None) -> Any:
+def jit(f: Any, checkpoint: Size | None = None, precision: str | None = None) -> Any:
     """f, compiled: the same results and gradients.
 
     f: a function or Module of tensors (arrays are taken as such) in nested tuples, lists and dicts, and of Python
@@ -79,6 +82,11 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174). A loop is still one kernel each
     way.
 
+    precision: "bfloat16" for products of matrices, forward and backward, whose float32 operands are rounded to bfloat16
+    (8 bits of precision, relative error up to 2^-8) and whose sums are float32, as is all else; None: float32. On CPUs
+    with AMX they are several times as fast (docs/precision.md). What is float64 stays so. On a CPU without
+    AVX512-BF16 all is computed in float32, with a warning.
+
     Of a Module the result is a Module (of a subclass of its class) that shares everything with f but how it is called:
     parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for
     itself.
@@ -98,8 +106,18 @@ def jit(f: Any, checkpoint: Size | None = None) -> Any:
     """
     if not callable(f):
         raise TypeError(f"jit: wanted a function or a Module, got {type(f).__name__}")
-    jitted = Jitted(f, checkpoint)
+    jitted = Jitted(f, Options(checkpoint, available(precision)))
     return shared(f, "jit", jitted, jitted.again, JittedModule) if isinstance(f, Sharable) else jitted
+
+
+def available(precision: str | None) -> str | None:
+    """The precision of products, where the CPU has it."""
+    if precision not in (None, BFLOAT16):
+        raise ValueError(f"jit: got precision={precision!r}, wanted {BFLOAT16!r} or None")
+    if precision and bfloat16.host_shape() is None:
+        warnings.warn("jit: this CPU has no AVX512-BF16; products are computed in float32", stacklevel=4)
+        return None
+    return precision
 
 
 class Jitted(Whole):
@@ -107,12 +125,12 @@ class Jitted(Whole):
     is set on it, is f's."""
 
     own = frozenset({
-        "f", "known", "checkpoint", "derivatives", "traces", *functools.WRAPPER_ASSIGNMENTS, "__wrapped__",
+        "f", "known", "options", "derivatives", "traces", *functools.WRAPPER_ASSIGNMENTS, "__wrapped__",
     })  # fmt: skip
 
-    def __init__(self, f: Callable, checkpoint: int | None = None):
+    def __init__(self, f: Callable, options: Options):
         self.f = f
-        self.checkpoint = checkpoint
+        self.options = options
         functools.update_wrapper(self, f, updated=())
         self.known = Known()
         self.derivatives = Derivatives(f, self.again)
@@ -121,7 +139,8 @@ class Jitted(Whole):
     @property
     def again(self) -> Callable:
         """The function that makes the like of it of another one."""
-        return functools.partial(jit, checkpoint=self.checkpoint) if self.checkpoint else jit
+        given = {name: value for name, value in self.options._asdict().items() if value is not None}
+        return functools.partial(jit, **given) if given else jit
 
     def of(self, key: tuple, transform: Callable) -> Callable:
         return self.derivatives.of(key, transform)
@@ -157,6 +176,7 @@ class Jitted(Whole):
         if switch.off or thread.mode is RAW:
             return self.f(*args, **kwargs)
         if tracing():  # a part of the program that is being recorded
+            self.options.refuse_elsewhere()
             return without_changes(self.f, args, kwargs)
         leaves, tensors, found = self.programs_for(args, kwargs)
         for compiled in found:
@@ -215,7 +235,7 @@ class Jitted(Whole):
         self.traces += 1
 
         def compiled(*symbolic):
-            return Compiled(self.f, self.derivatives, structure, leaves, needs, self.checkpoint, None, None, *symbolic)
+            return Compiled(self.f, self.derivatives, structure, leaves, needs, self.options, None, None, *symbolic)
 
         return family.trace(shapes, compiled) or compiled(), UNCHANGED
 
@@ -233,7 +253,7 @@ class Jitted(Whole):
         def compiled(*symbolic):
             stages.clear()
             log = functools.partial(log_stage, stages)
-            return Compiled(self.f, self.derivatives, structure, leaves, kind[1], self.checkpoint, log, None, *symbolic)
+            return Compiled(self.f, self.derivatives, structure, leaves, kind[1], self.options, log, None, *symbolic)
 
         family = self.known.families.get(kind_of_any_size(kind))
         generic = family and family.generic([x._data.shape for x in tensors], compiled)

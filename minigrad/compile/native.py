@@ -85,7 +85,7 @@ class Kernel:
         self.connect(self.emitter.calls)
         self.function = build.address(self.source, "loop", "intp, intp, intp")
         dtype, self.buffers = self.schedule.dtype, self.emitter.buffers
-        products, images = matmul.addresses(dtype), conv.Addresses(0, 0, 0, 0)
+        products, images = matmul.addresses(self.schedule.packs), conv.Addresses(0, 0, 0, 0)
         if {"conv", "conv_weight"} & set(self.emitter.fixed):
             images = conv.addresses(dtype)
         self.pack, self.pack_filters = PACK(products.pack), PACK_FILTERS(images.pack)

@@ -13,6 +13,7 @@ import math
 
 from minigrad.compile.nest import Nest, spread
 from minigrad.compile.tasks import Buffer, Product, View
+from minigrad.ir.rewrite import rounds
 
 PLAIN = '@njit(error_model="numpy", fastmath={"contract"})\n'
 SUMMED = '@njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})\n'
@@ -138,7 +139,7 @@ class Plain:
             "b": dict(zip(self.axes, (*in_batch(b), 0, *b.strides[-2:]))),
             "c": dict(zip(self.axes, (*to.strides[:-1], 0, to.strides[-1]))),
         }
-        self.dtype = to.dtype
+        self.dtype, self.rounds = to.dtype, rounds(task.value)
         rows = "k" if task.adds and e.schedule.rows else self.axes[task.axis] if task.rows else None
         self.rows = rows
 
@@ -153,6 +154,11 @@ class Plain:
         if inner and self.strides[name][inner] == 1:
             return f"{self.place(name, [x for x in known if x != inner], more)}, {inner}"
         return f"{self.place(name, known, more)}, 0"
+
+    def load(self, *where) -> str:
+        """An element of an operand."""
+        loaded = f"load({self.element(*where)}, Float)"
+        return f"bfloat16({loaded})" if self.rounds else loaded
 
     def place(self, name: str, known, more: str = "") -> str:
         strides = self.strides[name]
@@ -179,7 +185,7 @@ class Plain:
         outer = [*self.axes[:-3], "m", "n"]
         lines = [self.head(axis, depth) for depth, axis in enumerate(outer)]
         pad, every = "    " * len(outer), [*outer, "k"]
-        factors = [f"load({self.element(name, every, 'k')}, Float)" for name in "ab"]
+        factors = [self.load(name, every, "k") for name in "ab"]
         c = self.element("c", outer)
         before = f"load_any({c}, Float) + " if self.task.adds else ""
         return [
@@ -203,8 +209,8 @@ class Plain:
 
         def terms(count: int) -> list[str]:
             more = [str(j) if j else "" for j in range(count)]
-            numbers = [f"f{j} = load({self.element(factor, [*outer, 'k'], '', m)}, Float)" for j, m in enumerate(more)]
-            added = [f"f{j} * load({self.element(line, every, inner, m)}, Float)" for j, m in enumerate(more)]
+            numbers = [f"f{j} = {self.load(factor, [*outer, 'k'], '', m)}" for j, m in enumerate(more)]
+            added = [f"f{j} * {self.load(line, every, inner, m)}" for j, m in enumerate(more)]
             return [
                 *numbers,
                 f"for {inner} in range({self.bounds(inner)}):",

@@ -28,7 +28,7 @@ from minigrad.compile.tasks import (
     View,
 )
 from minigrad.ir.loop import Loop
-from minigrad.ir.rewrite import is_a, is_join, is_view, order_of
+from minigrad.ir.rewrite import is_a, is_join, is_product, is_view, order_of, rounds
 from minigrad.ir.rules import kernel as kernels
 from minigrad.ir.rules import rule_of
 from minigrad.ir.rules.kernel import lies_in_order, natural
@@ -91,6 +91,7 @@ class Schedule:
                 raise Unsupported("a loop whose rows threads divide by themselves", v)
         everything = all_values(self.order, called)
         self.dtype = main_dtype(everything, {c for one in nest(loop, self.order, called) for c in one.consts})
+        self.packs = self.packed_as(everything)
         self.fixed = {v: k for k, v in enumerate(loop.consts)}  # what may be packed once a call, and which input it is
         for v in self.order:
             self.require(v)
@@ -107,6 +108,13 @@ class Schedule:
         self.results: list = []  # for each output of the loop: (buffer, how to read it)
         self.place()
         self.arrange()
+
+    def packed_as(self, values: list[Value]) -> np.dtype:
+        """The type in which right operands of products are packed."""
+        kinds = {rounds(v) for v in values if is_product(v) and v not in self.called}
+        if len(kinds) > 1:
+            raise Unsupported("products in float32 and in bfloat16")
+        return matmul.BFLOAT16 if True in kinds else self.dtype
 
     def require(self, v: Value) -> None:
         """Raise Unsupported for what no kernel can do."""
@@ -281,8 +289,8 @@ class Schedule:
         many = a.ndim >= 3 <= b.ndim and v.shape[-2] >= LEAST_ROWS and min(b.shape[-2:]) >= LEAST_SIDE
         pays = (large or many) and isinstance(right, View) and result.strides[-1] == 1
         if (to is not None and self.rows) or pays:  # packed at every step
-            size = matmul.packed_size(b.shape[-2], b.shape[-1], v.dtype)
-            room = self.buffer("scratch", v, (size,), v.dtype, False, True)
+            size = matmul.packed_size(b.shape[-2], b.shape[-1], self.packs)
+            room = self.buffer("scratch", v, (size,), self.packs, False, True)
         axis = axis_of(self.kinds[v])
         times = merged(self.kinds[b])
         return Product(v, left, right, result, axis is not None, to is not None, axis or 0, room, times)
@@ -303,7 +311,7 @@ class Schedule:
         for buffer in self.buffers:
             if buffer.kind == "packed" and buffer.index == k:
                 return buffer
-        return self.buffer("packed", k, b.shape, b.dtype)
+        return self.buffer("packed", k, b.shape, self.packs)
 
     def repeat(self, v: Value) -> Repeat:
         """The task of a loop in the step."""
@@ -320,7 +328,8 @@ class Nested(Schedule):
 
     def __init__(self, around: Schedule, value: Value):
         self.around, self.value, self.loop = around, value, value.op
-        self.called, self.rows, self.dtype, self.kinds = around.called, around.rows, around.dtype, around.kinds
+        self.called, self.rows, self.kinds = around.called, around.rows, around.kinds
+        self.dtype, self.packs = around.dtype, around.packs
         self.buffers, self.homes, self.totals, self.nested = around.buffers, around.homes, around.totals, around.nested
         self.number = len(self.nested)
         self.nested.append(self)

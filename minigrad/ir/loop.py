@@ -31,6 +31,7 @@ class Body(Program):
         super().__init__()
         self.parent, self.forward = parent, forward
         self.every = None  # chunks are of the outermost loop
+        self.precision = parent.precision
         self.consts: list[tuple] = []  # (value here, leaf here, tensor outside)
         self.streams: list[tuple] = []
         self.items: list = []

@@ -68,6 +68,11 @@ def is_product(value) -> bool:
     return is_a(value, kernel.Product)
 
 
+def rounds(value) -> bool:
+    """Whether it is a product that rounds its operands to bfloat16."""
+    return is_product(value) and rule_of(value.op).kernel.rounds
+
+
 def is_join(value) -> bool:
     """Whether it is a concatenation."""
     return is_a(value, kernel.Join)

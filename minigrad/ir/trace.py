@@ -128,7 +128,8 @@ class Program:
     inputs: what the caller supplies. captured: (input, leaf, tensor) for the tensors that the function found elsewhere;
     their arrays are looked up at every call. effects: values that are computed whether needed or not (random draws).
     cotangents: inputs that come only when the backward is run. every: of how many steps loops save their carry alone;
-    None: they save what they can. looked: the arrays that Python has seen the numbers of, with a copy of them.
+    None: they save what they can. precision: of products of float32: "bfloat16", or None, as they are. looked: the
+    arrays that Python has seen the numbers of, with a copy of them.
     borrowed: by their ids, tensors made here of the memory of arrays, which may be written into.
     lent: the ids of those of them that this program, and no other one, made.
     owned: by the ids of those that were changed in place here, what keeps the numbers that they had.
@@ -154,6 +155,7 @@ class Program:
         self.cotangents: list[Value] = []
         self.recomputing = False
         self.every: int | None = None
+        self.precision: str | None = None
         self.looked: dict = {}
         self.borrowed: dict[int, Tensor] = {}
         self.lent: set[int] = set()

@@ -96,6 +96,16 @@ def float_of(bits):
     return np.int32(bits).view(np.float32)
 
 
+def bfloat16(x):
+    """x rounded to bfloat16, the upper half of its bits: to the nearest, to the even one of two. What is less than a
+    normal number is zero, as for the CPU's own products."""
+    bits = bits_of(x)
+    odd = (bits >> np.int32(16)) & np.int32(1)
+    upper = float_of(np.int32(bits + np.int32(odd + np.int32(0x7FFF))) & np.int32(-0x10000))
+    upper = x * ZERO if abs(x) < MIN_NORMAL else upper
+    return upper if x == x else x
+
+
 def power_of_two(n):
     """2^n for an integer n from -126 to 127: n goes into the exponent's bits, which lie above 23 others."""
     return float_of((n + np.int32(127)) << np.int32(23))

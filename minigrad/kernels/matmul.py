@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.kernels import build, loops, sums, threads
+from minigrad.kernels import bfloat16, build, loops, sums, threads
 from minigrad.kernels.tiles import BLOCK_K, SHAPE, Shape, source
 
 SMALL = 1 << 17  # multiplications for which NumPy is quicker than our way from Python to machine code
 LONG = 1 << 15  # terms of a sum from which it is taken in parts: of equal terms float32 loses a millionth here
 LARGE = 1 << 24  # multiplications from which a second thread pays: waking it costs some 100 us
+
+BFLOAT16 = np.dtype(np.uint16)  # which NumPy does not have: its bits, in which operands of such a product are packed
 
 DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
@@ -27,8 +29,10 @@ class Addresses(NamedTuple):
 
 
 @functools.cache
-def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
+def addresses(dtype: np.dtype, shape: Shape | None = None) -> Addresses:
     """C functions for generated kernels. They take int64: addresses and, in elements, strides.
+
+    dtype: of the matrices; BFLOAT16 for float32 ones that are rounded.
 
     pack(b, row_stride, column_stride, K, N, packed) fills `packed_size(K, N)` elements from B (K, N).
     product(a, row_stride, column_stride, M, packed, K, N, c, ldc, accumulate) writes A @ B to C (M, N), whose columns
@@ -36,15 +40,23 @@ def addresses(dtype: np.dtype, shape: Shape = SHAPE) -> Addresses:
     piece(numbers, _, room) writes A @ B to C, given what `numbers_of` returns, and packs B as it goes.
     """
     kinds = {name: ", ".join(["intp"] * n) for name, n in (("pack", 6), ("product", 10), ("piece", 3))}
-    return Addresses(*build.addresses(source(np.dtype(dtype).name, shape), kinds))
+    if dtype == BFLOAT16:
+        text = bfloat16.source(shape or bfloat16.host_shape())
+    else:
+        text = source(np.dtype(dtype).name, shape or SHAPE)
+    return Addresses(*build.addresses(text, kinds))
 
 
-def packed_size(K: int, N: int, dtype, shape: Shape = SHAPE) -> int:
-    panel = shape.vectors * shape.width // np.dtype(dtype).itemsize
+def packed_size(K: int, N: int, dtype, shape: Shape | None = None) -> int:
+    """Elements of a packed (K, N) matrix; of bfloat16 for any CPU, which may want 32 rows at a time."""
+    if dtype == BFLOAT16:
+        return -(-K // 32) * 32 * -(-N // 32) * 32
+    of = shape or SHAPE
+    panel = of.vectors * of.width // np.dtype(dtype).itemsize
     return K * -(-N // panel) * panel
 
 
-def packed_buffer(K: int, N: int, dtype, shape: Shape = SHAPE) -> np.ndarray:
+def packed_buffer(K: int, N: int, dtype, shape: Shape | None = None) -> np.ndarray:
     """Uninitialised room for a packed (K, N) matrix, aligned to a cache line."""
     return _aligned(packed_size(K, N, dtype, shape), np.dtype(dtype))
 
@@ -62,11 +74,12 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return matmul(a, b) if large and a.dtype in DTYPES and a.dtype == b.dtype else np.matmul(a, b)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, kind: np.dtype | None = None) -> np.ndarray:
     """a (M, K) @ b (K, N), both float32 or both float64, of any strides. Large products share the threads.
 
-    out: None or an array (M, N) of that type whose columns are contiguous; it is written and returned. For one number
-    of threads the result is the same bits each time.
+    out: None or an array (M, N) of that type whose columns are contiguous; it is written and returned. kind: BFLOAT16
+    for a product of float32 with operands rounded; by default the operands' type. For one number of threads the result
+    is the same bits each time.
 
     Raises ValueError for shapes that do not match, TypeError for other types.
     """
@@ -83,12 +96,16 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
             "with contiguous columns"
         )
     elif not out.flags.aligned or np.may_share_memory(out, a) or np.may_share_memory(out, b):
-        out[...] = matmul(a, b)
+        out[...] = matmul(a, b, None, kind)
         return out
-    if K >= LONG and (M == 1 or N == 1):
+    kind = kind or a.dtype
+    if kind == BFLOAT16 and (loops.INTERPRETED or M * K * N <= SMALL or not bfloat16.host_shape()):
+        a, b, kind = bfloat16.rounded(a), bfloat16.rounded(b), a.dtype
+    alone = (M == 1 or N == 1) and kind != BFLOAT16
+    if K >= LONG and alone:
         out[...] = _long_sums(a, b)
         return out
-    if loops.INTERPRETED or M == 1 or N == 1 or M * K * N <= SMALL:
+    if loops.INTERPRETED or alone or M * K * N <= SMALL:
         return np.matmul(a, b, out=out)
     a, b = [x if x.flags.aligned else x.copy() for x in (a, b)]
     axis, edges = division(M, K, N, threads.count)
@@ -103,7 +120,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     pieces = np.array([numbers_of(*block) for block in blocks])
     calls = np.zeros((len(blocks), 2), np.int64)
     calls[:, 0] = pieces.ctypes.data + np.arange(len(blocks)) * pieces.strides[0]
-    threads.call(addresses(a.dtype).piece, calls, np.arange(len(blocks) + 1))
+    threads.call(addresses(kind).piece, calls, np.arange(len(blocks) + 1))
     if axis == 2:
         out[...] = sums.add_reduce(parts, (0,))
     return out

@@ -36,17 +36,21 @@ def host_shape() -> Shape:
 SHAPE = host_shape()
 
 
-def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
+def tile_text(rows: int, vectors: int, dtype: str, shape: Shape, pairs: bool = False) -> str:
     """A function of LLVM: C[rows, vectors * LANES] (+)= A[rows, K] @ B. Its sums are phi nodes: they stay in registers.
 
-    All strides in bytes: B's next row is `below`, its next panel `beside`.
+    All strides in bytes: B's next row is `below`, its next panel `beside`. pairs: an element of A and B is two numbers
+    in bfloat16, one after the other along K (bfloat16.py).
     """
     size = np.dtype(dtype).itemsize
     lanes, element, vector, fused = vector_types(dtype, shape)
     prefetch = "void @llvm.prefetch.p0(ptr"
     each = [(i, j) for i in range(rows) for j in range(vectors)]
     panels = range((vectors + shape.vectors - 1) // shape.vectors)
-    lines = [f"declare {fused}({vector}, {vector}, {vector})", f"declare {prefetch}, i32, i32, i32)"]
+    if pairs:
+        fused = f"{vector} @llvm.x86.avx512bf16.dpbf16ps.512"
+    half = f"<{2 * lanes} x bfloat>" if pairs else vector
+    lines = [f"declare {fused}({vector}, {half}, {half})", f"declare {prefetch}, i32, i32, i32)"]
     for i in range(rows):
         lines += [
             f"%c{i}.skip = mul i64 %ldc, {i}",
@@ -66,11 +70,16 @@ def tile_text(rows: int, vectors: int, dtype: str, shape: Shape) -> str:
     for j in range(vectors):
         lines.append(f"%b{j} = add i64 %at_b, %panel{j // shape.vectors}")
         lines += pointer(f"b{j}.at", f"%b{j}", j % shape.vectors * shape.width)
-        lines.append(f"%right{j} = load {vector}, ptr %b{j}.at, align {size}")
+        lines.append(f"%right{j} = load {half}, ptr %b{j}.at, align {size}")
     for i in range(rows):
         lines += [f"%a{i}.at = add i64 %at_a, %a{i}", *every_lane(f"left{i}", f"%a{i}.at", element, lanes)]
+        if pairs:
+            lines.append(f"%pair{i} = bitcast {vector} %left{i} to {half}")
         for j in range(vectors):
-            lines.append(f"%next{i}.{j} = call {fused}({vector} %left{i}, {vector} %right{j}, {vector} %sum{i}.{j})")
+            given = f"{vector} %left{i}, {vector} %right{j}, {vector} %sum{i}.{j}"
+            if pairs:
+                given = f"{vector} %sum{i}.{j}, {half} %pair{i}, {half} %right{j}"
+            lines.append(f"%next{i}.{j} = call {fused}({given})")
     lines += ["%left.next = sub i64 %left, 1", "%at_a.next = add i64 %at_a, %k_stride"]
     lines += ["%at_b.next = add i64 %at_b, %below", "br label %loop", "end:"]
     lines += ["%adds = icmp ne i64 %accumulate, 0", "br i1 %adds, label %add, label %put", "add:"]
@@ -146,6 +155,42 @@ def transpose_text(dtype: str, shape: Shape) -> str:
     return in_llvm("transpose(to, to_stride, source, source_stride)", "alwaysinline", [*lines, "ret void"])
 
 
+TILES = """
+@njit
+def tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
+    count = (M + ROWS - 1) // ROWS  # of nearly equal height: 16 rows are 8 and 8
+    for i in range(count):
+        m = (M + count - 1 - i) // count if count > 1 else M
+        panels = panels_beside(m){begin}
+        n = 0
+        while n < N:
+            while panels > 1 and n + panels * PANEL > N:
+                panels //= 2
+            at = b + n // PANEL * beside
+            if n + PANEL <= N:
+                tile(m, panels * VECTORS, a, row_stride, k_stride, at, below, beside, K, c + n * SIZE, ldc, accumulate)
+            else:
+                edge(m, a, row_stride, k_stride, at, below, beside, K, N - n, c + n * SIZE, ldc, accumulate)
+            n += panels * PANEL
+        a += m * row_stride
+        c += m * ldc
+
+
+@njit
+def edge(m, a, row_stride, k_stride, b, below, beside, K, N, c, ldc, accumulate):
+    # Columns that fill no panel: nothing beside them is touched.
+    buffer = stack({tile})
+    if accumulate:
+        for i in range(m):
+            for j in range(N):
+                store(buffer, i * PANEL + j, load(c + i * ldc, j, Float))
+    vectors = 1 if N <= LANES else VECTORS
+    tile(m, vectors, a, row_stride, k_stride, b, below, beside, K, buffer, PANEL * SIZE, accumulate)
+    for i in range(m):
+        for j in range(N):
+            store(c + i * ldc, j, load(buffer, i * PANEL + j, Float))
+"""
+
 PACK = """
 def pack(b, row_stride, n_stride, K, N, packed):
     pack_panels(b, row_stride, n_stride, K, N, packed)
@@ -218,41 +263,6 @@ def copy_line(to, source, n):
         store(to, i, load(source, i, Float))
 
 
-@njit
-def tiles(a, row_stride, k_stride, M, b, below, beside, K, N, c, ldc, accumulate):
-    count = (M + ROWS - 1) // ROWS  # of nearly equal height: 16 rows are 8 and 8
-    for i in range(count):
-        m = (M + count - 1 - i) // count if count > 1 else M
-        panels = panels_beside(m)
-        n = 0
-        while n < N:
-            while panels > 1 and n + panels * PANEL > N:
-                panels //= 2
-            at = b + n // PANEL * beside
-            if n + PANEL <= N:
-                tile(m, panels * VECTORS, a, row_stride, k_stride, at, below, beside, K, c + n * SIZE, ldc, accumulate)
-            else:
-                edge(m, a, row_stride, k_stride, at, below, beside, K, N - n, c + n * SIZE, ldc, accumulate)
-            n += panels * PANEL
-        a += m * row_stride
-        c += m * ldc
-
-
-@njit
-def edge(m, a, row_stride, k_stride, b, below, beside, K, N, c, ldc, accumulate):
-    # Columns that fill no panel: nothing beside them is touched.
-    buffer = stack({tile})
-    if accumulate:
-        for i in range(m):
-            for j in range(N):
-                store(buffer, i * PANEL + j, load(c + i * ldc, j, Float))
-    vectors = 1 if N <= LANES else VECTORS
-    tile(m, vectors, a, row_stride, k_stride, b, below, beside, K, buffer, PANEL * SIZE, accumulate)
-    for i in range(m):
-        for j in range(N):
-            store(c + i * ldc, j, load(buffer, i * PANEL + j, Float))
-
-
 def product(a, row_stride, k_stride, M, packed, K, N, c, ldc, accumulate):
     row_stride, k_stride, ldc = row_stride * SIZE, k_stride * SIZE, ldc * SIZE
     wide = widest(N)
@@ -294,31 +304,49 @@ def piece(numbers, _, packed):
 """
 
 
+def panels_of(shape: Shape) -> dict[int, int]:
+    """The panels side by side in a tile, by its rows."""
+    return {m: shape.wide[m - 1] if m <= len(shape.wide) else 1 for m in range(1, shape.rows + 1)}
+
+
+def choice(shape: Shape, tiles: list[tuple[int, int]], height: str = "m", begin: str = "") -> str:
+    """The text of `tile`, which of the tiles (rows, vectors) it is, and of `tiles`, which covers a product with them.
+    height: the rows of the tile that is for m rows. begin: what is done before the tiles of m rows."""
+    lines = ["@njit", f"def tile(m, vectors, {ARGUMENTS}):", f"    which = 16 * {height} + vectors"]
+    for m, v in tiles:
+        lines += [f"    if which == {16 * m + v}:", f"        tile_{m}_{v}({ARGUMENTS})", "        return"]
+    lines += ["@njit", "def panels_beside(m):"]
+    lines += [f"    if m == {m}:\n        return {p}" for m, p in panels_of(shape).items() if p > 1]
+    tile = str(shape.rows * shape.vectors * shape.width)
+    return "\n".join(
+        [*lines, "    return 1", TILES.replace("{begin}", begin and f"\n        {begin}").replace("{tile}", tile)]
+    )
+
+
+def tiles_of(shape: Shape) -> list[tuple[int, int]]:
+    """(rows, vectors) of each tile."""
+    panels = panels_of(shape)
+    return [(m, v) for m in panels for v in (1, *(shape.vectors * p for p in (1, 2, 4) if p <= panels[m]))]
+
+
+NUMBERS = ", ".join([f"load_any(numbers, {k}, np.int64)" for k in range(11)])  # of a piece
+
+
 @functools.cache
 def source(dtype: str, shape: Shape) -> str:
     """Text of the kernels for a type and a CPU: its numbers, the tiles and the choice between them, what is above."""
     size = np.dtype(dtype).itemsize
-    width, vectors, rows, wide = shape
-    panels = {m: wide[m - 1] if m <= len(wide) else 1 for m in range(1, rows + 1)}
-    tiles = [(m, v) for m in panels for v in (1, *(vectors * p for p in (1, 2, 4) if p <= panels[m]))]
-    lines = [
+    width, vectors, rows, _ = shape
+    tiles = tiles_of(shape)
+    copied = 4 * rows * (BLOCK_K + vectors * width // size) * size
+    return "\n".join([
         f"Float = np.{dtype}",
         f"SIZE, LANES, VECTORS, ROWS, HIGH = {size}, {width // size}, {vectors}, {rows}, {4 * rows}",
         f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // size}, {BLOCK_K}, {BLOCK // size}",
         *[tile_text(m, v, dtype, shape) for m, v in tiles],
         copy_text("copy", vector_types(dtype, shape)[1], width // size, size),
         transpose_text(dtype, shape),
-        "@njit",
-        f"def tile(m, vectors, {ARGUMENTS}):",
-        "    which = 16 * m + vectors",
-    ]
-    for m, v in tiles:
-        lines += [f"    if which == {16 * m + v}:", f"        tile_{m}_{v}({ARGUMENTS})", "        return"]
-    lines += ["@njit", "def panels_beside(m):"]
-    lines += [f"    if m == {m}:\n        return {p}" for m, p in panels.items() if p > 1]
-    lines += ["    return 1"]
-    copied = 4 * rows * (BLOCK_K + vectors * width // size) * size
-    numbers = ", ".join([f"load_any(numbers, {k}, np.int64)" for k in range(11)])
-    tile = str(rows * vectors * width)
-    product = PRODUCT.replace("{numbers}", numbers).replace("{tile}", tile).replace("{copied}", str(copied))
-    return "\n".join([*lines, PACK, product])
+        choice(shape, tiles),
+        PACK,
+        PRODUCT.replace("{numbers}", NUMBERS).replace("{copied}", str(copied)),
+    ])  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from minigrad.arguments import checked
 from minigrad.deferred import DeferredProduct
 from minigrad.kernels import sums
+from minigrad.kernels.bfloat16 import rounded
 from minigrad.kernels.matmul import LONG, product
 from minigrad.modes import RAW, thread
 from minigrad.ops.declare import composite, op
@@ -86,6 +87,12 @@ def matmul(a, b, /):
     if a.ndim and a.shape[-1] >= LONG and a.ndim <= 2 and b.ndim in (1, 2) and a.shape[-1] == b.shape[0]:
         return product(a.reshape(-1, a.shape[-1]), b.reshape(b.shape[0], -1)).reshape((*a.shape[:-1], *b.shape[1:]))
     return product(a, b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
+
+
+@op(shape=product_shape, sample=_matmul_sample, method=False, public=False)
+def matmul_bfloat16(a, b, /):
+    """matmul of operands rounded to bfloat16, summed in their own type: what products become under jit. No gradient."""
+    return matmul(rounded(a), rounded(b))
 
 
 def _matmul_operator(a, b):

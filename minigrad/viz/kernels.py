@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from minigrad import tree
 from minigrad.compile import execute
-from minigrad.compile.compiled import Compiled
+from minigrad.compile.compiled import Compiled, Options
 from minigrad.compile.explain import describe
 from minigrad.compile.native import Kernel, emitted
 from minigrad.ir.loop import Loop
@@ -14,6 +14,7 @@ from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Value
 from minigrad.modes import enable_grad
 from minigrad.observe import replaced
+from minigrad.sharing import whole_of
 
 
 class Text(Kernel):
@@ -49,7 +50,7 @@ def kernels_of(f: Callable, args: Sequence) -> Kernels:
 
     try:
         with enable_grad(), replaced(execute, "Kernel", in_this_thread):
-            compiled = Compiled(f, None, structure, leaves, True)
+            compiled = Compiled(f, None, structure, leaves, True, getattr(whole_of(f), "options", Options()))
     except Exception as error:
         return Kernels(why_not=" ".join(f"{type(error).__name__}: {error}".split()))
     found = Kernels()

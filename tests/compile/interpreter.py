@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minigrad.compile import emit, native, workspace
-from minigrad.kernels import build, launch, matmul
+from minigrad.kernels import bfloat16, build, launch, matmul
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
 
@@ -68,7 +68,8 @@ class Memory:
 
     def call(self, function, *arguments):
         """One of the fixed kernels, or Python, by its address."""
-        if int(function) == matmul.addresses(np.dtype(self.kind)).product:
+        kinds = [np.dtype(self.kind)] + [matmul.BFLOAT16] * (bfloat16.host_shape() is not None)
+        if int(function) in [matmul.addresses(kind).product for kind in kinds]:
             self.check_product(*arguments)
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(int(function))(*map(int, arguments))
 
@@ -132,6 +133,7 @@ def interpreted():
         kind = np.float64 if memory.dtype == "float64" else np.float32
         memory.kind = kind
         namespace = {name: scalar(name) for name, op in table.items() if isinstance(op, Elementwise)}
+        namespace |= dict(bfloat16=lambda x: bfloat16.rounded(np.asarray(x))[()])
         namespace |= dict(np=np, njit=njit, Float=kind, call=memory.call, round=np.round, plus=operator.add)
         for name in ("load", "load_any", "store", "store_any", "add_to"):
             namespace[name] = getattr(memory, name)

@@ -17,6 +17,7 @@ PUBLIC = {op.name: op for op in table.values() if op.public}
 NAMES = [*PUBLIC, *composites]
 UNKNOWN = {"draw"}
 WITHOUT_KERNELS = {"svd", "eigh", "qr", "pinv"}
+OF_FLOAT32 = {"matmul_bfloat16"}  # what passes make of products of that type alone
 
 
 def sampled(d, name, dtype="float64"):
@@ -100,7 +101,7 @@ def test_a_loop_is_a_kernel_that_does_not_call_python(dtype, name, data):
     with interpreted():
         for loop in mg.jit(g).explain(h, *floats).loops:
             assert loop.why_not is None
-            assert calls_of_python(loop) <= WITHOUT_KERNELS
+            assert calls_of_python(loop) <= WITHOUT_KERNELS | (OF_FLOAT32 if dtype == "float64" else set())
 
 
 TWICE = {

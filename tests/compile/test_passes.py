@@ -26,6 +26,7 @@ from minigrad.compile.passes import (
     mask,
     merge,
     pipeline,
+    precision,
     recompute,
     sink,
     widen,
@@ -335,6 +336,37 @@ def test_the_product_of_a_concatenation_is_taken_apart_where_its_parts_may_part(
 def test_the_product_of_a_concatenation_of_carries_stays_whole():
     text = loop_over_x("j = concatenate(h, h, axis=-1)\np = matmul(j, W)\nn = tanh(p)", rows=8)
     check(merge.take_apart, text, text)
+
+
+# Precision
+
+PRODUCTS = """
+    x = input float32[7, 2, 3]
+    w = captured float32[3, 3]
+    h0 = input float32[2, 3]
+    v = input float64[3, 3]
+    P = {op}(x, w)
+    h, hs = loop 7 steps
+        const W = w
+        carry h = h0
+        each p = P
+        q = {op}(h, W)
+        s = add(p, q)
+        n = tanh(s)
+        next n
+        give n
+    d = matmul(v, v)
+    return hs, d
+"""
+
+
+@pytest.mark.parametrize("asked, op", [("bfloat16", "matmul_bfloat16"), (None, "matmul")])
+def test_products_of_float32_round_their_operands_where_the_program_is_for_it(asked, op):
+    def lowered(program, roots):
+        program.precision = asked
+        return precision.lower_precision(program, roots)
+
+    check(lowered, PRODUCTS.format(op="matmul"), PRODUCTS.format(op=op))
 
 
 # In and out of loops

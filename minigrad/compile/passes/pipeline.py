@@ -4,7 +4,20 @@ import os
 import sys
 from collections.abc import Callable
 
-from minigrad.compile.passes import cluster, cse_dce, fuse, hoist, lift, lower, mask, merge, recompute, sink, widen
+from minigrad.compile.passes import (
+    cluster,
+    cse_dce,
+    fuse,
+    hoist,
+    lift,
+    lower,
+    mask,
+    merge,
+    precision,
+    recompute,
+    sink,
+    widen,
+)
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.ir.rewrite import order_of, weights
 from minigrad.ir.text import show
@@ -51,5 +64,6 @@ STEPS = [
     ("lower", lower.lower),
     ("widen integers", widen.widen),
     ("lift slices", lift.lift),
+    ("lower precision", precision.lower_precision),
     ("fuse outside of loops", fuse.fuse),
 ]

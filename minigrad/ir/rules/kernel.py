@@ -80,10 +80,12 @@ class Cast(Scalar):
 
 @dataclass(frozen=True)
 class Product(Kernel):
-    """A product of matrices."""
+    """A product of matrices. rounds: its operands to bfloat16, from float32."""
+
+    rounds: bool = False
 
     def fits(self, v, main, constants) -> bool:
-        return dtypes_of(v) == {main}
+        return dtypes_of(v) == {main} and (not self.rounds or main == FLOAT32)
 
 
 @dataclass(frozen=True)

@@ -173,9 +173,9 @@ def einsum_batched(b, *arrays, subscripts):
 def matmul_batched(b, x, y):
     left, right = b.shape(0), b.shape(1)
     if b.on == (True, False) and len(right) <= 2:  # one product of all samples' rows
-        return b.o.matmul(x, y)
+        return b.apply(x, y)
     if b.on == (False, True) and len(right) == 1 and len(left) <= 2:  # of columns, which are rows of the transpose
-        return b.o.matmul(y, x if len(left) == 1 else b.o.swapaxes(x, axis1=-1, axis2=-2))
+        return b.apply(y, x if len(left) == 1 else b.o.swapaxes(x, axis1=-1, axis2=-2))
     rows = left if len(left) > 1 else (1, *left)
     columns = right if len(right) > 1 else (*right, 1)
     ndim = max(len(rows), len(columns))
@@ -183,7 +183,7 @@ def matmul_batched(b, x, y):
     def lined(k: int, shape: tuple):
         return b.o.reshape(b.inputs[k], shape=(b.size, *[1] * (ndim - len(shape)), *shape) if b.on[k] else shape)
 
-    product = b.o.matmul(lined(0, rows), lined(1, columns))
+    product = b.apply(lined(0, rows), lined(1, columns))
     ends = [*product.shape[-2:-1]] * (len(left) > 1) + [*product.shape[-1:]] * (len(right) > 1)
     return b.o.reshape(product, shape=(*product.shape[:-2], *ends))
 
@@ -290,6 +290,14 @@ RULES = {
         light=matmul_is_outer,
         sinks=True,
         linear=(0, 1),
+        rounded="matmul_bfloat16",
         over_steps=matmul_over_steps,
+    ),
+    "matmul_bfloat16": Rule(
+        batch=matmul_batched,
+        partition=matmul_partition,
+        stacked=matmul_stacked,
+        kernel=Product(rounds=True),
+        flops=matmul_flops,
     ),
 }

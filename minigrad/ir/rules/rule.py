@@ -73,6 +73,8 @@ class Rule:
     additive: bool = False
     # the operands in each of which it is linear, the others being constant; or (value) -> them
     linear: tuple[int, ...] | Callable[..., tuple[int, ...]] = ()
+    # the op that computes it, a product, of operands rounded to bfloat16
+    rounded: str | None = None
     # (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of the value over the steps
     over_steps: Callable[..., Any] = nothing
 
