@@ -30,6 +30,7 @@ from minigrad.kernels.tiles import (
 
 VECTORS = Shape(64, 2, 12, (4, 4, 2))
 TILES = Shape(64, 2, 32, (2,) * 16)
+DEEP = 128  # words of a block of A, which is to stay in the L1 cache
 LEAST = np.finfo(np.float32).tiny
 
 
@@ -283,7 +284,7 @@ def source(shape: Shape) -> str:
     """Text of the kernels: pack, product and piece, as matmul.addresses has them, of float32 arrays."""
     amx = shape.rows == TILES.rows
     width, vectors, rows, _ = shape
-    high, deep, unit = (rows, 256, 16) if amx else (4 * rows, 128, 1)
+    high, unit = (64, 16) if amx else (4 * rows, 1)
     if amx:
         tiles = [(16, 1), (16, 2), (16, 4), (32, 1), (32, 2)]
         texts = [*[amx_text(m, v) for m, v in tiles], *registers(), CONFIGURE]
@@ -291,11 +292,11 @@ def source(shape: Shape) -> str:
     else:
         tiles = tiles_of(shape)
         texts, chosen = [tile_text(m, v, "float32", shape, pairs=True) for m, v in tiles], choice(shape, tiles)
-    product = PRODUCT.replace("{numbers}", NUMBERS).replace("{rounded}", str(high * 4 * (deep + 16)))
+    product = PRODUCT.replace("{numbers}", NUMBERS).replace("{rounded}", str(high * 4 * (DEEP + 16)))
     return "\n".join([
         "Float = np.float32",
         f"SIZE, LANES, VECTORS, ROWS, HIGH, UNIT = 4, {width // 4}, {vectors}, {rows}, {high}, {unit}",
-        f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // 4}, {deep}, {BLOCK // 4}",
+        f"PANEL, BLOCK_K, BLOCK_B = {vectors * width // 4}, {DEEP}, {BLOCK // 4}",
         *texts,
         *rounding(),
         transpose_text("float32", shape),
