@@ -64,6 +64,16 @@ def character(rng):
     return parameters, {"text": rng.integers(0, 96, (64, 32)), "target": rng.integers(0, 96, 64 * 32)}
 
 
+def lstm(rng, T=64, B=32, I=128, H=256):
+    parameters = {"x": normal(rng, T, B, I), "weight_ih": uniform(rng, H, 4 * H, I)}
+    parameters |= {"weight_hh": uniform(rng, H, 4 * H, H), "bias_ih": uniform(rng, H, 4 * H)}
+    return parameters | {"bias_hh": uniform(rng, H, 4 * H)}, {}
+
+
+def lstm_large(rng):
+    return lstm(rng, 32, 128, 512, 512)
+
+
 def normal(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
@@ -72,16 +82,21 @@ def uniform(rng, fan, *shape):
     return rng.uniform(-(fan**-0.5), fan**-0.5, shape).astype(np.float32)
 
 
-JOBS = {f.__name__: f for f in (mlp, cnn, embedding, layer_norm, cross_entropy, max_pool, ctc, clip_adam, character)}
+JOBS = {
+    f.__name__: f
+    for f in (mlp, cnn, embedding, layer_norm, cross_entropy, max_pool, ctc, clip_adam, character, lstm, lstm_large)
+}
 TRAINED = (
     "mlp",
     "cnn",
     "character",
 )  # a step ends with an update: clipped, where it is the character model, and Adam's
 CLIPPED = ("character", "clip_adam")
+WITH_LSTM = ("character", "lstm", "lstm_large")
+GATES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def with_minigrad(job, compiled="loss"):
+def with_minigrad(job, compiled="loss", precision=None):
     """compiled: what is jitted: the loss alone, the whole "step", or nothing."""
     import minigrad as mg
     from minigrad.models import LSTM, ctc_loss
@@ -89,9 +104,9 @@ def with_minigrad(job, compiled="loss"):
     arrays, data = JOBS[job](np.random.default_rng(0))
     p = {name: mg.tensor(a, requires_grad=True) for name, a in arrays.items()}
     d = {name: mg.tensor(a) for name, a in data.items()}
-    if job == "character":
-        lstm = LSTM(64, 256)
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+    if job in WITH_LSTM:
+        lstm = LSTM(arrays["weight_ih"].shape[1], arrays["weight_hh"].shape[1])
+        for name in GATES:
             setattr(lstm, f"{name}_l0", mg.nn.Parameter(p[name]))
             p[name] = getattr(lstm, f"{name}_l0")
 
@@ -116,12 +131,13 @@ def with_minigrad(job, compiled="loss"):
         "cross_entropy": lambda target: mg.cross_entropy(p["x"], target),
         "max_pool": lambda g: (mg.max_pool2d(p["x"], 2) * g).sum(),
         "ctc": lambda targets: ctc_loss(mg.log_softmax(p["x"]), targets),
+        "lstm": lambda: lstm(p["x"])[0].sum(), "lstm_large": lambda: lstm(p["x"])[0].sum(),
     }  # fmt: skip
     parameters = list(p.values())
     optimizer = mg.optim.Adam(parameters, lr=RATE) if job in (*TRAINED, "clip_adam") else None
     loss_of = losses.get(job)
     if compiled == "loss" and loss_of:
-        loss_of = mg.jit(loss_of)
+        loss_of = mg.jit(loss_of, precision=precision)
 
     def train(*data):
         loss = 0.0
@@ -155,9 +171,9 @@ def with_torch(job, bfloat16=False):
     arrays, data = JOBS[job](np.random.default_rng(0))
     p = {name: torch.from_numpy(a).requires_grad_() for name, a in arrays.items()}
     d = {name: torch.from_numpy(a) for name, a in data.items()}
-    if job == "character":
-        lstm = torch.nn.LSTM(64, 256)
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+    if job in WITH_LSTM:
+        lstm = torch.nn.LSTM(arrays["weight_ih"].shape[1], arrays["weight_hh"].shape[1])
+        for name in GATES:
             setattr(lstm, f"{name}_l0", torch.nn.Parameter(p[name].detach()))
             p[name] = getattr(lstm, f"{name}_l0")
 
@@ -183,6 +199,7 @@ def with_torch(job, bfloat16=False):
         "cross_entropy": lambda target: F.cross_entropy(p["x"], target),
         "max_pool": lambda g: (F.max_pool2d(p["x"], 2) * g).sum(),
         "ctc": lambda targets: F.ctc_loss(F.log_softmax(p["x"], -1), targets, frames, labels),
+        "lstm": lambda: lstm(p["x"])[0].float().sum(), "lstm_large": lambda: lstm(p["x"])[0].float().sum(),
     }  # fmt: skip
     parameters = list(p.values())
     optimizer = torch.optim.Adam(parameters, lr=RATE) if job in (*TRAINED, "clip_adam") else None
@@ -247,7 +264,7 @@ def with_jax(job):
         x = pool(conv(pool(conv(x, p["w0"], p["b0"])), p["w1"], p["b1"]))
         return log_loss(x.reshape(x.shape[0], -1) @ p["w2"].T + p["b2"], target)
 
-    def character(p, text, target):
+    def lstm(p, x):
         def cell(state, x):
             h, c = state
             z = x @ p["weight_ih"].T + p["bias_ih"] + h @ p["weight_hh"].T + p["bias_hh"]
@@ -256,8 +273,11 @@ def with_jax(job):
             h = jax.nn.sigmoid(o) * jnp.tanh(c)
             return (h, c), h
 
-        zeros = jnp.zeros((32, 256))
-        _, output = jax.lax.scan(cell, (zeros, zeros), p["embedding"][text])
+        zeros = jnp.zeros((x.shape[1], p["weight_hh"].shape[1]))
+        return jax.lax.scan(cell, (zeros, zeros), x)[1]
+
+    def character(p, text, target):
+        output = lstm(p, p["embedding"][text])
         return log_loss(output.reshape(-1, 256) @ p["w"].T + p["b"], target)
 
     def layer_norm(p, g):
@@ -271,6 +291,7 @@ def with_jax(job):
         "embedding": lambda p, indices, g: (p["w"][indices] * g).sum(),
         "cross_entropy": lambda p, target: log_loss(p["x"], target),
         "max_pool": lambda p, g: (pool(p["x"]) * g).sum(),
+        "lstm": lambda p: lstm(p, p["x"]).sum(), "lstm_large": lambda p: lstm(p, p["x"]).sum(),
     }  # fmt: skip
     if job == "ctc":
         return None  # optax has it, jax does not
@@ -314,6 +335,7 @@ PEERS = {
     "minigrad": with_minigrad,
     "step": lambda job: with_minigrad(job, "step"),
     "eager": lambda job: with_minigrad(job, None),
+    "rounded": lambda job: with_minigrad(job, precision="bfloat16"),
     "torch": with_torch,
     "bfloat16": lambda job: with_torch(job, bfloat16=True),
     "jax": with_jax,

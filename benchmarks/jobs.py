@@ -4,8 +4,8 @@
 
 Each peer works in a process of its own, a new one each round; for each job they take turns. A ratio is the peer's time
 over ours: median (least..most) over the rounds. "minigrad" has the loss alone in `mg.jit`, "step" the whole step,
-"eager" nothing. --check: do losses and gradients agree? --cpu: one thread each, and its CPU time in place of the clock,
-for a machine on which others work, too.
+"eager" nothing, "rounded" the loss with products in bfloat16. --check: do losses and gradients agree? --cpu: one thread
+each, and its CPU time in place of the clock, for a machine on which others work, too.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from cell_steps import STEPS, norms
 from job_peers import JOBS, PEERS
 from side_by_side import Worker, answer, busy_loop, seconds_per_call
 
-PACKAGES = {"step": "minigrad", "eager": "minigrad", "bfloat16": "torch"}
+PACKAGES = {"step": "minigrad", "eager": "minigrad", "rounded": "minigrad", "bfloat16": "torch"}
 
 
 def work(task, peer, job, budget, alone):
@@ -37,7 +37,7 @@ def work(task, peer, job, budget, alone):
 
 def one_thread(peer) -> None:
     """JAX has its flags from the environment."""
-    if peer in ("minigrad", "step", "eager"):
+    if PACKAGES.get(peer, peer) == "minigrad":
         import minigrad as mg
 
         mg.set_num_threads(1)
