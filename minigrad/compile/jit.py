@@ -79,13 +79,9 @@ def jit(f: Any, checkpoint: Size | None = None, precision: str | None = None) ->
     and of tensors with hooks, and what reads a parameter as it was before a step.
 
     checkpoint: save the carries of loops every so many steps and compute the rest again in the backward. With √T steps
-    the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174). A loop is still one kernel each
-    way.
-
-    precision: "bfloat16" for products of matrices, forward and backward, whose float32 operands are rounded to bfloat16
-    (8 bits of precision, relative error up to 2^-8) and whose sums are float32, as is all else; None: float32. On CPUs
-    with AMX they are several times as fast (docs/precision.md). What is float64 stays so. On a CPU without
-    AVX512-BF16 all is computed in float32, with a warning.
+    the memory of a loop of T steps grows with √T (Chen et al. 2016, arXiv:1604.06174).
+    precision: "bfloat16": products of matrices round their float32 operands, forward and backward; sums and all else
+    stay float32 (docs/precision.md). On a CPU without AVX512-BF16 they are products in float32, with a warning.
 
     Of a Module the result is a Module (of a subclass of its class) that shares everything with f but how it is called:
     parameters and their names, modes, whatever is set on either. A copy of it has its own parameters and compiles for
