@@ -517,6 +517,11 @@ class Methods:
         on the right.
         """
 
+    def matvec(self, v: TensorLike) -> Tensor:
+        """Matrices (..., m, n) times vectors (..., n): (..., m), with leading axes that broadcast. W h of a paper, for
+        every row h of a batch, is mg.matvec(W, h).
+        """
+
     def max(self, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
         """The largest element, NaN if there is one. Elements that tie for it share the gradient alike."""
 
@@ -789,6 +794,9 @@ class Methods:
 
         The default is NumPy's, ddof=0. PyTorch's default, the unbiased estimate, is ddof=1.
         """
+
+    def vecmat(self, a: TensorLike) -> Tensor:
+        """Vectors (..., n) times matrices (..., n, m): (..., m), with leading axes that broadcast."""
 
     def zero_(self) -> Tensor:
         """Set every value to 0, in place."""

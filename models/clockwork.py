@@ -28,7 +28,7 @@ class ClockworkCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, periods: tuple[Size, ...] = (1, 2, 4, 8), *,
+        self, input_size: Count, hidden_size: Count, periods: tuple[Size, ...] = (1, 2, 4, 8), *,
         generator: Generator = None,
     ):  # fmt: skip
         if not periods or list(periods) != sorted(set(periods)):
@@ -40,7 +40,7 @@ class ClockworkCell(Cell):
         self.input_size, self.hidden_size, self.periods = input_size, hidden_size, tuple(periods)
         H, n = hidden_size, hidden_size // len(periods)
         self.weight_ih = uniform_parameter((H, input_size), H, generator)
-        self.weight_hh = [uniform_parameter((n, H - k), H, generator) for k in range(0, H, n)]
+        self.weight_hh = [uniform_parameter((n, H - k * n), H, generator) for k in range(len(periods))]
         self.bias = uniform_parameter((H,), H, generator)
 
     def forward(self, x, state):

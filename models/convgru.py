@@ -22,7 +22,13 @@ class ConvGRUCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Size, bias: bool = True, *, generator: Generator = None
+        self,
+        input_size: Count,
+        hidden_size: Count,
+        kernel_size: Size,
+        bias: bool = True,
+        *,
+        generator: Generator = None,
     ):
         self.input_size, self.hidden_size, self.kernel_size = input_size, hidden_size, kernel_size
         H, k = hidden_size, kernel_size
@@ -49,7 +55,7 @@ class ConvGRU(Recurrent):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Size, num_layers: Size = 1, bias: bool = True,
+        self, input_size: Count, hidden_size: Count, kernel_size: Size, num_layers: Size = 1, bias: bool = True,
         batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
         generator: Generator = None,
     ):  # fmt: skip

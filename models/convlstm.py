@@ -36,7 +36,7 @@ class ConvLSTMCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Axes, bias: bool = True,
+        self, input_size: Count, hidden_size: Count, kernel_size: Axes, bias: bool = True,
         peepholes: tuple[Size, ...] | None = None, *, stride: Axes = 1,
         padding: Count | tuple[Count, ...] | Literal["same", "valid"] = "same", dilation: Axes = 1,
         unit_forget_bias: bool = False, hard_sigmoid: bool = False, generator: Generator = None,
@@ -100,7 +100,7 @@ class ConvLSTM(Recurrent):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, kernel_size: Axes, num_layers: Size = 1, bias: bool = True,
+        self, input_size: Count, hidden_size: Count, kernel_size: Axes, num_layers: Size = 1, bias: bool = True,
         batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
         peepholes: tuple[Size, ...] | None = None, stride: Axes = 1,
         padding: Count | tuple[Count, ...] | Literal["same", "valid"] = "same", dilation: Axes = 1,

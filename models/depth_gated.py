@@ -20,7 +20,7 @@ class DepthGatedLSTMCell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, depth: Size = 2, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, depth: Size = 2, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         sizes = [input_size] + [hidden_size] * (depth - 1)
         self.layers = [DepthGatedLayer(size, hidden_size, k > 0, generator=generator) for k, size in enumerate(sizes)]
@@ -45,7 +45,7 @@ class DepthGatedLayer(nn.Module):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, gated: bool, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, gated: bool, *, generator: Generator = None):
         H, n = hidden_size, 5 if gated else 4
         self.weight_ih = uniform_parameter((n * H, input_size), H, generator)
         self.weight_hh = uniform_parameter((4 * H, H), H, generator)

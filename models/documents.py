@@ -22,7 +22,7 @@ class GatedRNNCell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)

@@ -1,7 +1,7 @@
 """Kin of the GRU: the minimal gated unit, the three mutants that a search found, and cells whose gates see x alone."""
 
 import minigrad as mg
-from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.arguments import Count, Generator, checked
 from minigrad.models.recurrent_dropout import dropped
 from minigrad.nn.cell import Cell
 from minigrad.nn.recurrent import uniform_parameter, watch
@@ -17,7 +17,7 @@ class MGUCell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -46,7 +46,7 @@ class MUT1Cell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -79,7 +79,7 @@ class MUT2Cell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -111,7 +111,7 @@ class MUT3Cell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)
@@ -138,7 +138,7 @@ class MinGRUCell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((2 * H, input_size), H, generator)
@@ -160,7 +160,7 @@ class MinLSTMCell(Cell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
         self.weight_ih = uniform_parameter((3 * H, input_size), H, generator)

@@ -22,7 +22,7 @@ class GridLSTMBlock(nn.Module):
 
     @checked
     def __init__(
-        self, hidden_size: Size, dimensions: Size, *, output_inside: bool = False, generator: Generator = None
+        self, hidden_size: Count, dimensions: Size, *, output_inside: bool = False, generator: Generator = None
     ):
         self.hidden_size, self.dimensions, self.output_inside = hidden_size, dimensions, output_inside
         H, N = hidden_size, dimensions
@@ -53,7 +53,7 @@ class GridLSTM1d(nn.Module):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, depth: Size, tied: bool = False, *, output_inside: bool = False,
+        self, input_size: Count, hidden_size: Count, depth: Size, tied: bool = False, *, output_inside: bool = False,
         generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -81,8 +81,8 @@ class GridLSTMCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, depth: Size = 1, tied: bool = False, *, output_inside: bool = False,
-        generator: Generator = None,
+        self, input_size: Count, hidden_size: Count, depth: Size = 1, tied: bool = False, *,
+        output_inside: bool = False, generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
         self.project = nn.Linear(input_size, 2 * hidden_size, generator=generator)

@@ -23,7 +23,7 @@ class GRUCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, bias: bool = True, reset_after: bool = True, *,
+        self, input_size: Count, hidden_size: Count, bias: bool = True, reset_after: bool = True, *,
         z_keeps: bool = True, generator: Generator = None,
     ):  # fmt: skip
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -58,7 +58,7 @@ class GRU(Recurrent):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
+        self, input_size: Count, hidden_size: Count, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
         dropout: Probability = 0.0, bidirectional: bool = False, *, reset_after: bool = True, z_keeps: bool = True,
         generator: Generator = None,
     ):  # fmt: skip

@@ -17,21 +17,28 @@ class LSTMCell(Cell):
     (4H,), gates in the order i f g o: names, shapes and initial distribution are those of torch.nn.LSTMCell.
     4(H(I + H) + 2H) numbers.
 
+    proj_size: P > 0 makes h smaller than c (Sak, Senior & Beaufays 2014, arXiv:1402.1128): h' = W_hr (o ⊙ tanh(c')),
+    with weight_hr (P, H), h (..., P) and weight_hh (4H, P); 4H(I + P + 2) + P H numbers.
     two_biases: False, as in Keras, leaves out bias_hh, 4H numbers. unit_forget_bias: True, as in Keras, begins with
     biases of the forget gate that add up to 1, by which it remembers (Jozefowicz, Zaremba & Sutskever 2015, ICML).
     """
 
+    state_shape = "output_size", "hidden_size"
+
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, bias: bool = True, *, two_biases: bool = True,
-        unit_forget_bias: bool = False, generator: Generator = None,
+        self, input_size: Count, hidden_size: Count, bias: bool = True, *, proj_size: Count = 0,
+        two_biases: bool = True, unit_forget_bias: bool = False, generator: Generator = None,
     ):  # fmt: skip
-        self.input_size, self.hidden_size = input_size, hidden_size
-        H = hidden_size
+        if proj_size and proj_size >= hidden_size:
+            raise ValueError(f"LSTMCell: got proj_size={proj_size}, wanted it below hidden_size={hidden_size}")
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, proj_size or hidden_size
+        H, P = hidden_size, self.output_size
         self.weight_ih = uniform_parameter((4 * H, input_size), H, generator)
-        self.weight_hh = uniform_parameter((4 * H, H), H, generator)
+        self.weight_hh = uniform_parameter((4 * H, P), H, generator)
         self.bias_ih = uniform_parameter((4 * H,), H, generator) if bias else 0
         self.bias_hh = uniform_parameter((4 * H,), H, generator) if bias and two_biases else 0
+        self.weight_hr = uniform_parameter((P, H), H, generator) if proj_size else None
         if unit_forget_bias:
             with mg.no_grad():
                 for b, start in ((self.bias_ih, 1.0), (self.bias_hh, 0.0)):
@@ -46,11 +53,7 @@ class LSTMCell(Cell):
         watch(i=i, f=f, g=g, o=o)
         c = f * c + i * dropped("candidate", g)
         h = o * mg.tanh(c)
-        return h, c
-
-    def initial_state(self, x):
-        zero = mg.zeros((*x.shape[:-1], self.hidden_size), x.dtype)
-        return zero, zero
+        return h if self.weight_hr is None else h @ self.weight_hr.T, c
 
 
 class LSTM(Recurrent):
@@ -62,12 +65,12 @@ class LSTM(Recurrent):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
-        dropout: Probability = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
+        self, input_size: Count, hidden_size: Count, num_layers: Size = 1, bias: bool = True, batch_first: bool = False,
+        dropout: Probability = 0.0, bidirectional: bool = False, proj_size: Count = 0, *, two_biases: bool = True,
         unit_forget_bias: bool = False, generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
-            LSTMCell, input_size, hidden_size, bias=bias, two_biases=two_biases, unit_forget_bias=unit_forget_bias,
-            num_layers=num_layers, batch_first=batch_first, dropout=dropout, bidirectional=bidirectional,
-            generator=generator,
+            LSTMCell, input_size, hidden_size, bias=bias, proj_size=proj_size, two_biases=two_biases,
+            unit_forget_bias=unit_forget_bias, num_layers=num_layers, batch_first=batch_first, dropout=dropout,
+            bidirectional=bidirectional, generator=generator,
         )  # fmt: skip

@@ -6,7 +6,7 @@ Recurrent(LSTMVariantCell, 10, 20, **VARIANTS["cifg"], num_layers=2)
 from typing import Any
 
 import minigrad as mg
-from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.arguments import Count, Generator, checked
 from minigrad.models.recurrent_dropout import dropped
 from minigrad.nn.cell import Cell
 from minigrad.nn.recurrent import uniform_parameter, watch
@@ -47,7 +47,7 @@ class LSTMVariantCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, *, input_gate: bool = True, forget_gate: bool = True,
+        self, input_size: Count, hidden_size: Count, *, input_gate: bool = True, forget_gate: bool = True,
         output_gate: bool = True, input_activation: bool = True, output_activation: bool = True, coupled: bool = False,
         peepholes: bool = True, full_gate_recurrence: bool = False, output_sees_old: bool = False,
         generator: Generator = None,

@@ -20,7 +20,7 @@ class RNNCell(Cell):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, bias: bool = True, nonlinearity: str = "tanh", *,
+        self, input_size: Count, hidden_size: Count, bias: bool = True, nonlinearity: str = "tanh", *,
         two_biases: bool = True, generator: Generator = None,
     ):  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
@@ -43,7 +43,7 @@ class IRNNCell(RNNCell):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
         super().__init__(input_size, hidden_size, nonlinearity="relu", generator=generator)
         self.weight_ih = nn.Parameter(nn.init.normal((hidden_size, input_size), 0.001, generator=generator))
         self.weight_hh = nn.Parameter(np.eye(hidden_size, dtype="float32"))
@@ -58,9 +58,9 @@ class RNN(Recurrent):
 
     @checked
     def __init__(
-        self, input_size: Count, hidden_size: Size, num_layers: Size = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *, two_biases: bool = True,
-        generator: Generator = None,
+        self, input_size: Count, hidden_size: Count, num_layers: Size = 1, nonlinearity: str = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: Probability = 0.0, bidirectional: bool = False, *,
+        two_biases: bool = True, generator: Generator = None,
     ):  # fmt: skip
         super().__init__(
             RNNCell, input_size, hidden_size, bias=bias, nonlinearity=nonlinearity, two_biases=two_biases,

@@ -92,12 +92,14 @@ class TreeLSTM(nn.Module):
     hidden_size: int
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, forgets: Size, children: Size, generator):
-        self.input_size, self.hidden_size = input_size, hidden_size
+    def __init__(
+        self, input_size: Count, hidden_size: Count, forgets: Size, children: Size, forget_inputs: Size, generator
+    ):
+        self.input_size, self.hidden_size, self.forget_inputs = input_size, hidden_size, forget_inputs
         H = hidden_size
-        self.weight_ih = uniform_parameter((4 * H, input_size), H, generator)
+        self.weight_ih = uniform_parameter(((3 + forget_inputs) * H, input_size), H, generator)
         self.weight_hh = uniform_parameter(((3 + forgets) * H, children * H), H, generator)
-        self.bias = uniform_parameter((4 * H,), H, generator)
+        self.bias = uniform_parameter(((3 + forget_inputs) * H,), H, generator)
 
     def children(self, x_f, h, c, parent, position):
         """What a row gets from the row before it: ((i, g, o) without the input, (W, 3H); Σ_k f_k ⊙ c_k, (W, H))."""
@@ -119,7 +121,7 @@ class TreeLSTM(nn.Module):
 
         def level(before, inputs):
             x, present, parent, position = inputs
-            x_i, x_f, x_g, x_o = mg.split(x, 4, axis=-1)
+            x_i, *x_f, x_g, x_o = mg.split(x, 3 + self.forget_inputs, axis=-1)
             (i, g, o), kept = self.children(x_f, *before, parent, position)
             c = mg.sigmoid(x_i + i) * mg.tanh(x_g + g) + kept
             h = mg.sigmoid(x_o + o) * mg.tanh(c)
@@ -142,12 +144,12 @@ class ChildSumTreeLSTM(TreeLSTM):
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, *, generator: Generator = None):
-        super().__init__(input_size, hidden_size, 1, 1, generator)
+    def __init__(self, input_size: Count, hidden_size: Count, *, generator: Generator = None):
+        super().__init__(input_size, hidden_size, 1, 1, 1, generator)
 
     def children(self, x_f, h, c, parent, position):
         U_i, U_f, U_g, U_o = mg.split(self.weight_hh, 4)
-        f = mg.sigmoid(x_f[parent] + h @ U_f.T)
+        f = mg.sigmoid(x_f[0][parent] + h @ U_f.T)
         h_sum = added(h, parent, h.shape[0])
         return [h_sum @ U.T for U in (U_i, U_g, U_o)], added(f * c, parent, c.shape[0])
 
@@ -161,11 +163,17 @@ class NaryTreeLSTM(TreeLSTM):
     weight_ih (4H, I) in the order i f g o, weight_hh ((3 + N)H, N H) in the order i f_1 ... f_N g o and the children
     side by side, bias (4H,); all U(±1/√H). On a chain with N = 1 it is the LSTM with these weights.
     4(H I + H) + (3 + N) N H² numbers.
+
+    input_forgets: True, as in Chainer, gives each f_k a W_f and a b_f of its own: weight_ih ((3 + N)H, I) and bias
+    ((3 + N)H,), in the order of weight_hh; (3 + N)(H I + H) + (3 + N) N H² numbers.
     """
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Size, arity: Size, *, generator: Generator = None):
-        super().__init__(input_size, hidden_size, arity, arity, generator)
+    def __init__(
+        self, input_size: Count, hidden_size: Count, arity: Size, *, input_forgets: bool = False,
+        generator: Generator = None,
+    ):  # fmt: skip
+        super().__init__(input_size, hidden_size, arity, arity, arity if input_forgets else 1, generator)
         self.arity = arity
 
     @checked
@@ -182,7 +190,8 @@ class NaryTreeLSTM(TreeLSTM):
         slot = parent * N + position
         h_children, c_children = [added(s, slot, W * N).reshape(W, N * H) for s in (h, c)]
         i, *f, g, o = mg.split(h_children @ self.weight_hh.T, 3 + N, axis=-1)
-        f_c = [mg.sigmoid(x_f + f_k) * c_k for f_k, c_k in zip(f, mg.split(c_children, N, axis=-1))]
+        x_f = x_f if self.forget_inputs > 1 else x_f * N
+        f_c = [mg.sigmoid(x + f_k) * c_k for x, f_k, c_k in zip(x_f, f, mg.split(c_children, N, axis=-1))]
         return (i, g, o), sum(f_c)
 
 

@@ -158,7 +158,8 @@ CALLS = {
     "Parameter": lambda: ([np.ones(3)], {"requires_grad": True}),
     "Buffer": lambda: ([np.ones(3)], {}),
     "Linear": lambda: ([2, 3], {"bias": True, "generator": None}),
-    "Embedding": lambda: ([2, 3], {"generator": None}),
+    "Embedding": lambda: ([2, 3], {"padding_idx": 1, "generator": None}),
+    "TimeDistributed": lambda: ([nn.Linear(2, 3)], {}),
     "Conv2d": lambda: ([2, 4, 3], dict(stride=1, padding=0, dilation=1, groups=2, bias=True, generator=None)),
     "LayerNorm": lambda: ([3], {"eps": 1e-5, "bias": True}),
     "Dropout": lambda: ([0.5], {"generator": None}),
@@ -253,6 +254,7 @@ NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
     "Sequential": "takes modules and nothing else",
     "Draw": "of Hypothesis's `data` alone",
     "draw_flow": "draws what gradient_flow gives",
+    "take_step": "calls the cell that it is given",
     "watch": "takes whatever it is given",
     "dropped": "takes whatever it is given",
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import nn
 from minigrad.nn import init
+from minigrad.testing import seeds
 
 
 def leaf(*shape):
@@ -235,6 +236,60 @@ def test_linear(torch, lead, inputs, outputs, bias):
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,)])
 def test_embedding(torch, shape):
     parity(nn.Embedding(4, 3), torch.nn.Embedding(4, 3), np.random.default_rng(0).integers(0, 4, shape))
+
+
+@pytest.mark.parametrize("padding_idx", [0, 2, -1])
+def test_embedding_of_padding(torch, padding_idx):
+    """It begins as zeros, and gets no gradient, also where it has become something else."""
+    ours, theirs = nn.Embedding(4, 3, padding_idx), torch.nn.Embedding(4, 3, padding_idx)
+    assert ours.padding_idx == theirs.padding_idx and not ours.weight.numpy()[padding_idx].any()
+    indices = np.array([[0, 1, 2], [3, 3, 2]])
+    parity(ours, theirs, indices)
+    assert not ours.weight.grad.numpy()[padding_idx].any()
+    with mg.no_grad():
+        ours.weight += 1
+    np.testing.assert_array_equal(ours(indices).numpy(), ours.weight.numpy()[indices])
+    fast = mg.jit(ours)
+    ours.zero_grad()
+    fast(mg.tensor(indices)).sum().backward()
+    assert ours.weight.grad.numpy().any(axis=1).tolist() == [n != ours.padding_idx for n in range(4)]
+
+
+def test_no_such_padding():
+    for wrong in (4, -5):
+        with pytest.raises(ValueError, match=f"Embedding: got padding_idx={wrong}, wanted one of the 4 entries"):
+            nn.Embedding(4, 3, wrong)
+
+
+# A layer at every step
+
+
+@given(rng=seeds(), T=st.integers(0, 4), B=st.integers(1, 3))
+def test_a_layer_at_every_step(rng, T, B):
+    layer = nn.Conv2d(2, 3, 2)
+    x, mask = rng.normal(size=(T, B, 2, 3, 4)).astype("float32"), rng.random((T, B)) < 0.6
+    x[~mask] = np.nan
+    x = mg.tensor(x, requires_grad=True)
+    y = nn.TimeDistributed(layer)(x, mask)
+    assert y.shape == (T, B, 3, 2, 3)
+    for t, b in np.ndindex(T, B):
+        wanted = layer(x[t, b][None])[0].numpy() if mask[t, b] else np.zeros((3, 2, 3))
+        np.testing.assert_allclose(y.numpy()[t, b], wanted, rtol=1e-5, atol=1e-6)
+    y.sum().backward()
+    assert not x.grad.numpy()[~mask].any() and np.isfinite(x.grad.numpy()).all()
+    assert all(np.isfinite(p.grad.numpy()).all() for p in layer.parameters())
+
+
+def test_a_layer_at_every_step_compiles_and_refuses():
+    layer, x = nn.TimeDistributed(nn.Linear(3, 2)), np.ones((4, 2, 3), "float32")
+    np.testing.assert_allclose(mg.jit(layer)(x).numpy(), layer.layer(x).numpy(), rtol=1e-6)
+    assert list(layer.state_dict()) == ["layer.weight", "layer.bias"]
+    with pytest.raises(ValueError, match="TimeDistributed: got x of shape .3,., wanted"):
+        layer(x[0, 0])
+    with pytest.raises(ValueError, match="got a mask of shape .2, 4., wanted .4, 2."):
+        layer(x, np.ones((2, 4), bool))
+    with pytest.raises(TypeError, match="got a mask of float32, wanted bool"):
+        layer(x, np.ones((4, 2), "float32"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from minigrad.nn import init
 from minigrad.nn.cell import Cell, take_step
 from minigrad.nn.functional import functional_call
-from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
+from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential, TimeDistributed
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.nn.recurrent import Recurrent, Steps, watch
 from minigrad.random import default_generator, manual_seed
@@ -21,6 +21,7 @@ __all__ = [
     "Recurrent",
     "Sequential",
     "Steps",
+    "TimeDistributed",
     "default_generator",
     "functional_call",
     "init",

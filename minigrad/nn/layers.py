@@ -1,15 +1,18 @@
 """Layers with PyTorch's parameters (names, shapes, initial distributions), a few lines each, written with ops."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
+from minigrad import tree
 from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops import along, conv, neural, normalization
-from minigrad.tensor import Tensor
+from minigrad.nn.recurrent import keep
+from minigrad.ops import along, conv, elementwise, neural, normalization
+from minigrad.tensor import Tensor, as_tensor
 
 Pair = Size | tuple[Size, Size]
 Padding = Count | tuple[Count, Count] | Literal["same"]
@@ -59,17 +62,60 @@ class Linear(Module):
 class Embedding(Module):
     """A vector for each integer below num_embeddings: indices of shape (...) to (..., embedding_dim).
 
-    weight: (num_embeddings, embedding_dim), N(0, 1).
+    weight: (num_embeddings, embedding_dim), N(0, 1). padding_idx: the entry of what is no word (negative: from the
+    end). It begins with zeros and gets no gradient, so that it stays what it is.
     """
 
     @checked
-    def __init__(self, num_embeddings: Count, embedding_dim: Count, *, generator: Generator = None):
+    def __init__(
+        self, num_embeddings: Count, embedding_dim: Count, padding_idx: int | None = None, *,
+        generator: Generator = None,
+    ):  # fmt: skip
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ValueError(f"Embedding: got padding_idx={padding_idx}, wanted one of the {num_embeddings} entries")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), generator=generator))
+        if padding_idx is not None:
+            self.weight._data[padding_idx] = 0
 
     def forward(self, indices: Any) -> Tensor:
-        return along.embedding(self.weight, indices)
+        vectors = along.embedding(self.weight, indices)
+        if self.padding_idx is None:
+            return vectors
+        is_word = elementwise.not_equal(indices, self.padding_idx)[..., None]
+        return elementwise.where(is_word, vectors, neural.stop_gradient(vectors))
+
+
+class TimeDistributed(Module):
+    """A layer at every step of a sequence: x (T, B, ...), or (B, T, ...), is one batch of T * B to it.
+
+    layer: a Module or function of a batch. mask: bool, of x's first two axes, True where there is a step. What is
+    padding reaches the layer as 0; its output there is 0, and no gradient comes from it.
+
+    Raises ValueError for an x of fewer than two axes and a mask of another shape, TypeError for one that is not bool.
+    """
+
+    @checked
+    def __init__(self, layer: Callable):
+        self.layer = layer
+
+    def forward(self, x: Any, mask: Any = None) -> Any:
+        x = as_tensor(x)
+        shape = x.shape[:2]
+        if x.ndim < 2:
+            raise ValueError(f"TimeDistributed: got x of shape {x.shape}, wanted (T, B, ...) or (B, T, ...)")
+        if mask is not None:
+            mask = as_tensor(mask)
+            if mask.dtype != bool:
+                raise TypeError(f"TimeDistributed: got a mask of {mask.dtype}, wanted bool, True where there is a step")
+            if mask.shape != shape:
+                raise ValueError(f"TimeDistributed: got a mask of shape {mask.shape}, wanted {shape}")
+            x = keep(mask, x, 0)
+        y = self.layer(x.reshape((shape[0] * shape[1], *x.shape[2:])))
+        y = tree.map(lambda part: part.reshape((*shape, *part.shape[1:])), y)
+        return y if mask is None else tree.map(lambda part: keep(mask, part, 0), y)
 
 
 class Conv2d(Module):

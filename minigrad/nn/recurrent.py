@@ -371,6 +371,6 @@ def watch(**gates: Any) -> None:
 
 
 @checked
-def uniform_parameter(shape: tuple[Count, ...], hidden_size: Size, generator: Generator) -> Parameter:
+def uniform_parameter(shape: tuple[Count, ...], hidden_size: Count, generator: Generator) -> Parameter:
     """U(-1/√H, 1/√H): how PyTorch's recurrent cells start every parameter."""
-    return Parameter(init.uniform(shape, hidden_size**-0.5, generator=generator))
+    return Parameter(init.uniform(shape, hidden_size**-0.5 if hidden_size else 0.0, generator=generator))

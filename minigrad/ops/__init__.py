@@ -5,6 +5,7 @@ Type checkers and editors read __init__.pyi, which `python tests/stubs.py` write
 
 from minigrad.ops import (  # noqa: F401
     along,
+    attention,
     conv,
     convnd,
     elementwise,

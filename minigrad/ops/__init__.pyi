@@ -98,6 +98,7 @@ __all__ = [
     'logical_xor',
     'logsumexp',
     'matmul',
+    'matvec',
     'max',
     'max_pool1d',
     'max_pool2d',
@@ -134,6 +135,7 @@ __all__ = [
     'roll',
     'round',
     'rsqrt',
+    'scaled_dot_product_attention',
     'scatter_add',
     'sigmoid',
     'sign',
@@ -171,6 +173,7 @@ __all__ = [
     'triu',
     'unstack',
     'var',
+    'vecmat',
     'where',
 ]
 
@@ -671,6 +674,11 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     on the right.
     """
 
+def matvec(a: TensorLike, v: TensorLike) -> Tensor:
+    """Matrices (..., m, n) times vectors (..., n): (..., m), with leading axes that broadcast. W h of a paper, for
+    every row h of a batch, is mg.matvec(W, h).
+    """
+
 def max(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The largest element, NaN if there is one. Elements that tie for it share the gradient alike."""
 
@@ -852,6 +860,17 @@ def rsqrt(x: TensorLike) -> Tensor:
     """1 / sqrt(x).
 
     rsqrt(x) = rsqrt(x), elementwise and broadcasting.
+    """
+
+def scaled_dot_product_attention(query: TensorLike, key: TensorLike, value: Any, attn_mask: TensorLike | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: TensorLike | None = None, generator: np.random.Generator | None = None) -> Tensor:
+    """softmax(query key^T / √E) value (Vaswani et al. 2017, arXiv:1706.03762, eq. 1), with the arguments of PyTorch's.
+
+    query (..., L, E), key (..., S, E), value (..., S, V) -> (..., L, V), with leading axes that broadcast. attn_mask:
+    bool, True where a query may look at a key, or float, to be added to the scores; it broadcasts to (..., L, S).
+    is_causal: query i looks at keys 0 to i, in place of a mask. A query that may look at none gets 0. dropout_p: of the
+    weights, drawn from `generator`. scale: in place of 1/√E.
+
+    Raises ValueError for shapes that do not fit, and for a mask besides is_causal; TypeError for an integer mask.
     """
 
 def scatter_add(x: TensorLike, axis: Axes | None, index: Any, src: TensorLike) -> Tensor:
@@ -1036,6 +1055,9 @@ def var(x: TensorLike, axis: Axes | None = None, ddof: float = 0, keepdims: bool
 
     The default is NumPy's, ddof=0. PyTorch's default, the unbiased estimate, is ddof=1.
     """
+
+def vecmat(v: TensorLike, a: TensorLike) -> Tensor:
+    """Vectors (..., n) times matrices (..., n, m): (..., m), with leading axes that broadcast."""
 
 def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     """a where the condition (bool) holds, b elsewhere.

@@ -134,6 +134,36 @@ def outer(a, b, /):
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
+def _matvec_sample(d):
+    a, v = d.choice([((2, 3), (3,)), ((2, 3), (4, 3)), ((4, 2, 3), (4, 3)), ((4, 2, 3), (3,)), ((1, 2, 3), (4, 3)),
+                     ((2, 1, 2, 3), (4, 3)), ((2, 0), (4, 0))])  # fmt: skip
+    return d.array(a), d.array(v), {}
+
+
+@composite(sample=_matvec_sample, numpy=np.matvec)
+def matvec(a, v, /):
+    """Matrices (..., m, n) times vectors (..., n): (..., m), with leading axes that broadcast. W h of a paper, for
+    every row h of a batch, is mg.matvec(W, h)."""
+    if a.ndim < 2 or v.ndim < 1:
+        raise ValueError(f"wanted matrices and vectors, got shapes {a.shape} and {v.shape}")
+    if a.ndim == 2:  # one large product
+        return matmul(v, swapaxes(a, 0, 1))
+    return matmul(a, v[..., None])[..., 0]
+
+
+def _vecmat_sample(d):
+    a, v, _ = _matvec_sample(d)
+    return v, np.ascontiguousarray(np.swapaxes(a, -1, -2)), {}
+
+
+@composite(sample=_vecmat_sample, numpy=np.vecmat)
+def vecmat(v, a, /):
+    """Vectors (..., n) times matrices (..., n, m): (..., m), with leading axes that broadcast."""
+    if a.ndim < 2 or v.ndim < 1:
+        raise ValueError(f"wanted vectors and matrices, got shapes {v.shape} and {a.shape}")
+    return matmul(v, a) if a.ndim == 2 else matmul(v[..., None, :], a)[..., 0, :]
+
+
 # Einsum
 
 

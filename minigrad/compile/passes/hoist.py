@@ -10,6 +10,8 @@ Of what depends on the step only products, convolutions and lookups move, with w
 less where its operands are in the cache than it would cost to store its result for every step.
 """
 
+import math
+
 from minigrad.compile.passes.batch import over_time
 from minigrad.ir.loop import Loop
 from minigrad.ir.rewrite import ROWS, SMALL, is_a, is_elementwise, is_join, is_product, is_view, order_of, rebuilt
@@ -33,7 +35,7 @@ def is_small(v, invariant) -> bool:
     if not is_product(v) or v.inputs[1] not in invariant:
         return False
     a, w = v.inputs
-    return w.ndim == 2 and w.size <= SMALL and a.size // a.shape[-1] >= ROWS
+    return w.ndim == 2 and w.size <= SMALL and math.prod(a.shape[:-1]) >= ROWS
 
 
 def free(v, loop) -> bool:

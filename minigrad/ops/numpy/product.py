@@ -50,16 +50,6 @@ def vecdot(a, b, /, axis=-1):
 stands_for(np.linalg.vecdot)(lambda x1, x2, /, axis=-1: vecdot(x1, x2, axis))
 
 
-@stands_for(np.matvec)
-def matvec(a, v, /):
-    return matmul(a, v[..., None])[..., 0]
-
-
-@stands_for(np.vecmat)
-def vecmat(v, a, /):
-    return matmul(v[..., None, :], a)[..., 0, :]
-
-
 stands_for(np.linalg.matmul)(lambda x1, x2, /: matmul(x1, x2))
 
 
