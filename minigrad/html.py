@@ -1,5 +1,9 @@
-"""What notebooks show of tensors and modules: a small table each."""
+"""What notebooks show of tensors and modules: a small table each; and how they show a whole page."""
 
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -29,23 +33,64 @@ def of_tensor(x) -> str:
 
 
 def heat_map(a: np.ndarray) -> str:
-    """An SVG of a matrix, blue below zero and red above; of more axes the leading ones are rows. Every k-th row and
-    column where there are more than 64."""
+    """An image of a matrix, blue below zero and red above, with its colour bar; of more axes the leading ones are rows.
+    Every k-th row and column where there are more than 64."""
     rows = a.reshape(-1, a.shape[-1]) if a.ndim > 1 else a.reshape(1, -1)
     rows = rows[:: -(-len(rows) // MOST), :: -(-rows.shape[1] // MOST)].astype(np.float64)
     finite = np.isfinite(rows)
     largest = np.abs(rows[finite]).max(initial=0.0) or 1.0
-    height, width = rows.shape
-    boxes = []
-    for i, j in np.ndindex(rows.shape):
-        share = abs(rows[i, j]) / largest if finite[i, j] else 1.0
-        colour = "#888" if not finite[i, j] else "#2166ac" if rows[i, j] < 0 else "#b2182b"
-        boxes.append(f'<rect x="{j}" y="{i}" width="1.02" height="1.02" fill="{colour}" fill-opacity="{share:.2f}"/>')
+    levels = np.where(finite, 127 + 127 * np.where(finite, rows, 0) / largest, 255)
+    width = rows.shape[1]
     scale = max(2, min(14, 360 // max(width, 1)))
+    picture = image(levels.round().astype(np.uint8), scale, f"heat map, from {-largest:.3g} to {largest:.3g}")
+    bar = image(np.arange(0, 255, 8, dtype=np.uint8)[None], 4, "colour bar")
+    return f"{picture}<br/><small>{-largest:.3g} {bar} {largest:.3g}</small>"
+
+
+def image(levels: np.ndarray, scale: int, label: str) -> str:
+    """An <img> of bytes, each a colour of the palette, as a PNG in its own text: an SVG would be ten times as long."""
+    height, width = levels.shape
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), levels], axis=1)  # each begins with its filter, none
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+    png += chunk(b"PLTE", PALETTE.tobytes()) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)) + chunk(b"IEND", b"")
     return (
-        f'<svg role="img" aria-label="heat map, from {-largest:.3g} to {largest:.3g}" viewBox="0 0 {width} {height}" '
-        f'width="{scale * width}" height="{scale * height}" style="background:#fff">{"".join(boxes)}</svg>'
+        f'<img alt="{label}" src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{scale * width}" '
+        f'height="{scale * height}" style="image-rendering:pixelated;display:inline;margin:0;vertical-align:middle"/>'
     )
+
+
+def palette() -> np.ndarray:
+    """Colours of the levels 0 to 254, from blue through white to red; 255 is grey, for what is not finite."""
+    share = np.linspace(-1, 1, 255)[:, None]
+    end = np.where(share < 0, np.array([0x21, 0x66, 0xAC]), np.array([0xB2, 0x18, 0x2B]))
+    return np.concatenate([255 + (end - 255) * np.abs(share), [[0x88] * 3]]).round().astype(np.uint8)
+
+
+PALETTE = palette()
+
+
+def frame(page: str, height: int = 760) -> str:
+    """A page within a page, as notebooks show it: a document of its own, so that neither's style or rules reach the
+    other, which may run its scripts and nothing else."""
+    return (
+        f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" width="100%" height="{height}" '
+        'style="border:0;width:100%" loading="lazy"></iframe>'
+    )
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A small table; its first column is text, the others are numbers."""
+
+    def line(cells, kind):
+        first, *others = [escape(str(cell)) for cell in cells]
+        right = "".join(f'<{kind} style="text-align:right">{cell}</{kind}>' for cell in others)
+        return f'<tr><{kind} style="text-align:left">{first}</{kind}>{right}</tr>'
+
+    return f"<table {TABLE}>{line(heads, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
 
 
 def of_module(module) -> str:
@@ -54,14 +99,10 @@ def of_module(module) -> str:
     rows = []
     for name, p in parameters:
         low, mean, high, norm, *_ = statistics(p._data)
-        values = "".join(f"<td>{value:.4g}</td>" for value in (low, mean, high, norm))
-        rows.append(
-            f"<tr><td><code>{escape(name)}</code></td><td>{p.dtype}{list(p.shape)}</td><td>{p.size:,}</td>{values}</tr>"
-        )
+        rows.append([name, f"{p.dtype}{list(p.shape)}", f"{p.size:,}", *[f"{x:.4g}" for x in (low, mean, high, norm)]])
     total = sum(p.size for _, p in parameters)
-    head = "".join(f"<th>{h}</th>" for h in ("parameter", "shape", "numbers", "min", "mean", "max", "norm"))
     summary = f"<b>{escape(type(module).__name__)}</b>, {total:,} numbers in {len(parameters)} parameters"
-    return f"<div>{summary}<table {TABLE}><tr>{head}</tr>{''.join(rows)}</table></div>"
+    return f"<div>{summary}{table(('parameter', 'shape', 'numbers', 'min', 'mean', 'max', 'norm'), rows)}</div>"
 
 
 def statistics(array: np.ndarray) -> tuple[float, ...]:

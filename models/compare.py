@@ -153,7 +153,12 @@ def draw(cells: list[Compared], task, path: Path) -> None:
         seconds = [getattr(c, way) for c in cells]
         if any(seconds):
             speed.barh(places + 0.27 * (k - 1), [1e3 * s if s else np.nan for s in seconds], 0.25, label=label)
-    speed.set(xscale="log", xlabel="ms a training step", yticks=places, yticklabels=[Path(c.name).name for c in cells])
+    speed.set(
+        xscale="log",
+        xlabel="ms a training step (logarithmic)",
+        yticks=places,
+        yticklabels=[Path(c.name).name for c in cells],
+    )
     speed.invert_yaxis()
     speed.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     for k, c in enumerate(cells):
@@ -161,7 +166,7 @@ def draw(cells: list[Compared], task, path: Path) -> None:
         for axes in rest:
             band(axes, c.curves, f"C{k}", Path(c.name).name)
             axes.set(xlabel="training step", ylabel=task.figure.replace("_", " "), title=task.name)
-    flow.set(yscale="log", xlabel="steps back in time", ylabel="‖∂L/∂h_t‖", title="gradient, untrained")
+    flow.set(yscale="log", xlabel="steps back in time", ylabel="‖∂L/∂h_t‖ (logarithmic)", title="gradient, untrained")
     for axes in (flow, *rest):
         axes.grid(alpha=0.3)
         axes.legend()

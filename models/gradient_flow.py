@@ -101,6 +101,6 @@ def draw_flow(flows: dict[str, Flow], path, max_norm: Finite | None = None) -> N
                 axes.plot(norms, f"C{k}", linestyle="--" if part else "-", label=label)
         axes.set(title=title, yscale="log", xlabel="steps back in time")
         axes.grid(alpha=0.3)
-    all_axes[0].set_ylabel("‖∂L/∂state‖")
+    all_axes[0].set_ylabel("‖∂L/∂state‖ (logarithmic)")
     all_axes[0].legend()
     figure.savefig(Path(path), format="png", dpi=120)

@@ -205,7 +205,7 @@ CALLS = {
     "EMA": lambda: ([nn.Linear(2, 2)], {"decay": 0.5}),
     "Batches": lambda: ([4, 2], dict(lengths=[1, 2, 3, 4], pool=2, seed=0)),
     "EarlyStopping": lambda: ([], dict(figure="loss", patience=2, by=0.1)),
-    "pad": lambda: ([[[1.0], [2.0, 3.0]]], {"value": 0.5}),
+    "training.pad": lambda: ([[[1.0], [2.0, 3.0]]], {"value": 0.5}),
     # models: constructors get what their parameters' names mean
     "Recurrent": lambda: (
         [models.GRUCell, 2, 4],
@@ -245,7 +245,7 @@ def figures(folder, k):
 NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
     **dict.fromkeys(["Cell", "Hook", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
     **dict.fromkeys(
-        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "LearningRates"],
+        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "Page", "LearningRates"],
         "a result: not made by users",
     ),
     **dict.fromkeys(["RunError", "Stopped"], "an error"),

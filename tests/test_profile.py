@@ -231,7 +231,16 @@ def test_a_trace_is_chromes_json(jit, tmp_path):
     whole = (p.end - p.start) / 1000
     assert all(e["ts"] >= 0 and e["dur"] >= 0 and e["ts"] + e["dur"] <= whole + 1e-6 for e in spans)
     assert properly_nested([(round(1000 * e["ts"]), round(1000 * (e["ts"] + e["dur"]))) for e in spans])
-    assert all(e["args"]["bytes"] is not None for e in found["traceEvents"] if e["ph"] == "C")
+    counters = {}
+    for event in found["traceEvents"]:
+        if event["ph"] == "C":
+            counters.setdefault(event["name"], []).append(event["args"])
+    assert set(counters) == {"speed", "allocated by kernels", "memory of Python and NumPy"}
+    assert max(args["GFLOP/s"] for args in counters["speed"]) > 0 and counters["speed"][-1] == {"GFLOP/s": 0, "GB/s": 0}
+    totals = [args["bytes"] for args in counters["allocated by kernels"]]
+    assert totals == sorted(totals) and totals[-1] == sum(e.allocated for e in p.events)
+    named = {e["name"]: e["args"]["name"] for e in found["traceEvents"] if e["ph"] == "M"}
+    assert named == {"process_name": "minigrad", "thread_name": threading.current_thread().name}
 
 
 def test_a_trace_of_a_thousand_steps_is_small(tmp_path):

@@ -25,7 +25,7 @@ def run(name: str, input_size: int, hidden: int, steps: int, batch: int, seed: i
     context = example_context(cell, batch, generator)
     given = {} if context is None else {"context": context}
     try:
-        text = trace(cell, x, **given).svg() if out.suffix == ".svg" else show(cell, x, **given)
+        text: str = trace(cell, x, **given).svg() if out.suffix == ".svg" else show(cell, x, **given)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -1,14 +1,10 @@
 """What jit made of a function, for a person (as text) and for tools (as objects)."""
 
-import functools
-import math
 import re
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from minigrad.compile import beside
 from minigrad.compile.execute import Steps, memory_of
 from minigrad.compile.native import Kernel, touched
 from minigrad.compile.tasks import (
@@ -29,7 +25,7 @@ from minigrad.ir.rewrite import order_of
 from minigrad.ir.rules import rule_of
 from minigrad.ir.text import show
 from minigrad.ir.trace import Pick, Value
-from minigrad.kernels import matmul
+from minigrad.kernels import peaks
 from minigrad.sites import line_number
 
 MOST = 16  # tasks of a loop on the page
@@ -118,6 +114,9 @@ class Explanation:
                 parts += ["", f"{name} {k}: {report}", "", report.source or ""]
         return "\n".join([*parts, "", *self.totals()])
 
+    def _repr_html_(self) -> str:
+        return beside.shown(self)
+
     def passes(self) -> list[tuple[str, bool]]:
         """Of each pass a line, and whether it changed the program."""
         lines = []
@@ -132,22 +131,8 @@ class Explanation:
         return [
             f"In all {self.flops:,.0f} flops forward and backward, {self.saved:,} bytes kept between them; "
             f"{1e3 * self.expected_seconds:.3g} ms at the rate of a large product on this machine "
-            f"({peak() / 1e9:.0f} GFLOP/s)."
+            f"({peaks.flops() / 1e9:.0f} GFLOP/s)."
         ]
-
-
-@functools.cache
-def peak() -> float:
-    """Flops a second of a large float32 product, all threads: the best of a few."""
-    n = 1024
-    a, b = np.ones((2, n, n), np.float32)
-    matmul.matmul(a, b)
-    best = math.inf
-    for _ in range(8):
-        start = time.perf_counter()
-        matmul.matmul(a, b)
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
 
 
 def stage(name: str, roots) -> Stage:
@@ -293,4 +278,4 @@ def explain(name: str, compiled, stages) -> Explanation:
             (clusters if v.op.is_cluster else loops).append(report(v.op, kernels[v], saved))
     flops = flops_of([*forward.order, *backward.order], kernels)
     saved = sum(r.size * r.dtype.itemsize for r in kept)
-    return Explanation(name, stages, loops, flops, saved, clusters, flops / peak())
+    return Explanation(name, stages, loops, flops, saved, clusters, flops / peaks.flops())

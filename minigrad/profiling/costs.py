@@ -1,19 +1,18 @@
-"""What a kernel does: flops and bytes, from shapes; and what this machine can do."""
+"""What a kernel does: flops and bytes, from shapes."""
 
-import functools
 import math
-import time
-from itertools import pairwise
 
 import numpy as np
 
-from minigrad.compile.explain import peak
 from minigrad.ir.rules import rule_of
-from minigrad.kernels import threads
 from minigrad.mutations import memory_of
 from minigrad.ops.table import table
 
-__all__ = ["bandwidth", "peak", "spec", "work"]
+ABOVE_SLOPE = "above the slope: their operands stay in a cache, which is faster than the memory"
+ABOVE_PEAK = (
+    "above the peak: faster than a large float32 product is here, as products of bfloat16 are, and as all is if the "
+    "peak was taken while other programs ran"
+)
 
 
 def spec(x):
@@ -68,18 +67,3 @@ def counted(name: str, inputs, results) -> tuple[float, int]:
     moved = sum(size for _, size in [*flat, *results])
     flops = rule_of(table.get(name)).flops([shape for shape, _ in flat], [shape for shape, _ in results])
     return flops, moved
-
-
-@functools.cache
-def bandwidth() -> float:
-    """Bytes a second, read and written, of the copy of a large array by all threads: the best of a few."""
-    source = np.ones(1 << 24, np.float32)  # 64 MB
-    to = np.empty_like(source)
-    edges = [len(source) * k // threads.count for k in range(threads.count + 1)]
-    tasks = [functools.partial(np.copyto, to[a:b], source[a:b]) for a, b in pairwise(edges)]
-    best = math.inf
-    for _ in range(5):
-        start = time.perf_counter()
-        threads.run(tasks)
-        best = min(best, time.perf_counter() - start)
-    return 2 * source.nbytes / best

@@ -3,6 +3,7 @@
 import copy
 import functools
 import sys
+import threading
 import time
 import tracemalloc
 import types
@@ -21,7 +22,7 @@ from minigrad.kernels import build, loops, threads
 from minigrad.mutations import memory_of
 from minigrad.observe import Observer, replaced
 from minigrad.ops.table import table
-from minigrad.profiling import costs, report
+from minigrad.profiling import costs, notebook, report
 from minigrad.profiling.timed import TimedKernel
 from minigrad.sites import call_site
 from minigrad.tape import tape_of
@@ -101,6 +102,7 @@ class profile(Observer):
         self.ops: dict = {}  # elementwise ops that ran, with their dtypes
         self.held: dict[str, tuple[int, int]] = {}  # op -> arrays, bytes
         self.traced: list[tuple[int, int]] = []  # with memory: (nanoseconds, bytes)
+        self.thread_name = threading.current_thread().name
         super().__enter__()
         for owner, name, wrap in self.places():
             self.replacements.enter_context(replaced(owner, name, wrap))
@@ -338,6 +340,7 @@ class profile(Observer):
     by_line = property(report.by_line)
     by_task = property(report.by_task)
     __str__ = report.table
+    _repr_html_ = notebook.shown
     save_trace = report.save_trace
     save_picture = report.save_picture
     kernels = property(lambda self: list(self.sources()))

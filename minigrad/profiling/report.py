@@ -14,12 +14,17 @@ import numpy as np
 from minigrad.compile.explain import describe
 from minigrad.compile.native import flops_of, touched
 from minigrad.compile.tasks import Fused
+from minigrad.kernels import peaks
 from minigrad.ops.pointwise import Elementwise
 from minigrad.profiling import costs
 from minigrad.profiling.timed import estimated
 from minigrad.tensor import Tensor
 
 MOST = 12  # rows of a table
+HEADS = (
+    ("ms", 10), ("share", 6), ("calls", 9), ("forward", 9), ("backward", 9), ("python", 8), ("Mflop", 9), ("peak", 6),
+    ("MB", 8), ("peak", 6),
+)  # fmt: skip
 
 
 @dataclass
@@ -129,7 +134,7 @@ def by_task(p) -> list[Row]:
 def shares(times) -> tuple[np.ndarray, list, list]:
     """Of each task of a loop, its share of the time, flops and bytes a step."""
     tasks = times.kernel.schedule.tasks
-    weights = times.ticks if times.ticks.sum() > 0 else estimated(times.kernel, costs.peak(), costs.bandwidth())
+    weights = times.ticks if times.ticks.sum() > 0 else estimated(times.kernel, peaks.flops(), peaks.bandwidth())
     return weights / max(weights.sum(), 1e-30), [flops_of(t) for t in tasks], [touched(t) for t in tasks]
 
 
@@ -184,39 +189,54 @@ def table(p) -> str:
     lines += [
         f"{'run':26}{ms(run):>11}   about {ms(own * watched)} of Python's is the profiler's own: {watched:,} events",
         f"{'compilation':26}{ms(parts['compile']):>11}   {', '.join(compiled) or 'nothing was compiled'}",
-        f"peaks of this machine     {costs.peak() / 1e9:.0f} GFLOP/s (a large float32 product), "
-        f"{costs.bandwidth() / 1e9:.1f} GB/s (a large copy; what stays in a cache can be faster)",
+        f"peaks of this machine     {peaks.flops() / 1e9:.0f} GFLOP/s (a large float32 product), "
+        f"{peaks.bandwidth() / 1e9:.1f} GB/s (a large copy; what stays in a cache can be faster)",
     ]
-    for title, rows in (("op", p.by_op), ("fused task (all steps)", p.by_task), ("line", p.by_line)):
-        lines += section(title, rows) if rows else []
+    for title, rows in tables(p):
+        lines += section(title, rows)
+    return "\n".join([*lines, *notes(p), *memory(p)])
+
+
+def tables(p) -> list[tuple[str, list[Row]]]:
+    """The tables that have rows, with their titles."""
+    found = ("op", p.by_op), ("fused task (all steps)", p.by_task), ("line", p.by_line)
+    return [(title, rows) for title, rows in found if rows]
+
+
+def notes(p) -> list[str]:
+    """What is to be said of figures that would be taken for something else."""
+    lines = []
     if not all(r.measured for r in p.by_task):
         lines += ["", "~ estimated: tasks of compiled loops share their loop's time by flops and bytes"]
-    return "\n".join([*lines, *memory(p)])
+    faster = [r.name for r in p.by_op if r.total and r.flops / r.total > peaks.flops()]
+    return lines + (["", f"{', '.join(faster)} {costs.ABOVE_PEAK}."] if faster else [])
 
 
 def section(title: str, rows: list[Row]) -> list[str]:
     """A table of the rows that took longest, times in ms; what is zero is left out."""
     whole = max(sum(row.total + row.python for row in rows), 1e-12)
-    heads = ("ms", 10), ("share", 6), ("calls", 9), ("forward", 9), ("backward", 9), ("python", 8)
-    heads += ("Mflop", 9), ("peak", 6), ("MB", 8), ("peak", 6)  # type: ignore[assignment]
-    lines = ["", "".join(f"{head:>{width}}" for head, width in heads) + f"  {title}"]
+    lines = ["", "".join(f"{head:>{width}}" for head, width in HEADS) + f"  {title}"]
     for r in rows[:MOST]:
-        time = max(r.total, 1e-12)
-        cells = [
-            f"{'' if r.measured else '~'}{1e3 * (r.total + r.python):.3f}",
-            f"{(r.total + r.python) / whole:.0%}",
-            f"{sum(r.calls):,}",
-            *[f"{1e3 * s:.3f}" if s else "" for s in (*r.seconds, r.python)],
-            f"{r.flops / 1e6:.2f}" if r.flops else "",
-            f"{r.flops / time / costs.peak():.0%}" if r.flops else "",
-            f"{r.bytes / 1e6:.2f}" if r.bytes else "",
-            f"{r.bytes / time / costs.bandwidth():.0%}" if r.bytes else "",
-        ]
         name = r.name if len(r.name) <= 60 else r.name[:57] + "..."
-        lines.append("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, heads)) + f"  {name}")
+        lines.append("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells(r, whole), HEADS)) + f"  {name}")
     if left := rows[MOST:]:
         lines.append(f"{1e3 * sum(r.total + r.python for r in left):10.3f}  in {len(left)} more")
     return lines
+
+
+def cells(r: Row, whole: float) -> list[str]:
+    """The figures of a row, as `HEADS` calls them. whole: seconds of all rows."""
+    time = max(r.total, 1e-12)
+    return [
+        f"{'' if r.measured else '~'}{1e3 * (r.total + r.python):.3f}",
+        f"{(r.total + r.python) / whole:.0%}",
+        f"{sum(r.calls):,}",
+        *[f"{1e3 * s:.3f}" if s else "" for s in (*r.seconds, r.python)],
+        f"{r.flops / 1e6:.2f}" if r.flops else "",
+        f"{r.flops / time / peaks.flops():.0%}" if r.flops else "",
+        f"{r.bytes / 1e6:.2f}" if r.bytes else "",
+        f"{r.bytes / time / peaks.bandwidth():.0%}" if r.bytes else "",
+    ]
 
 
 def memory(p) -> list[str]:
@@ -251,17 +271,32 @@ def size(n: float) -> str:
 def save_trace(p, path) -> None:
     """Write a trace to look at in https://ui.perfetto.dev: Chrome's JSON (complete events, times in microseconds),
     gzipped. OSError if that cannot be done."""
-    events: list[dict] = [{"ph": "M", "pid": 1, "tid": 1, "name": "process_name", "args": {"name": "minigrad"}}]
+    names = ("process_name", "minigrad"), ("thread_name", p.thread_name)
+    events: list[dict] = [{"ph": "M", "pid": 1, "tid": 1, "name": k, "args": {"name": name}} for k, name in names]
     starts = sorted(p.events, key=lambda e: (e.start, -e.end))
     whole = {"name": "profile", "cat": "profile", "ts": 0, "dur": (p.end - p.start) / 1000}
     for span in [whole, *[span for e in starts for span in spans(p, e)]]:
         events.append({"ph": "X", "pid": 1, "tid": 1, **span})
-    for at, bytes_ in p.traced:
-        if p.start <= at <= p.end:
-            args = {"bytes": bytes_}
-            events.append({"ph": "C", "pid": 1, "name": "memory", "ts": (at - p.start) / 1000, "args": args})
+    events += [
+        {"ph": "C", "pid": 1, "name": name, "ts": (at - p.start) / 1000, "args": values}
+        for name, at, values in counters(p) if p.start <= at <= p.end
+    ]  # fmt: skip
     with gzip.open(path, "wt", encoding="utf-8") as file:
         json.dump({"displayTimeUnit": "ms", "traceEvents": events}, file, separators=(",", ":"))
+
+
+def counters(p):
+    """(name, nanoseconds, values): the speed of what runs, what kernels have allocated, the memory that is held."""
+    allocated = 0
+    for e in sorted([e for e in p.events if e.kind in ("kernel", "loop")], key=lambda e: e.end):
+        took = max(e.end - e.start, 1)  # flops a nanosecond are Gflops a second
+        yield "speed", e.start, {"GFLOP/s": round(e.flops / took, 2), "GB/s": round(e.bytes / took, 2)}
+        yield "speed", e.end, {"GFLOP/s": 0, "GB/s": 0}
+        if e.allocated:
+            allocated += e.allocated
+            yield "allocated by kernels", e.end, {"bytes": allocated}
+    for at, held in p.traced:
+        yield "memory of Python and NumPy", at, {"bytes": held}
 
 
 def spans(p, e):

@@ -3,7 +3,8 @@
 The command `minigrad show CELL` does the first two.
 """
 
+from minigrad.viz.notebook import Page
 from minigrad.viz.show import show, trace
 from minigrad.viz.tape import Tape
 
-__all__ = ["Tape", "show", "trace"]
+__all__ = ["Page", "Tape", "show", "trace"]

@@ -4,7 +4,6 @@ Numbers are columns of typed arrays, so that 20,000 nodes are a megabyte or two 
 """
 
 import base64
-import hashlib
 import json
 from html import escape
 from importlib import resources
@@ -17,14 +16,15 @@ from minigrad.ops.table import Spec
 from minigrad.sites import line_number
 from minigrad.viz.declared import function_text, line_text, vjp_text
 from minigrad.viz.kernels import Kernels
+from minigrad.viz.notebook import Page, sha256
 from minigrad.viz.record import state_names
 from minigrad.viz.tape import Tape
 
 UNITS = 96  # rows of a heat map; of more units, as many at even distances
 
 
-def page(title: str, subtitle: str, tape: Tape, kernels: Kernels, maps: list[tuple[str, np.ndarray]]) -> str:
-    """The text of the page. maps: (name, array (T, units)) of what is shown over time."""
+def page(title: str, subtitle: str, tape: Tape, kernels: Kernels, maps: list[tuple[str, np.ndarray]]) -> Page:
+    """The page. maps: (name, array (T, units)) of what is shown over time."""
     data = json.dumps(data_of(title, tape, kernels, maps), separators=(",", ":"), allow_nan=False)
     files = resources.files("minigrad.viz") / "static"
     script = "\n".join((files / name).read_text("utf-8") for name in ("data.js", "graph.js", "details.js", "main.js"))
@@ -40,11 +40,7 @@ def page(title: str, subtitle: str, tape: Tape, kernels: Kernels, maps: list[tup
         "DATA": data.replace("<", "\\u003c"),
     }
     pieces = (files / "page.html").read_text("utf-8").split("@@")
-    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
-
-
-def sha256(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Page("".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)), title)
 
 
 def column(values, dtype) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +11,14 @@ from minigrad.arguments import checked
 from minigrad.compile.switch import disable_jit
 from minigrad.nn import Module, Recurrent
 from minigrad.tensor import Tensor, as_tensor, tensor
+from minigrad.viz.notebook import Page
 from minigrad.viz.record import leaves_of, record, state_names
 from minigrad.viz.tape import Tape
 
 
 @checked
-def show(f: Callable, *args, **kwargs) -> str:
-    """A page about one run of f, as the text of an HTML file: `Path("page.html").write_text(show(LSTMCell(3, 4), x))`.
+def show(f: Callable, *args: Any, **kwargs: Any) -> Page:
+    """A page about one run of f: a notebook shows it, and `show(LSTMCell(3, 4), x).save("page.html")` writes a file.
 
     f: a cell, and then args is x (T, B, features...), float, which it is run over from its initial state, with
     context=... if it reads one; a `minigrad.nn.Recurrent`; or any function or Module of tensors and arrays. What the
@@ -39,7 +41,7 @@ def show(f: Callable, *args, **kwargs) -> str:
 
 
 @checked
-def trace(f: Callable, *args, **kwargs) -> Tape:
+def trace(f: Callable, *args: Any, **kwargs: Any) -> Tape:
     """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates."""
     return Run(f, args, kwargs).tape
 

@@ -1,15 +1,12 @@
-"""The page in a real browser, headless: Debian's packages chromium and chromium-driver."""
+"""The page in a real browser (conftest.py)."""
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from pages import cell_and_input, data_of, parents
-from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -20,30 +17,6 @@ from minigrad.viz import Tape, show
 from minigrad.viz.kernels import Kernels
 from minigrad.viz.page import page as page_of
 from minigrad.viz.record import leaves_of, record
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver (apt-get install chromium chromium-driver)"
-)
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1600,1000",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    try:
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    except WebDriverException as error:
-        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-    yield driver
-    driver.quit()
 
 
 class Opened:
@@ -96,14 +69,23 @@ def text():
 
 
 @pytest.fixture
-def page(browser, tmp_path, text):
+def opened(browser, tmp_path, text):
     opened = Opened(browser, tmp_path / "page.html", text)
     yield opened
     assert browser.get_log("browser") == []  # neither errors nor what the policy refused
 
 
-def test_it_opens_from_a_file_and_asks_for_nothing_else(page):
-    assert page.state("selected") == "-1" and page.state("folded") == "false"
+@pytest.fixture
+def page(opened):
+    """The page with the loop unrolled."""
+    opened.browser.find_element("id", "unrolled").click()
+    return opened
+
+
+def test_it_opens_from_a_file_and_asks_for_nothing_else(opened):
+    page = opened
+    assert page.state("selected") == str(page.data["count"] - 1) and page.state("folded") == "true"
+    assert page.browser.find_element("css selector", "#details h2").text == "sum"  # what it went back from
     assert page.state("lit") == str(len(page.data["order"]))
     assert page.browser.title == "LSTMCell · minigrad"
     messages = [json.loads(entry["message"])["message"] for entry in page.browser.get_log("performance")]
@@ -143,11 +125,12 @@ def test_a_click_shows_line_vjp_kernel_and_statistics(page, back):
     assert f"{d['v_max'][n]:.4g}" in details and "saturated" in details
 
 
-def test_everything_works_from_the_keyboard(page):
+def test_everything_works_from_the_keyboard(opened):
+    page = opened
     page.browser.execute_script("document.body.focus()")
     body = page.browser.find_element("css selector", "body")
     reached = []
-    for _ in range(9):
+    for _ in range(12):
         body.send_keys(Keys.TAB)
         body = page.browser.switch_to.active_element
         reached.append(body.get_attribute("id"))
@@ -155,9 +138,9 @@ def test_everything_works_from_the_keyboard(page):
         assert outline == "solid", reached  # the focus can be seen
         if reached[-1] == "graph":
             break
-    assert reached[-1] == "graph" and {"unrolled", "folded", "step"} <= set(reached)
-    page.key(Keys.ARROW_RIGHT)
-    assert page.state("selected") == "0"
+    assert reached[-1] == "graph" and {"unrolled", "folded", "step", "find"} <= set(reached)
+    page.key("f", Keys.HOME)
+    assert page.state("selected") == "0" and page.state("folded") == "false"
     n = page.node("tanh", step=2)
     page.choose(n)
     page.key(Keys.ARROW_UP)
@@ -241,6 +224,65 @@ def test_folded_and_unrolled(page):
     assert page.browser.find_element("id", "folded").get_attribute("aria-pressed") == "true"
     page.browser.find_element("id", "unrolled").click()
     assert page.state("folded") == "false" and page.state("selected") == str(chosen)
+
+
+def test_an_op_is_found_by_its_name(page):
+    d = page.data
+    page.key(Keys.HOME, "/")
+    assert page.browser.switch_to.active_element.get_attribute("id") == "find"
+    field = page.browser.switch_to.active_element
+    field.send_keys("TANH")
+    tanh = [n for n in range(d["count"]) if d["ops"][d["op"][n]]["name"] == "tanh"]
+    assert page.state("found") == str(len(tanh)) and page.text("hits") == f"{len(tanh)} nodes"
+    for n in (*tanh, tanh[0]):
+        field.send_keys(Keys.ENTER)
+        assert page.state("selected") == str(n)
+    field.send_keys(Keys.SHIFT, Keys.ENTER, Keys.NULL)
+    assert page.state("selected") == str(tanh[-1])
+    field.send_keys(Keys.ESCAPE)
+    assert page.state("found") == "" and page.browser.switch_to.active_element.get_attribute("id") == "graph"
+    page.key("/")
+    field.send_keys("nosuch", Keys.ENTER)
+    assert page.text("hits") == "0 nodes" and page.state("selected") == str(tanh[-1])
+
+
+def test_colour_bars_have_their_ends(opened):
+    norms = {side: opened.data[f"{side}_norm"] / np.sqrt(opened.data["size"]) for side in "vg"}
+    for side, rms in norms.items():
+        low, high = [float(opened.text(f"{side}-{end}")) for end in ("low", "high")]
+        assert 0 < low < high == pytest.approx(np.nanmax(rms), rel=2e-3)
+    bars = opened.browser.find_elements("css selector", "#maps .ramp")
+    assert len(bars) == len(opened.data["maps"]) and all(bar.size["width"] > 20 for bar in bars)
+
+
+@pytest.mark.parametrize("other", ["lstm", "gru"])
+def test_two_runs_side_by_side(browser, tmp_path, other, text):
+    """What is chosen in one is chosen in the other, in a file and in a notebook's frame."""
+    both = text.beside(show(*cell_and_input(other, steps=6, hidden=8, seed=1)))
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<style>h1 {{ color: red }}</style><h1>mine</h1>{both._repr_html_()}", encoding="utf-8")
+    browser.get(path.as_uri())
+    browser.switch_to.frame(0)
+
+    def inside(k, script):
+        browser.switch_to.frame(k)
+        try:
+            waited = "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(arguments[0], 50)))"
+            browser.execute_async_script(waited)
+            return browser.execute_script(script)
+        finally:
+            browser.switch_to.parent_frame()
+
+    kept = "return document.getElementById('graph').dataset"
+    assert "minigrad" not in inside(0, "return getComputedStyle(document.querySelector('h1')).color")
+    inside(0, "const s = document.getElementById('step'); s.value = 2; s.dispatchEvent(new Event('input'))")
+    assert [inside(k, kept)["step"] for k in (0, 1)] == ["2", "2"]
+    find = "const s = document.getElementById('find'); s.value = 'tanh'; s.dispatchEvent(new Event('input'));"
+    enter = "s.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter'}));"
+    heading = "return document.querySelector('#details h2').textContent"
+    assert inside(1, find + enter + heading).startswith("tanh") and inside(0, heading).startswith("tanh")
+    assert browser.get_log("browser") == []
+    browser.switch_to.default_content()
 
 
 def test_a_click_on_a_heat_map_chooses_the_step(page):

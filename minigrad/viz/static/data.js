@@ -36,11 +36,13 @@ const broken = (n, back) => (back ? C.g_finite : C.v_finite)[n] < 1;
 
 // From 0, small, to LEVELS - 1, large, on a logarithmic scale; -1 if there is nothing to measure.
 const LEVELS = 16;
+const ends = [false, true].map(() => [NaN, NaN]); // root mean squares of the first and the last level
 const levels = [false, true].map((back) => {
   const logs = Float32Array.from({ length: N }, (_, n) => Math.log10(rms(n, back)));
   const sorted = logs.filter(Number.isFinite).sort();
   const low = Math.max(sorted[Math.floor(0.02 * sorted.length)] ?? 0, (sorted[sorted.length - 1] ?? 0) - 8);
   const span = (sorted[sorted.length - 1] ?? 1) - low || 1;
+  if (sorted.length) ends[+back] = [10 ** low, 10 ** (low + span)];
   return Int8Array.from(logs, (log, n) => !known(n, back) ? -1
     : Math.max(0, Math.min(LEVELS - 1, Math.round(((log - low) / span) * (LEVELS - 1)) || 0)));
 });

@@ -78,7 +78,7 @@ function kernels(site) {
 // Heat maps: from a pale zero, or from minus to plus through the card's colour.
 function heatMaps() {
   byId("maps-section").hidden = !D.maps.length;
-  byId("maps").innerHTML = D.maps.map((m, k) => `<div class="map"><span class="range">${number(m.low)} to ${number(m.high)}</span><b>${escaped(m.name)}</b>`
+  byId("maps").innerHTML = D.maps.map((m, k) => `<div class="map"><span class="range">${number(m.low)} <span class="ramp ${m.low < 0 ? "signed" : "plain"}"></span> ${number(m.high)}</span><b>${escaped(m.name)}</b>`
     + ` <small>${m.rows < m.units ? `${m.rows} of ${m.units} units` : `${m.units} unit${m.units > 1 ? "s" : ""}`}</small>`
     + `<div><i></i><canvas data-map="${k}" role="img" aria-label="${escaped(m.name)}, ${m.units} units over ${D.steps} steps, from ${number(m.low)} to ${number(m.high)}"></canvas></div></div>`).join("");
   paintMaps();

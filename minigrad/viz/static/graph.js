@@ -1,8 +1,9 @@
 // The graph, on a canvas: only what is in view is drawn, and less of it the further away it is.
-const state = { selected: -1, back: false, played: C.order.length, folded: false, step: Math.max(0, D.steps - 1) };
+const state = { selected: -1, back: false, played: C.order.length, folded: D.steps > 1, found: null, step: Math.max(0, D.steps - 1) };
 const view = { kx: 60, ox: 0, oy: 0, width: 1, height: 1 };
 const canvas = byId("graph"), pen = canvas.getContext("2d");
 const MANY = 12; // users of a node from which its edges are drawn when it is selected
+const PALE = 0.16; // of what is not what is looked for
 const HEAD = 24, MIDDLE = 1.2, PAD = 0.5; // pixels of the scale of time; rows between the halves; lanes at the rims
 
 // Places in lanes and rows. Unrolled, backward is below, upside down; folded, it is to the right, the other way round.
@@ -90,7 +91,8 @@ function paint() {
   titles();
   const s = state.selected;
   Object.assign(canvas.dataset, {
-    selected: s, side: state.back ? "backward" : "forward", lit: state.played, folded: state.folded,
+    selected: s, side: state.back ? "backward" : "forward", lit: state.played, folded: state.folded, step: state.step,
+    found: state.found ? state.found.reduce((a, b) => a + b, 0) : "",
     at: s < 0 ? "" : `${Math.round(px(s, state.back))},${Math.round(py(s, state.back))}`,
     drawn: list.length, frame: (performance.now() - begun).toFixed(1),
   });
@@ -183,7 +185,10 @@ function dots(list, back) { // far away: a heat map, a colour at a time
   for (const [fill, nodes] of by) {
     pen.globalAlpha = fill ? 1 : 0.4;
     pen.fillStyle = fill || colours.line;
-    for (const n of nodes) pen.fillRect(px(n, back) - w / 2, py(n, back) - h / 2, w, h); // a path of all is far slower
+    for (const n of nodes) {
+      if (state.found) pen.globalAlpha = state.found[n] ? 1 : PALE;
+      pen.fillRect(px(n, back) - w / 2, py(n, back) - h / 2, w, h); // a path of all is far slower
+    }
   }
   pen.globalAlpha = 1;
 }
@@ -194,6 +199,7 @@ function boxes(list, back) {
   for (const n of list) {
     const x = px(n, back), y = py(n, back), fill = fillOf(n, back);
     if (y < -h || y > view.height + h) continue;
+    pen.globalAlpha = !state.found || state.found[n] ? 1 : PALE;
     pen.beginPath();
     pen.roundRect(x - w / 2, y - h / 2, w, h, Math.min(7, h / 3));
     pen.fillStyle = fill ?? colours.card; pen.fill();
@@ -211,6 +217,7 @@ function boxes(list, back) {
       pen.fillText(D.shapes[C.shape[n]].replace(/^[a-z0-9]+(?=\[)/, ""), x, y + 8, w - 6);
     }
   }
+  pen.globalAlpha = 1;
 }
 
 function sparkline(n, back, left, top, w, h) {

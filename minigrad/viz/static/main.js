@@ -8,6 +8,7 @@ function select(n, back = state.back, pan = true) {
   const measured = back && lit(n) ? `cotangent norm ${number(C.g_norm[n])}` : `mean ${number(C.v_mean[n])}`;
   byId("live").textContent = `${nameOf(n)} ${opName(n)}, ${where(n)}, ${back ? "backward" : "forward"}, ${D.shapes[C.shape[n]]}, ${measured}`;
   draw();
+  tell();
 }
 function setStep(t) {
   if (t === state.step && byId("step-now").textContent) return;
@@ -20,13 +21,50 @@ function setStep(t) {
 function chooseStep(t) {
   const twin = state.selected >= 0 ? at(state.selected, t) : -1;
   setStep(t);
-  if (twin >= 0) select(twin); else draw();
+  if (twin >= 0) select(twin); else { draw(); tell(); }
+}
+// A page beside this one (Page.beside) follows what is chosen here, and the other way round.
+let following = false;
+function tell() {
+  if (window.parent === window || following) return;
+  const n = state.selected;
+  window.parent.postMessage({ minigrad: { step: state.step, n, count: N, op: n < 0 ? "" : opName(n), name: n < 0 ? "" : nameOf(n), back: state.back } }, "*");
+}
+function follow(told) {
+  following = true;
+  const here = (n) => opName(n) === told.op && (C.block[n] !== STEP || C.step[n] === told.step);
+  const same = (n) => here(n) && nameOf(n) === told.name;
+  if (told.step < D.steps) setStep(told.step);
+  let n = told.count === N && told.n >= 0 && same(told.n) ? told.n : -1;
+  for (const like of [same, here]) for (let m = 0; n < 0 && m < N; m++) if (like(m)) n = m;
+  if (n >= 0) select(n, told.back); else draw();
+  following = false;
+}
+addEventListener("message", (event) => { if (event.source === window.parent && event.data?.minigrad) follow(event.data.minigrad); });
+
+// What is looked for: a word that an op or a name has in it.
+function find(text) {
+  const word = text.trim().toLowerCase();
+  state.found = word ? Uint8Array.from({ length: N }, (_, n) => opName(n).toLowerCase().includes(word) || nameOf(n).toLowerCase().includes(word)) : null;
+  const hits = state.found ? state.found.reduce((a, b) => a + b, 0) : 0;
+  byId("hits").textContent = state.found ? `${hits} node${hits === 1 ? "" : "s"}` : "";
+  draw();
+}
+function findNext(way) {
+  if (!state.found) return;
+  for (let k = 1; k <= N; k++) {
+    const n = (((state.selected + way * k) % N) + N) % N;
+    if (state.found[n]) { select(n); return; }
+  }
+}
+function pressFolded() {
+  byId("folded").setAttribute("aria-pressed", state.folded);
+  byId("unrolled").setAttribute("aria-pressed", !state.folded);
 }
 function setFolded(on) {
-  if (on === state.folded) return;
+  if (on === state.folded || D.steps < 2) return;
   state.folded = on;
-  byId("folded").setAttribute("aria-pressed", on);
-  byId("unrolled").setAttribute("aria-pressed", !on);
+  pressFolded();
   view.kx = on ? 0 : 62;
   view.oy = 0;
   if (state.selected >= 0 && C.block[state.selected] === STEP) setStep(C.step[state.selected]);
@@ -97,6 +135,7 @@ const keys = {
   " ": () => play(!timer),
   b: (n) => select(n, !state.back), f: () => setFolded(!state.folded),
   "+": () => zoomHere(1.4), "=": () => zoomHere(1.4), "-": () => zoomHere(1 / 1.4), "0": showAll,
+  "/": () => byId("find").focus(),
 };
 canvas.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -120,6 +159,11 @@ byId("maps").addEventListener("click", (event) => {
   const map = event.target.closest("canvas");
   if (map) chooseStep(Math.min(D.steps - 1, Math.floor((event.offsetX / map.clientWidth) * D.steps)));
 });
+byId("find").addEventListener("input", (event) => find(event.target.value));
+byId("find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") findNext(event.shiftKey ? -1 : 1);
+  else if (event.key === "Escape") { byId("find").value = ""; find(""); canvas.focus(); }
+});
 byId("unrolled").addEventListener("click", () => setFolded(false));
 byId("folded").addEventListener("click", () => setFolded(true));
 byId("in").addEventListener("click", () => zoomHere(1.6));
@@ -133,7 +177,7 @@ byId("play").addEventListener("click", () => play(!timer));
 
 function resize() {
   const ratio = devicePixelRatio || 1;
-  view.width = canvas.clientWidth; view.height = canvas.clientHeight;
+  view.width = canvas.clientWidth || 1; view.height = canvas.clientHeight || 1; // 0 while a frame is not laid out
   canvas.width = Math.round(view.width * ratio); canvas.height = Math.round(view.height * ratio);
   paint(); // at once, as the new size has emptied it
 }
@@ -145,9 +189,15 @@ byId("slider").max = C.order.length;
 byId("step").max = Math.max(0, D.steps - 1);
 byId("stepper").hidden = D.steps < 2;
 byId("folded").disabled = D.steps < 2;
+pressFolded();
+byId("known").innerHTML = [...new Set([...D.ops.map((op) => op.name), ...D.names])].sort().map((word) => `<option value="${escaped(word)}">`).join("");
+["v", "g"].forEach((side, k) => ["low", "high"].forEach((end, j) => { byId(`${side}-${end}`).textContent = number(ends[k][j]); }));
 resize();
 heatMaps();
 setStep(state.step);
 setPlayed(C.order.length, false);
 showAll();
-if (unrolled.width < 40 && (view.height - HEAD) / rows() > 19) { view.kx = 62; draw(); }
+following = true; // the other page has an output of its own
+select(N - 1, false, false);
+following = false;
+if (!state.folded && unrolled.width < 40 && (view.height - HEAD) / rows() > 19) { view.kx = 62; draw(); }
