@@ -1,26 +1,32 @@
 """The site: `pip install -e '.[docs]' && sphinx-build -W docs build/site`. Its code cells run while it is built."""
 
+import importlib.metadata
 import inspect
 import sys
 from pathlib import Path
 
 import minigrad as mg
+import minigrad.models as models
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import composites, table
 
 project = "minigrad"
 html_title = "minigrad"
 html_theme = "furo"
-html_static_path, html_css_files = ["static"], ["wide.css"]
+# MathJax, of the package that carries it: formulas need no network.
+MATHJAX = next(f for f in importlib.metadata.files("sphinx-mathjax-offline") or [] if f.name == "tex-svg.js").locate()
+mathjax_path = "tex-svg.js"
+html_static_path, html_css_files = ["static", str(MATHJAX)], ["site.css"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "auto"
+nb_execution_in_temp = True  # what a page writes
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 autodoc_mock_imports = ["jax", "torch"]
 autodoc_member_order = "bysource"
-exclude_patterns = ["generated/*.txt"]
+exclude_patterns = ["generated", "exercises"]
 suppress_warnings = ["docutils", "ref.python"]  # docstrings here are plain text, not reStructuredText
 
 GENERATED = Path(__file__).parent / "generated"
@@ -55,17 +61,22 @@ def op_table() -> str:
 def interface() -> str:
     """The public names, a section a module."""
     lines = []
-    for module in (mg.nn, mg.optim, mg.training, mg.testing, mg.tree, mg.io):
+    for module in (mg.nn, mg.optim, mg.training, mg.testing, mg.tree, mg.io, models):
         lines += [f"## {module.__name__}", "", cell((module.__doc__ or "").strip().splitlines()[0]), ""]
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
             value = getattr(module, name)
-            if inspect.isclass(value) or inspect.isfunction(value):
+            own = getattr(value, "__module__", "").startswith(module.__name__)  # or it is told of where it is from
+            if own and (inspect.isclass(value) or inspect.isfunction(value)):
                 kind = "autoclass" if inspect.isclass(value) else "autofunction"
                 lines += ["```{eval-rst}", f".. {kind}:: {module.__name__}.{name}", "```", ""]
     return "\n".join(lines)
 
 
 if "sphinx" in sys.modules:
+    sys.path.append(str(Path(__file__).parent))
+    import notebooks
+
     GENERATED.mkdir(exist_ok=True)
+    notebooks.write(Path(__file__).parent / "tour", GENERATED / "tour")
     (GENERATED / "ops.txt").write_text(op_table())
     (GENERATED / "interface.txt").write_text(interface())

@@ -50,3 +50,27 @@ def test_the_example_of_a_docstring_gives_what_it_says(name):
     names = {"mg": mg, "np": np, "nn": nn, "optim": optim}
     example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+MARKDOWN = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if "generated" not in path.parts]
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)|\{(?:figure|literalinclude)\} (\S+)", page.read_text())
+    missing = [link for pair in links for link in pair if link and not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/tour/[0-9]*.md")), ids=lambda page: page.stem)
+def test_a_chapter_of_the_tour_as_a_notebook_has_its_code_and_the_source_that_it_shows(page, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import notebooks
+
+    made = notebooks.notebook(page)
+    programs = [cell["source"] for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert programs == [found[2].strip() for found in CELL.finditer(page.read_text())]
+    prose = "\n".join(cell["source"] for cell in made["cells"] if cell["cell_type"] == "markdown")
+    assert "```{" not in prose and ".md)" not in prose and prose.startswith("# ")
+    assert prose.count("```python\n") == page.read_text().count("{literalinclude}")
+    assert all(len(block.splitlines()) < 90 for block in re.findall(r"```python\n(.*?)```", prose, re.S))
