@@ -8,8 +8,9 @@ The first call is traced for its own sizes. When another one comes, the sizes th
     f(x)    x (17, 8, 32)    bound: s0 = 17
     f(x)    x (17, 5, 32)    traced for (s0, s1, 32)
 
-Sizes that have been equal at every call are one symbol. A size of which a trace has shown that it serves one value
-alone, as a function that loops over it in Python has it, stays a number.
+Where the passes ask for a size (is this product small?) the answer is a guard, too, so that a call has the same kernels
+whichever program serves it. Sizes that have been equal at every call are one symbol. A size of which a trace has shown
+that it serves one value alone, as a function that loops over it in Python has it, stays a number.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from minigrad.compile.compiled import Compiled
 from minigrad.ir.absent import Varies
 from minigrad.symbolic import LEAST, Sizes, symbol
 
-KEPT = 8  # programs for one family
+KEPT = 16  # programs for one family
 ENDS = 1, 4  # steps at either end of a loop that may differ from those between: tried in turn
 
 

@@ -52,13 +52,13 @@ def jit(f: Any, checkpoint: Size | None = None, precision: str | None = None) ->
     value; other objects by their identity, whatever their `__eq__` says. It is traced when it is first called with
     arguments of such a structure, with these dtypes and Python values, and when sizes that were the same so far differ:
     then with symbols in their place, so that the trace serves all sizes of 2 and more for which Python gets the same
-    answers where it looks at them (`if x.shape[0] > 10`, `range(n)`, `np.zeros(x.shape)`; `mg.zeros` does not look).
-    `traces` counts how often. Loops (`mg.scan`, `mg.while_loop`), with the loops and branches (`mg.cond`) in their
-    steps, become kernels that serve every length and batch size. What no kernel has (singular values, or a product in
-    float32 where the others are in float64) the kernel calls Python for at every step (`explain` names it). On the tape
-    a call is one node. Its backward is compiled with it, and where that is differentiated again, it is a call of a
-    jitted function, too. `jvp`, `hvp`, `jacobian`, `hessian` and `vmap` of a jitted function, or of a gradient of one,
-    are compiled as a whole.
+    answers where it looks at them (`if x.shape[0] > 10`, `range(n)`, `np.zeros(x.shape)`; `mg.zeros` does not look) and
+    ops outside of loops are as small or large. `traces` counts how often. Loops (`mg.scan`, `mg.while_loop`), with the
+    loops and branches (`mg.cond`) in their steps, become kernels that serve every length and batch size. What no kernel
+    has (singular values, or a product in float32 where the others are in float64) the kernel calls Python for at every
+    step (`explain` names it). On the tape a call is one node. Its backward is compiled with it, and where that is
+    differentiated again, it is a call of a jitted function, too. `jvp`, `hvp`, `jacobian`, `hessian` and `vmap` of a
+    jitted function, or of a gradient of one, are compiled as a whole.
 
     As in eager code, a result that is not used sends nothing back: what leads to it alone gets no gradient. The
     backward is compiled for all results. If zeros in the place of the cotangents of those that are not used would

@@ -1,4 +1,4 @@
-"""Small ops become one kernel, a loop of one step, in a program that has neither a loop nor a backward.
+"""Small ops become one kernel, a loop of one step, in a program that has no loop.
 
     before                                   after
     p = x @ W                                y = kernel(x, W, b)      (one call of machine code, in one thread)
@@ -6,12 +6,12 @@
     y = tanh(a)
 
 Where arrays are small, to call an op from Python costs more than the op. What is large stays outside, where all threads
-share it; `fuse` has the elementwise ops among it. Views are made again where they are read.
+share it; `fuse` has the elementwise ops among it. Views are made again where they are read. What runs with the backward
+is in no kernel with what runs before it.
 
-Why no other: a kernel rounds otherwise than the ops that it stands for, and where sizes are symbols there is none.
-Training that goes on after a break calls sizes in another order, and has to have the bits of training without one. So
-has a whole step of it.
-Beside a loop and without a backward, such kernels gained nothing.
+A kernel rounds otherwise than the ops that it stands for. Which sizes a trace serves therefore depends on what is small
+(a symbol that is compared is a guard), and its kernel's text does not depend on them: a call has the same bits whatever
+sizes came before it, as training that goes on after a break has to. Beside a loop such kernels gained nothing.
 """
 
 from minigrad.compile.supported import has_kernel, main_dtype
@@ -19,7 +19,6 @@ from minigrad.ir.loop import Body, Loop
 from minigrad.ir.rewrite import is_product, is_view, order_of, same
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Value
-from minigrad.symbolic import has_sizes
 
 SIZE = 1 << 15  # elements of a value, and of its operands, up to which it is small: threads have nothing to share
 MULTIPLICATIONS = 1 << 21  # of a product that is
@@ -28,9 +27,8 @@ LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so man
 
 def cluster(program, roots: list) -> list:
     """The roots, rebuilt."""
-    order, groups = clusters(roots)
-    acts = program.actions is not None and program.actions.done
-    if acts or program.cotangents or any(isinstance(v.op, Loop) for v in order):
+    order, groups = clusters(program, roots)
+    if any(isinstance(v.op, Loop) for v in order):
         return roots
     inside = {v: group for group in groups for v in group}
     read = {origin(r) for r in roots if isinstance(r, Value)}  # what others than its group read
@@ -69,7 +67,7 @@ def operands(v: Value) -> list[Value]:
     return [origin(x) for x in v.inputs if isinstance(x, Value)]
 
 
-def clusters(roots) -> tuple[list[Value], list[list[Value]]]:
+def clusters(program, roots) -> tuple[list[Value], list[list[Value]]]:
     """All values but views in an order in which those of a group can be computed at once; and the groups."""
     order = order_of(roots)
     main = main_dtype(order, ())
@@ -77,18 +75,27 @@ def clusters(roots) -> tuple[list[Value], list[list[Value]]]:
     groups: dict = {}
     values = [v for v in order if not is_remade(v)]
     small = {v: is_small(v, main) for v in values}
+    early = before_cotangents(program, roots)
     for v in values:
         depth[v] = max([depth[x] + (not small[v] or not small[x]) for x in operands(v)], default=0)
         if small[v]:
-            groups.setdefault(depth[v], []).append(v)
+            groups.setdefault((v not in early, depth[v]), []).append(v)
     pays = [g for g in groups.values() if sum([PRODUCT if is_product(v) else 1 for v in g]) >= LEAST]
-    return sorted(values, key=lambda v: (depth[v], v.seq)), pays
+    return sorted(values, key=lambda v: (v not in early, depth[v], v.seq)), pays
+
+
+def before_cotangents(program, roots) -> set[Value]:
+    """What the roots that wait for no cotangent depend on."""
+    late = set(program.cotangents)
+    for v in order_of(roots):
+        if any(x in late for x in v.inputs):
+            late.add(v)
+    return set(order_of([r for r in roots if r not in late]))
 
 
 def is_small(v: Value, main) -> bool:
-    """Whether a kernel that computes with floats of type `main` has it, and threads have nothing to share, whatever the
-    sizes of the call."""
-    if v.op is None or v.op is Pick or v.dtype is None or any(has_sizes(x.shape) for x in (v, *operands(v))):
+    """Whether a kernel that computes with floats of type `main` has it, and threads have nothing to share."""
+    if v.op is None or v.op is Pick or v.dtype is None:
         return False
     if v.size == 0 or not has_kernel(v, (), main):
         return False
