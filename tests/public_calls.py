@@ -245,7 +245,7 @@ def figures(folder, k):
 NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
     **dict.fromkeys(["Cell", "Hook", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
     **dict.fromkeys(
-        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "Page", "LearningRates"],
+        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "Page", "LearningRates", "Stream"],
         "a result: not made by users",
     ),
     **dict.fromkeys(["RunError", "Stopped"], "an error"),

@@ -6,6 +6,7 @@ from minigrad.nn.functional import functional_call
 from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential, TimeDistributed
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.nn.recurrent import Recurrent, Steps, watch
+from minigrad.nn.stream import Stream
 from minigrad.random import default_generator, manual_seed
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Recurrent",
     "Sequential",
     "Steps",
+    "Stream",
     "TimeDistributed",
     "default_generator",
     "functional_call",

@@ -50,6 +50,7 @@ from minigrad.nn import init
 from minigrad.nn.cell import AXES, described, first_step, initial_state, output_size, take_step
 from minigrad.nn.declared import batched_context, check_context
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.stream import Stream
 from minigrad.ops.elementwise import where
 from minigrad.ops.join import concatenate, stack
 from minigrad.ops.neural import dropout
@@ -244,6 +245,21 @@ class Recurrent(Module):
             features = getattr(self.cells[0], "feature_ndim", 1)
             x = MERGES[self.merge_mode](*outputs, -features) if self.bidirectional else y
         return x, finals, history
+
+    @checked
+    def stream(self, batch: Size | None = None, *, context: Any = None) -> Stream:
+        """The layer one step at a time: `step = layer.stream(batch)`, then `y = step(x)` for each x (batch, input_size)
+        as it comes, or (input_size,) if no batch is given. context: as of a call. See `minigrad.nn.stream.Stream`.
+
+        Raises ValueError for a layer that runs backwards.
+        """
+        if self.bidirectional or self.reverse:
+            how = "bidirectional" if self.bidirectional else "reversed"
+            raise ValueError(
+                f"{self._name}: got a {how} layer, whose first output waits for the last step; wanted one that runs "
+                "forwards to stream"
+            )
+        return Stream(self, batch, context)
 
     @property
     def _name(self) -> str:
