@@ -11,6 +11,7 @@ from minigrad import ops
 from minigrad.ops import *  # every op of the table is public
 from minigrad.creation import arange, eye, full, full_like, ones, ones_like, zeros, zeros_like
 from minigrad.custom import checkpoint, custom_vjp
+from minigrad.exchange import from_dlpack
 from minigrad.scan import scan
 from minigrad.control import cond, switch, while_loop
 from minigrad.vmap import vmap
@@ -37,6 +38,7 @@ __all__ = [
     "disable_jit",
     "enable_grad",
     "eye",
+    "from_dlpack",
     "full",
     "full_like",
     "grad",

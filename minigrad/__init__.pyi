@@ -17,6 +17,7 @@ from minigrad.creation import zeros as zeros
 from minigrad.creation import zeros_like as zeros_like
 from minigrad.custom import checkpoint as checkpoint
 from minigrad.custom import custom_vjp as custom_vjp
+from minigrad.exchange import from_dlpack as from_dlpack
 from minigrad.scan import scan as scan
 from minigrad.control import cond as cond
 from minigrad.control import switch as switch
@@ -118,6 +119,7 @@ __all__ = [
     'flip',
     'floor',
     'floor_divide',
+    'from_dlpack',
     'full',
     'full_like',
     'gather',

@@ -7,18 +7,23 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad import disk
 from minigrad.arguments import checked
+from minigrad.exchange import array_of
 from minigrad.tensor import Tensor
 
 PathLike = str | os.PathLike[str]
 
 __all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]
+PYTORCH = b"PK\x03\x04", b"\x80\x02\x8a\x0a"  # how files of torch.save begin; the second until version 1.5
+DTYPES = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
+    f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
+}  # by safetensors' names
 KEY = "minigrad"  # of our entry in a file's metadata: JSON with the checksums and the caller's metadata
 HEADER = 100_000_000  # bytes of the longest header that safetensors reads
 DEEPEST = 100  # lists and dicts within each other: Python's own limit depends on how deep the caller is
@@ -46,23 +51,30 @@ def save(path: PathLike, tensors: Mapping[str, Any], metadata: Any = None) -> No
 
 @checked
 def load(path: PathLike) -> tuple[dict[str, np.ndarray], Any]:
-    """(arrays by name, metadata) of a safetensors file.
+    """(arrays by name, metadata) of a safetensors file, or of one that `torch.save` has written.
 
-    Files of other programs have no checksums to compare and their metadata are a dict of strings, or None.
+    Files of other programs have no checksums to compare and their metadata are a dict of strings, or None. What they
+    hold in bfloat16 or float16 comes as float32. A file of PyTorch's is read by PyTorch, which has to be installed,
+    with weights_only=True, so that it runs no code; tensors within dicts and lists are named by the path to them, as in
+    "model.layers.0.weight", and so are other values, which are the metadata.
 
-    Raises ValueError, naming the file and the tensor, for one that is damaged or no safetensors file; OSError for what
+    Raises ValueError, naming the file and the tensor, for one that is damaged or of another kind; OSError for what
     cannot be read or is no regular file.
     """
+    with disk.opened(path, disk.TENSORS) as (file, _):
+        if file.read(4) in PYTORCH:
+            file.seek(0)
+            return _of_pytorch(path, file)
     library = _safetensors()
     content = _content(path)
     try:
-        arrays = library.load(content)
+        arrays = {name: _array(view) for name, view in library.deserialize(content)}
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except Exception as error:  # the library raises its own type, and others for dtypes that NumPy lacks
         raise ValueError(f"{path} is corrupt, no safetensors file, or has a dtype that NumPy lacks: {error}") from error
     metadata = header.get("__metadata__")
     if not metadata or KEY not in metadata:
-        return arrays, metadata
+        return {name: x.astype("float32") if x.dtype == np.float16 else x for name, x in arrays.items()}, metadata
     try:
         entry = json_value(metadata[KEY])
         sums, text = entry["sha256"], entry["metadata"]
@@ -76,6 +88,49 @@ def load(path: PathLike) -> tuple[dict[str, np.ndarray], Any]:
         return {name: arrays[name] for name in sums}, json_value(text)
     except ValueError as error:
         raise ValueError(f"{path} is corrupt: its metadata are no JSON that can be read: {error}") from error
+
+
+def _array(view: Mapping[str, Any]) -> np.ndarray:
+    """An array as safetensors describes it; of bfloat16, which NumPy lacks and which is half of float32, as that."""
+    if view["dtype"] == "BF16":
+        bits = np.frombuffer(view["data"], "<u2").astype(np.uint32) << 16
+        return bits.view(np.float32).reshape(view["shape"])
+    return np.frombuffer(view["data"], DTYPES[view["dtype"]]).reshape(view["shape"])
+
+
+def _of_pytorch(path, file) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """As `load`, of a file that `torch.save` has written."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{path} is a file of PyTorch's, which has to be installed to read it: {error}") from error
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = {}
+        for name, value in _named(state):
+            if found.setdefault(name, value) is not value:
+                raise ValueError(f"two values are called {name!r}")
+        is_tensor = {name: isinstance(value, torch.Tensor) for name, value in found.items()}
+        narrow = (torch.float16, torch.bfloat16)
+        arrays = {
+            name: array_of(found[name].float() if found[name].dtype in narrow else found[name])
+            for name in found if is_tensor[name]
+        }  # fmt: skip
+    except Exception as error:  # PyTorch raises many types
+        raise ValueError(
+            f"{path} is corrupt, or holds what PyTorch does not read without running code: {error}"
+        ) from error
+    return arrays, {name: value for name, value in found.items() if not is_tensor[name]} or None
+
+
+def _named(value, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts and lists, with the path to each."""
+    if isinstance(value, (dict, list, tuple)):
+        pairs: Iterable = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from _named(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
 
 
 def _content(path) -> bytes:
@@ -239,7 +294,7 @@ def _plain(name: str, value) -> np.ndarray:
     """`value` as an array that owns contiguous memory, in C order and native byte order."""
     if not isinstance(name, str) or name == "__metadata__":
         raise TypeError(f"save: a tensor's name is a string, and not the reserved '__metadata__'; got {name!r}")
-    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    array = array_of(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"save: {name!r} is {array.dtype}; wanted float, integer or bool of at most 64 bits")
     return array.astype(array.dtype.newbyteorder("="), order="C")

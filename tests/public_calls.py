@@ -156,6 +156,7 @@ CALLS = {
     "jit": lambda: ([loss], {"checkpoint": 2}),
     "set_num_threads": lambda: ([2], {}),
     "Parameter": lambda: ([np.ones(3)], {"requires_grad": True}),
+    "from_dlpack": lambda: ([BIG], {}),
     "Buffer": lambda: ([np.ones(3)], {}),
     "Linear": lambda: ([2, 3], {"bias": True, "generator": None}),
     "Embedding": lambda: ([2, 3], {"padding_idx": 1, "generator": None}),

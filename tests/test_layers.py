@@ -17,7 +17,7 @@ FLOORS = [
     "badinput disk sharing sites symbolic tree",
     "arguments kernels",
     "deferred modes mutations tape",
-    "dtypes html tensor views",
+    "dtypes exchange html tensor views",
     "ops",
     "ir",
     "control creation custom random scan transforms vmap",

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad import html
 from minigrad.arguments import checked
+from minigrad.exchange import array_of
 from minigrad.modes import clock, no_grad
 from minigrad.sharing import Sharable, key_of
 from minigrad.tape import Leaf
@@ -286,8 +287,7 @@ def fit(own: Mapping[str, Any], given: Mapping[str, Any], owner: str, strict: bo
     arrays = {}
     for name, wanted in own.items():
         if name in given:
-            value = given[name]
-            array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+            array = array_of(given[name])
             if array.shape != wanted.shape:
                 problems.append(f"{name}: got shape {array.shape}, wanted {wanted.shape}")
             elif not np.can_cast(array.dtype, wanted.dtype, "same_kind"):

@@ -139,6 +139,7 @@ OFF_THE_TAPE = {
     np.array_equal, np.array_equiv,
     np.isreal, np.iscomplex,
     np.array2string, np.array_repr, np.array_str,
+    np.save, np.savez, np.savez_compressed, np.savetxt,
 }  # fmt: skip
 
 
