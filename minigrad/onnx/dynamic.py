@@ -9,6 +9,7 @@ these fixed and these as one, until nothing is taken for granted any more.
 """
 
 import ast
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -92,29 +93,81 @@ def named_axes(shapes: Sequence[tuple], names: Sequence[str], wanted: Mapping) -
     return Axes(of, sizes, sizes).apart(set(), set()), {one: name for name, one in symbols.items()}
 
 
-def settled(axes: Axes, chosen: bool, told: Callable[[Place], str], trace: Callable, write: Callable):
-    """(what write gives, the axes), where it takes nothing for granted of the symbols.
+class Found(NamedTuple):
+    """What an attempt gave, and on which axes, with nothing taken for granted; symbols that are tied to others; and
+    places that were fixed, those that are surely one size together."""
+
+    made: Any
+    axes: Axes
+    tied: set[str]
+    fixed: list[list[Place]]
+
+
+def settled(axes: Axes, chosen: bool, told: Callable[[Place], str], trace: Callable, write: Callable) -> Found:
+    """What write gives, on the axes of which it takes nothing for granted.
 
     trace, write: of Sizes and Axes; write does more, after it has traced. chosen: whether the user has named the axes;
     then none may be fixed. told: how the user writes the size of a place. First the function tells, on sizes of the
-    example, which are one; then the rest is found out on sizes that are not equal by chance.
+    example, which are one; what it has fixed is tried once more with a size that is equal to nothing by chance; then
+    the rest is found out on such sizes.
     """
-    traced, axes, tied = stable(trace, axes, chosen, told)
-    taken = {n for ((value, _, _),) in traced.program.captured.values() for n in value.shape}
-    written, axes, _ = stable(write, axes.apart(tied, taken), chosen, told)
-    return written, axes
+    if chosen:
+        found = stable(trace, axes, told)
+    else:
+        found = reopened(trace, axes, widest(trace, axes))
+    taken = {n for ((value, _, _),) in found.made.program.captured.values() for n in value.shape}
+    return stable(write, found.axes.apart(found.tied, taken), told if chosen else None)
 
 
-def stable(attempt: Callable, axes: Axes, chosen: bool, told: Callable[[Place], str]) -> tuple[Any, Axes, set[str]]:
+def stable(attempt: Callable, axes: Axes, told: Callable[[Place], str] | None = None) -> Found:
+    """told: if none may be fixed."""
+    fixed: dict[str, list[Place]] = {}
     while True:
         sizes = Sizes(dict(reversed(axes.hints.items())))  # of two that are equal, the first one stays
         made = attempt(sizes, axes)
         new, tied = after(axes, sizes)
         if all(name == became for name, became in new.items()):
-            return made, axes, tied
-        if chosen:
+            return Found(made, axes, tied, list(fixed.values()))
+        if told is not None:
             refuse_fixed(axes, sizes, new, told)
+        for place, name in axes.of.items():
+            if isinstance(name, str) and type(new[name]) is int:
+                fixed.setdefault(equal_to(name, sizes), []).append(place)
         axes = axes.became(new)
+
+
+def equal_to(name: str, sizes: Sizes) -> str:
+    """The last of the symbols that it was found equal to, one after another."""
+    while len(terms := sizes.known.get(name, {})) == 1:
+        ((product, n),) = terms.items()
+        if len(product) != 1 or n != 1:
+            break
+        name = product[0]
+    return name
+
+
+def widest(trace: Callable, axes: Axes) -> Found:
+    """With every axis open. What takes no sizes but numbers raises something; then none is, at first."""
+    try:
+        return stable(trace, axes)
+    except Exception:
+        found = stable(trace, axes.became(dict(axes.sizes)))
+        places = {place: axes.sizes[name] for place, name in axes.of.items() if isinstance(name, str)}
+        alike = [[place for place in places if places[place] == n] for n in dict.fromkeys(places.values())]
+        return found._replace(fixed=[*alike, *[[place] for place in places]])
+
+
+def reopened(trace: Callable, every: Axes, found: Found) -> Found:
+    """With those axes open that are so on another size."""
+    for k, places in enumerate(found.fixed):
+        shut = [place for place in places if type(found.axes.of[place]) is int]
+        again = {str(every.of[place]): PRIMES[-1 - k % len(PRIMES)] for place in shut}
+        of, hints = found.axes.of | {place: every.of[place] for place in shut}, found.axes.hints | again
+        with contextlib.suppress(Exception):  # on another size the function may not work
+            tried = stable(trace, found.axes._replace(of=of, hints=hints))
+            if any(isinstance(tried.axes.of[place], str) for place in shut):
+                found = tried._replace(fixed=found.fixed)
+    return found
 
 
 def after(axes: Axes, sizes: Sizes) -> tuple[dict[str, int | str], set[str]]:
@@ -174,5 +227,5 @@ def refuse_fixed(axes: Axes, sizes: Sizes, new: Mapping, told: Callable[[Place],
         raise ValueError(
             f"export: the function asks for {told(place)}{where}, and a model would serve {new[name]} alone; leave it "
             "out of dynamic_axes, or let the function work for all sizes: mg.scan in place of a loop over range(n), "
-            "mg.zeros in place of np.zeros"
+            "x.shape[0] in place of len(x), mg.zeros in place of np.zeros"
         )

@@ -5,7 +5,7 @@ depend on the step, constants and sizes, is put into the main graph. All names a
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,24 @@ class Graph:
 
     def node(self, kind: str, *inputs: str | None, **attributes) -> str:
         return self.nodes_of(kind, *inputs, **attributes)[0]
+
+    def results(self, names: Sequence[str]) -> list[str]:
+        """Names for outputs of this graph: each that of the result of a node of it, and all different.
+
+        An Identity is added where it must be, and no other: onnxruntime (1.32) loses what it passes on where that is
+        also an operand of a product with a transposed matrix and a bias.
+        """
+        own = {name for node in self.nodes for name in node.output}
+        made: list[str] = []
+        for name in names:
+            made.append(name if name in own and name not in made else self.node("Identity", name))
+        return made
+
+    def rename(self, became: dict[str, str]) -> None:
+        """Give results of this graph's nodes other names."""
+        for node in nodes_in(self.nodes):
+            for names in (node.input, node.output):
+                names[:] = [became.get(name, name) for name in names]
 
     def constant(self, array, dtype=None) -> str:
         array = np.ascontiguousarray(array, dtype) if np.ndim(array) else np.asarray(array, dtype)
@@ -137,6 +155,14 @@ class Graph:
                 return self.node("Div", self.node("Sub", a, self.node("Mod", a, b)), b)
             return self.node(OPERATORS[type(e.op)], a, b)
         raise Unsupported(f"the size `{ast.unparse(e)}`")
+
+
+def nodes_in(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Nodes, and those of the graphs in them."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from nodes_in(attribute.g.node)
 
 
 def element_type(dtype) -> int:

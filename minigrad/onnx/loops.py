@@ -57,9 +57,8 @@ def step(writer, g: Graph, body: Graph, kind, totals: list[str]) -> tuple[list, 
     names = writer.write(body, kind.results)
     carried, terms, ys = np.split(np.array(names, object), np.cumsum([len(kind.carry_outs), len(kind.sums)]))
     sums = [body.node("Add", total, term) for total, term in zip(totals, terms)]
-    # an output of a graph is the result of one of its nodes, and of no other output
-    after = [body.node("Identity", name) for name in (*carried, *sums)]
-    given = [body.node("Identity", name) for name in ys]
+    results = body.results([*carried, *sums, *ys])
+    after, given = results[: len(results) - len(ys)], results[len(results) - len(ys) :]
     return (
         [described(name, v, dims(v)) for name, v in zip(after, (*kind.carry_outs, *kind.sums))],
         [described(name, v, dims(v)) for name, v in zip(given, kind.ys)],

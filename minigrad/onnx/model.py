@@ -90,7 +90,7 @@ def model_of(f: Callable, args: tuple, kwargs: dict, dynamic_axes: Mapping | Non
         return written(f, trace(sizes, axes), names, output_names, axes)
 
     with evaluating(f):
-        (g, inputs, outputs), axes = settled(axes, dynamic_axes is not None, told, trace, write)
+        (g, inputs, outputs), axes, *_ = settled(axes, dynamic_axes is not None, told, trace, write)
     for name, (k, axis) in axes.places().items():
         called.setdefault(name, f"{names[k]}_{axis}")
     return assembled(f, g, inputs, outputs, called)
@@ -137,8 +137,7 @@ def written(f: Callable, trace: Trace, names: list[str], output_names, axes: Axe
     g.symbols = {name: (inputs[k][0], axis) for name, (k, axis) in axes.places().items()}
     writer = Writer({id(x): g.names.new(name) for name, x in parameters_of(f) if id(x) in program.captured})
     writer.names.update((v, name) for name, v in inputs)
-    for name, result in zip(outputs, writer.write(g, roots)):
-        g.nodes.append(onnx.helper.make_node("Identity", [result], [name], name=name))
+    g.rename(dict(zip(g.results(writer.write(g, roots)), outputs)))
     return g, inputs, list(zip(outputs, roots))
 
 

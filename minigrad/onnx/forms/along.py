@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from minigrad.onnx.forms.form import Without
 from minigrad.onnx.forms.index import zeros
 from minigrad.onnx.graph import INT64, same_size
 
@@ -78,5 +77,4 @@ def argsort(g, v, x, axis, descending):
 FORMS = {
     "take": take, "embedding": embedding, "untake": untake, "take_along_axis": take_along_axis,
     "untake_along_axis": untake_along_axis, "argsort": argsort,
-    "cumargmax": Without("ONNX has no running maximum"),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.onnx.forms.index import part, zeros
+from minigrad.onnx.forms.shape import reshaped
 from minigrad.onnx.graph import INT64, Graph, described
 from minigrad.ops.table import Spec
 
@@ -50,9 +51,10 @@ def cumsum(g, v, x, axis):
     return made if v.dtype == working else g.cast(made, v.dtype)
 
 
-def running(g, v, rows: list[str], start: str, axis: int, step, backwards: bool = False) -> str:
-    """What a carry is after each step along an axis. step(body, carry, *slices) -> the next."""
-    spec = Spec((*v.shape[:axis], *v.shape[axis + 1 :]), v.dtype)
+def running(g, v, rows: list[str], start: str, axis: int, step, backwards: bool = False, dtype=None) -> str:
+    """What a carry is after each step along an axis. step(body, carry, *slices) -> the next. dtype: of both, if it is
+    not that of the value."""
+    spec = Spec(without(v.shape, axis), dtype or v.dtype)
     body = Graph(g)
     carry, *slices = [g.names.new(name) for name in ("carry", *["row"] * len(rows))]
     after = step(body, carry, *slices)
@@ -78,6 +80,28 @@ def cumprod(g, v, x, axis):
     return running(g, v, [x], start, axis, lambda body, carry, row: body.node("Mul", carry, row))
 
 
+def cumargmax(g, v, x, axis, largest):
+    """The best so far; and of the places where that is met the last."""
+    given = v.inputs[0].dtype
+    dtype = given if given.kind == "f" or given in (np.int32, np.int64) else INT64
+    x = x if given == dtype else g.cast(x, dtype)
+    least, most = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+    def met(g, x: str, other: str, kind: str) -> str:
+        found = g.node(kind, x, other)
+        return g.node("Or", found, g.node("IsNaN", x)) if dtype.kind == "f" else found
+
+    def better(body, best: str, x: str) -> str:
+        return body.node("Where", met(body, x, best, "GreaterOrEqual" if largest else "LessOrEqual"), x, best)
+
+    shape, n = without(v.shape, axis), v.shape[axis]
+    best = running(g, v, [x], zeros(g, shape, dtype, least if largest else most), axis, better, dtype=dtype)
+    places = g.node("Range", g.scalar(0), g.scalar(n), g.scalar(1))
+    places = reshaped(g, places, (n, *[1] * (len(shape) - axis)))
+    there = g.node("Where", met(g, x, best, "Equal"), places, g.scalar(0))
+    return running(g, v, [there], zeros(g, shape, INT64), axis, lambda body, last, at: body.node("Max", last, at))
+
+
 def linear_recurrence(g, v, b, a, axis, transposed):
     """Of the factors the first is not used, which multiplies the carry before the first step: 0 stands there."""
     shape, start = v.shape, zeros(g, without(v.shape, axis), v.dtype)
@@ -96,5 +120,5 @@ FORMS = {
     "max": over_axes("ReduceMax", False), "min": over_axes("ReduceMin", False),
     "argmax": over_axes("ArgMax", False), "argmin": over_axes("ArgMin", False),
     "any": truth("ReduceMax"), "all": truth("ReduceMin"),
-    "cumsum": cumsum, "cumprod": cumprod, "linear_recurrence": linear_recurrence,
+    "cumsum": cumsum, "cumprod": cumprod, "cumargmax": cumargmax, "linear_recurrence": linear_recurrence,
 }  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import NoKernel, close, eager, run, session_of
+from onnx_running import NoKernel, close, eager, run, session_of
 
 import minigrad as mg
 from minigrad.ir.rules import rule_of

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from running import NoKernel, close, eager, run, session_of
+from onnx_running import NoKernel, close, eager, run, session_of
 
 import minigrad as mg
 from minigrad import models, nn
