@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "auto"
+nb_merge_streams = True
+smartquotes = False  # options begin with two dashes
 nb_execution_in_temp = True  # what a page writes
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
@@ -70,6 +73,24 @@ def interface() -> str:
                 kind = "autoclass" if inspect.isclass(value) else "autofunction"
                 lines += ["```{eval-rst}", f".. {kind}:: {module.__name__}.{name}", "```", ""]
     return "\n".join(lines)
+
+
+def escape(app, what, name, obj, options, lines: list[str]) -> None:
+    """Docstrings are plain text: an asterisk before a name is no emphasis, nor a bar a link."""
+    lines[:] = [
+        line if line.lstrip().startswith((">>>", "...")) else re.sub(r"(?<![\\\w`])([*|])(?=\*?\w)", r"\\\1", line)
+        for line in lines
+    ]
+
+
+def shorten(app, what, name, obj, options, signature, returns):
+    """Of an annotation that has a range, the type."""
+    return re.sub(r"Annotated\[(\w+), Range\([^)]*\)\]", r"\1", signature or "") or None, returns
+
+
+def setup(app) -> None:
+    app.connect("autodoc-process-signature", shorten)
+    app.connect("autodoc-process-docstring", escape, priority=900)  # after napoleon
 
 
 if "sphinx" in sys.modules:

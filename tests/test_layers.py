@@ -110,3 +110,11 @@ def test_the_changelog_begins_with_this_version():
     text = (HOME.parent / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## (\d+\.\d+\.\d+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$", text, re.M)
     assert versions and versions[0] == minigrad.__version__ and len(versions) == text.count("\n## ")
+
+
+def test_what_needs_pytorch_is_marked_as_parity():
+    """Or the plain suite skips it and the parity suite does not choose it."""
+    tests = (HOME.parent / "tests").rglob("test_*.py")
+    texts = {path.name: path.read_text() for path in tests if path != Path(__file__)}
+    unmarked = [name for name, text in texts.items() if 'importorskip("torch")' in text and ".mark.parity" not in text]
+    assert not unmarked, "take the fixture `torch`, or say pytestmark = pytest.mark.parity"

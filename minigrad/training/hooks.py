@@ -1,6 +1,7 @@
 """What a `Trainer` calls while it trains: the log, the bar, early stopping, and what users add."""
 
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,8 @@ from minigrad.arguments import Count, NonNegative, checked
 from minigrad.training import files
 
 try:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings(action="ignore"):  # of a notebook without ipywidgets: there are lines, and no bar
+        from tqdm.auto import tqdm
 except ImportError:  # without it there are lines and no bar
     tqdm = None  # type: ignore[assignment,misc]
 
@@ -111,7 +113,7 @@ class Progress(Hook):
 
     def begin(self, trainer) -> None:
         if tqdm is not None:
-            notebook = "ipykernel" in sys.modules
+            notebook = tqdm.__module__ == "tqdm.auto"  # the class that draws a widget is made there
             self.bar = tqdm(
                 total=trainer.steps, initial=trainer.done, unit="step", dynamic_ncols=True, leave=False,
                 disable=False if notebook else None,  # None: where there is no terminal
