@@ -15,7 +15,8 @@ from minigrad.exchange import from_dlpack
 from minigrad.scan import scan
 from minigrad.control import cond, switch, while_loop
 from minigrad.vmap import vmap
-from minigrad.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad.transforms import grad, jvp, value_and_grad, vjp
+from minigrad.jacobians import hessian, hvp, jacobian
 from minigrad import io, nn, optim, random, tree
 from minigrad.compile.jit import jit
 from minigrad.compile.switch import disable_jit

@@ -24,12 +24,12 @@ from minigrad.control import switch as switch
 from minigrad.control import while_loop as while_loop
 from minigrad.vmap import vmap as vmap
 from minigrad.transforms import grad as grad
-from minigrad.transforms import hessian as hessian
-from minigrad.transforms import hvp as hvp
-from minigrad.transforms import jacobian as jacobian
 from minigrad.transforms import jvp as jvp
 from minigrad.transforms import value_and_grad as value_and_grad
 from minigrad.transforms import vjp as vjp
+from minigrad.jacobians import hessian as hessian
+from minigrad.jacobians import hvp as hvp
+from minigrad.jacobians import jacobian as jacobian
 from minigrad import io as io
 from minigrad import nn as nn
 from minigrad import optim as optim

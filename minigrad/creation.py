@@ -68,20 +68,38 @@ def ones(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) 
 
 @checked
 def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of the shape and, unless another is given, the dtype of x, filled with one value."""
+    """A tensor of the shape and, unless another is given, the dtype of x, filled with one value.
+
+    Examples
+    --------
+    >>> mg.full_like(mg.zeros((2, 2)), 7.0).tolist()
+    [[7.0, 7.0], [7.0, 7.0]]
+    """
     x = as_tensor(x)
     return full(x.shape, value, x.dtype if dtype is None else dtype, requires_grad)
 
 
 @checked
 def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape and, unless another is given, the dtype of x."""
+    """Zeros of the shape and, unless another is given, the dtype of x.
+
+    Examples
+    --------
+    >>> mg.zeros_like(mg.tensor([1, 2])).tolist()
+    [0, 0]
+    """
     return full_like(x, 0, dtype, requires_grad)
 
 
 @checked
 def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape and, unless another is given, the dtype of x."""
+    """Ones of the shape and, unless another is given, the dtype of x.
+
+    Examples
+    --------
+    >>> mg.ones_like(mg.tensor([1.5, 2.5])).tolist()
+    [1.0, 1.0]
+    """
     return full_like(x, 1, dtype, requires_grad)
 
 

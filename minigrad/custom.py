@@ -56,6 +56,15 @@ class custom_vjp:
     parameter that f merely closes over gets none, so pass it in.
 
     Raises RuntimeError if it is called before defvjp; backward raises ValueError for cotangents that do not fit.
+
+    Examples
+    --------
+    >>> @mg.custom_vjp
+    ... def clipped(x):
+    ...     return x
+    >>> clipped.defvjp(lambda x: (x, None), lambda _, g: (mg.clip(g, -1.0, 1.0),))
+    >>> mg.grad(lambda x: 5 * clipped(x))(mg.tensor(1.0)).item()
+    1.0
     """
 
     @checked
@@ -181,6 +190,12 @@ def checkpoint(f: Any) -> Any:
 
     Raises RuntimeError if f changes an argument in place, or on the tape a tensor that it closes over; at backward, if
     what f read has been changed in place, or if f took another course.
+
+    Examples
+    --------
+    >>> f = mg.checkpoint(lambda x: mg.tanh(mg.tanh(x)).sum())
+    >>> mg.grad(f)(mg.zeros(2)).tolist()
+    [1.0, 1.0]
     """
 
     @wraps(f)

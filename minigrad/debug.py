@@ -28,6 +28,13 @@ class detect_anomaly(Observer):
     was given; backward, the op whose vjp it was, and the line and step that recorded it. An infinity that comes in as a
     constant, a mask of -inf say, is no anomaly; a NaN that comes in is one, in the op that meets it. Jitted functions
     run op by op. Every result is looked at: several times slower.
+
+    Examples
+    --------
+    >>> with mg.detect_anomaly():  # doctest: +IGNORE_EXCEPTION_DETAIL
+    ...     mg.log(mg.tensor([1.0, -1.0]))
+    Traceback (most recent call last):
+    FloatingPointError: detect_anomaly: forward, log gave nan in 1 of 2 places, ...
     """
 
     def __enter__(self) -> "detect_anomaly":
@@ -123,6 +130,15 @@ def summary(module: Module, *inputs) -> None:
 
     A layer that is called at every step of a loop is one line, with the number of calls. Parameters of a layer include
     those of the layers in it; one that is shared is counted once in the total. Nothing is recorded.
+
+    Examples
+    --------
+    >>> mg.debug.summary(nn.Sequential(nn.Linear(3, 4), mg.tanh, nn.Linear(4, 1)), mg.zeros((2, 3)))
+    layer       output parameters calls
+    Sequential  [2, 1]         21     1
+      0: Linear [2, 4]         16     1
+      2: Linear [2, 1]          5     1
+    21 parameters, 8.4e-05 MB
     """
     outputs: dict = {}
     calls: Counter = Counter()

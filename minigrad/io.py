@@ -39,6 +39,12 @@ def save(path: PathLike, tensors: Mapping[str, Any], metadata: Any = None) -> No
     Raises TypeError for what is no array of numbers or no JSON; ValueError for JSON of which lists and dicts lie more
     than 100 deep in each other; OSError when the disk is full or the folder missing,
     and then the old file is as it was.
+
+    Examples
+    --------
+    >>> mg.io.save("weights.safetensors", {"w": np.ones(3)}, metadata={"epoch": 2})
+    >>> mg.io.load("weights.safetensors")
+    ({'w': array([1., 1., 1.])}, {'epoch': 2})
     """
     library = _safetensors()
     # safetensors writes the memory as it lies: wrong values, without an error, for strided and Fortran-ordered arrays
@@ -60,6 +66,13 @@ def load(path: PathLike) -> tuple[dict[str, np.ndarray], Any]:
 
     Raises ValueError, naming the file and the tensor, for one that is damaged or of another kind; OSError for what
     cannot be read or is no regular file.
+
+    Examples
+    --------
+    >>> mg.io.save("means.safetensors", {"mean": mg.zeros(2)})
+    >>> arrays, metadata = mg.io.load("means.safetensors")
+    >>> arrays["mean"].tolist(), metadata
+    ([0.0, 0.0], None)
     """
     with disk.opened(path, disk.TENSORS) as (file, _):
         if file.read(4) in PYTORCH:
@@ -180,6 +193,13 @@ def save_checkpoint(path: PathLike, *, position: Mapping[str, Any] | None = None
 
     position: where in the data the run is, and whatever else it wants to find again, by name: arrays, tensors (a carry,
     say) and JSON values. Errors as `save`.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1)
+    >>> mg.io.save_checkpoint("run.safetensors", model=model, position={"epoch": 3})
+    >>> mg.io.load_checkpoint("run.safetensors", model=nn.Linear(2, 1))
+    {'epoch': 3}
     """
     arrays: dict[str, Any] = {}
     values: dict[str, dict] = {}
@@ -204,6 +224,14 @@ def load_checkpoint(path: PathLike, **parts: Any) -> dict[str, Any]:
     no part has been changed. All is checked before anything is set: a part that has a method
     check_state_dict(state), as ours have, raises there; one that raises only in load_state_dict makes those that were
     set before it be set back.
+
+    Examples
+    --------
+    >>> model, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    >>> mg.io.save_checkpoint("best.safetensors", model=model)
+    >>> position = mg.io.load_checkpoint("best.safetensors", model=other)
+    >>> bool((other.weight == model.weight).all()), position
+    (True, {})
     """
     arrays, metadata = load(path)
     states = _states(path, arrays, metadata)

@@ -48,7 +48,15 @@ def recording() -> bool:
 
 
 def tracing() -> bool:
-    """Whether `jit` is tracing a function in this thread, so that tensors have shapes but no numbers yet."""
+    """Whether `jit` is tracing a function in this thread, so that tensors have shapes but no numbers yet.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> f = mg.jit(lambda x: seen.append(mg.tracing()) or 2 * x)
+    >>> f(mg.tensor(1.0)).item(), seen, mg.tracing()
+    (2.0, [True], False)
+    """
     return thread.mode is TRACED or thread.mode is TRACED_OFF
 
 
@@ -103,12 +111,30 @@ class _SetMode(ContextDecorator):
 
 
 class no_grad(_SetMode):
-    """Record nothing in this thread: `with no_grad():`, or `@no_grad()` on a function."""
+    """Record nothing in this thread: `with no_grad():`, or `@no_grad()` on a function.
+
+    Examples
+    --------
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
 
     mode = OFF
 
 
 class enable_grad(_SetMode):
-    """Record again inside a `no_grad`."""
+    """Record again inside a `no_grad`.
+
+    Examples
+    --------
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> with mg.no_grad(), mg.enable_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    True
+    """
 
     mode = ON

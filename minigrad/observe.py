@@ -57,7 +57,21 @@ def _replace(owner, name: str) -> None:
 
 class Observer:
     """Base of what watches this thread: `with MyObserver() as o:`. Each method may be overridden; one that sees `run`
-    calls it, and returns what it returned. Those that are not overridden cost nothing."""
+    calls it, and returns what it returned. Those that are not overridden cost nothing.
+
+    Examples
+    --------
+    >>> from minigrad.observe import Observer
+    >>> class Count(Observer):
+    ...     calls = 0
+    ...     def kernel(self, op, run, arrays):
+    ...         self.calls += 1
+    ...         return run()
+    >>> with Count() as count:
+    ...     y = mg.tanh(mg.ones(2)) + 1
+    >>> count.calls
+    5
+    """
 
     def kernel(self, op: Op, run, arrays):
         """A kernel of an op is about to run, run(): forward, or inside of a vjp, which is then inside of `pull`."""

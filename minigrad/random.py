@@ -38,7 +38,16 @@ default_generator = np.random.default_rng()
 
 @checked
 def manual_seed(seed: Count) -> None:
-    """Start `default_generator` anew, from `seed`."""
+    """Start `default_generator` anew, from `seed`.
+
+    Examples
+    --------
+    >>> nn.manual_seed(7)
+    >>> x = mg.random.normal((2,)).tolist()
+    >>> nn.manual_seed(7)
+    >>> mg.random.normal((2,)).tolist() == x
+    True
+    """
     default_generator.bit_generator.state = type(default_generator.bit_generator)(seed).state
 
 
@@ -86,13 +95,25 @@ def normal(
 def exponential(
     size: Shape | None = None, scale: Any = 1.0, generator: Generator = None, dtype: Any = default_dtype
 ) -> Tensor:
-    """Exponential numbers of mean scale."""
+    """Exponential numbers of mean scale.
+
+    Examples
+    --------
+    >>> mg.random.exponential((2, 3), scale=2.0).shape
+    (2, 3)
+    """
     return mul(drawn("standard_exponential", size, generator, dtype, scale), scale)
 
 
 @checked
 def gumbel(size: Shape, generator: Generator = None, dtype: Any = default_dtype) -> Tensor:
-    """Gumbel(0, 1): -log(E) of exponential E. argmax(logits + gumbel) is a sample of softmax(logits)."""
+    """Gumbel(0, 1): -log(E) of exponential E. argmax(logits + gumbel) is a sample of softmax(logits).
+
+    Examples
+    --------
+    >>> mg.random.gumbel((2, 3)).shape
+    (2, 3)
+    """
     tiny = np.finfo(as_array(0, dtype).dtype).tiny
     return neg(log(add(drawn("standard_exponential", size, generator, dtype), float(tiny))))
 
@@ -113,7 +134,13 @@ def bernoulli(p: Any, size: Shape | None = None, generator: Generator = None) ->
 @checked
 def categorical(logits: Any, axis: int = -1, generator: Generator = None) -> Tensor:
     """Places along an axis, int64, each with the probability softmax(logits) gives it (the Gumbel-max trick: Maddison
-    et al. 2014, arXiv:1411.0030)."""
+    et al. 2014, arXiv:1411.0030).
+
+    Examples
+    --------
+    >>> mg.random.categorical([[0.0, -np.inf], [-np.inf, 0.0]]).tolist()
+    [0, 1]
+    """
     logits = constant(logits)
     return argmax(add(logits, gumbel(logits.shape, generator, logits.dtype)), axis=axis)
 
@@ -123,6 +150,11 @@ def integers(low: int, high: int, size: Shape = (), generator: Generator = None)
     """Integers from low to high - 1, int64, equally likely.
 
     Raises ValueError unless 0 < high - low <= 2**53.
+
+    Examples
+    --------
+    >>> mg.random.integers(5, 6, (3,)).tolist()
+    [5, 5, 5]
     """
     if not 0 < high - low <= 2**53:
         raise ValueError(f"integers: got low={low}, high={high}, wanted low < high, at most 2**53 apart")
@@ -131,5 +163,11 @@ def integers(low: int, high: int, size: Shape = (), generator: Generator = None)
 
 @checked
 def permutation(n: Count, generator: Generator = None) -> Tensor:
-    """The integers from 0 to n - 1 in a random order, int64."""
+    """The integers from 0 to n - 1 in a random order, int64.
+
+    Examples
+    --------
+    >>> sorted(mg.random.permutation(4).tolist())
+    [0, 1, 2, 3]
+    """
     return argsort(drawn("random", n, generator, "float64"), axis=0)

@@ -18,15 +18,39 @@ from minigrad.views import as_arguments, as_results
 
 @checked
 def scan(f: Callable, init: Any, xs: Any, length: Count | None = None, reverse: bool = False) -> tuple[Any, Any]:
-    """Loop `carry, y = f(carry, x)` over the leading axis of xs; returns the last carry and the ys, stacked.
+    """Loop `carry, y = f(carry, x)` over the leading axis of xs: the meaning of jax.lax.scan.
 
-    init: the first carry. xs: tensors (T, ...), or None with length=T. Both, and y, may be nested tuples, lists and
-    dicts; what f is given has the structure of xs without the leading axis, and what f returns first must have the
-    structure, shapes and dtypes of init. reverse: from the last x to the first; ys keep the order of xs. The meaning is
-    that of jax.lax.scan. f may not change what it is given in place (`h = h + x`, not `h += x`).
+    Parameters
+    ----------
+    f
+        The step. It may not change what it is given in place (`h = h + x`, not `h += x`).
+    init
+        The first carry; f returns first what has its structure, shapes and dtypes.
+    xs
+        Tensors (T, ...), or None with a length. Both, and y, may be nested tuples, lists and dicts; f is given the
+        structure of xs without the leading axis.
+    length
+        T, where there are no xs.
+    reverse
+        From the last x to the first; ys keep the order of xs.
 
-    Raises ValueError for xs that disagree in length, for a carry or a y that changes, for no length at all;
-    RuntimeError for a step that changes its arguments in place.
+    Returns
+    -------
+    (carry, ys)
+        The last carry, and the ys, stacked.
+
+    Raises
+    ------
+    ValueError
+        For xs that disagree in length, for a carry or a y that changes, for no length at all.
+    RuntimeError
+        For a step that changes its arguments in place.
+
+    Examples
+    --------
+    >>> total, sums = mg.scan(lambda c, x: (c + x, c + x), 0.0, mg.tensor([1.0, 2.0, 3.0]))
+    >>> total.item(), sums.tolist()
+    (6.0, [1.0, 3.0, 6.0])
     """
     leaves, carry_structure = tree.flatten(init)
     carries = [as_tensor(leaf) for leaf in leaves]

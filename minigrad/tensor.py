@@ -41,6 +41,13 @@ class Tensor(Methods):
     jitted or that scan, grad, checkpoint or custom_vjp calls, of a tensor from outside in a jitted function; and at
     backward, where a number that it needs has been overwritten. TypeError: floats into integers. ValueError: a shape
     that does not fit, a read-only view.
+
+    Examples
+    --------
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad.tolist()
+    [2.0, 4.0]
     """
 
     __slots__ = ("__weakref__", "_data", "_node")
@@ -257,6 +264,13 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     float32, Python integers int64, booleans bool.
 
     Raises TypeError for data that is not numeric (or complex, or float16: cast first), ValueError for ragged lists.
+
+    Examples
+    --------
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    >>> mg.tensor(np.arange(3)).dtype
+    dtype('int64')
     """
     if type(requires_grad) is not bool:
         require("tensor", "requires_grad", requires_grad, bool)

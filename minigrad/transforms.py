@@ -15,21 +15,16 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
 from minigrad import tree
 from minigrad.arguments import checked, described, is_integer
 from minigrad.ir.forward import Tangent, push_forward
 from minigrad.modes import clock, enable_grad, recording, thread, tracing
-from minigrad.ops.join import stack
-from minigrad.ops.shape import reshape
 from minigrad.ops.table import Spec, filled
 from minigrad.sharing import made_of, whole_of
 from minigrad.sites import call_site
 from minigrad.tape import Leaf, Node, pull_back
 from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.views import Argument, as_results
-from minigrad.vmap import vmap
 
 
 def zeros_of(node: Node) -> Tensor:
@@ -159,12 +154,35 @@ def fitting(name: str, values: Sequence, tensors: Sequence, places: Sequence[str
 
 @checked
 def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """(f(*primals), pull): pull(u) is u times the Jacobian, a tuple of cotangents like the primals.
+    """The value of f, and the function that pulls a cotangent back through it.
 
-    pull wants a cotangent of the structure and shapes of the result (None: no cotangent) and can be called again. With
-    has_aux, f returns (result, aux), and (result, pull, aux) comes back.
+    Parameters
+    ----------
+    f
+        A function of tensors.
+    *primals
+        Its arguments, float, in nested tuples, lists and dicts.
+    has_aux
+        f returns (result, aux), and (result, pull, aux) comes back.
 
-    Raises TypeError for primals that are not float, ValueError for a cotangent that does not fit.
+    Returns
+    -------
+    (f(*primals), pull)
+        pull(u) is u times the Jacobian, a tuple of cotangents like the primals. It wants a cotangent of the structure
+        and shapes of the result (None: no cotangent) and can be called again.
+
+    Raises
+    ------
+    TypeError
+        For primals that are not float.
+    ValueError
+        For a cotangent that does not fit.
+
+    Examples
+    --------
+    >>> y, pull = mg.vjp(lambda x: x**3, mg.tensor([1.0, 2.0]))
+    >>> pull(mg.tensor([1.0, 10.0]))[0].tolist()
+    [3.0, 120.0]
     """
     run = _Run("vjp", f, primals, has_aux)
 
@@ -177,10 +195,25 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
 
 @checked
 def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
-    """(f(*primals), tangent): the derivative of f along the tangents, of the structure and shapes of the result.
+    """The value of f, and its derivative along tangents: forward mode, in which each op takes its tangents along.
 
-    tangents: like primals; None for zero. Forward mode: each op takes its tangents along (minigrad/ir/forward.py). An
-    integer result has the tangent None.
+    Parameters
+    ----------
+    f
+        A function of tensors.
+    primals, tangents
+        Its arguments, and directions like them; None for zero.
+
+    Returns
+    -------
+    (f(*primals), tangent)
+        The tangent has the structure and shapes of the result; that of an integer result is None.
+
+    Examples
+    --------
+    >>> y, dy = mg.jvp(mg.sin, (mg.tensor(0.0),), (mg.tensor(2.0),))
+    >>> y.item(), dy.item()
+    (0.0, 2.0)
     """
     primals, tangents = several("jvp", "primals", primals), several("jvp", "tangents", tangents)
     if (whole := whole_of(f)) is not None:
@@ -242,12 +275,32 @@ def _chosen(name: str, f: Callable, argnums, args, kwargs):
 def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """The function that returns (f(...), its gradient).
 
-    f: returns a tensor with one element; with has_aux, (that, anything), which comes back as ((value, aux), gradient).
-    argnums: the argument to differentiate (an int), or several (a tuple; then the gradient is a tuple). The gradient
-    has the structure, shapes and dtypes of the argument.
+    Parameters
+    ----------
+    f
+        Returns a tensor with one element; with has_aux, (that, anything), which comes back as ((value, aux), gradient).
+    argnums
+        The argument to differentiate (an int), or several (a tuple; then the gradient is a tuple).
+    has_aux
+        Whether f returns something besides.
 
-    Raises TypeError for an argument that is not float or a result that is not a tensor, ValueError for a result that is
-    not a scalar.
+    Returns
+    -------
+    Callable
+        The gradient has the structure, shapes and dtypes of the argument.
+
+    Raises
+    ------
+    TypeError
+        For an argument that is not float or a result that is not a tensor.
+    ValueError
+        For a result that is not a scalar.
+
+    Examples
+    --------
+    >>> value, g = mg.value_and_grad(lambda x: (x * x).sum())(mg.tensor([1.0, 2.0]))
+    >>> value.item(), g.tolist()
+    (5.0, [2.0, 4.0])
     """
 
     @wraps(f)
@@ -272,8 +325,18 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
 
 @checked
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
-    """The gradient of a scalar function, as a function: `value_and_grad` without the value. With has_aux it returns
-    (gradient, aux)."""
+    """The gradient of a scalar function, as a function: `value_and_grad` without the value.
+
+    Parameters
+    ----------
+    f, argnums, has_aux
+        As of `value_and_grad`; with has_aux it returns (gradient, aux).
+
+    Examples
+    --------
+    >>> mg.grad(mg.grad(lambda x: x**3))(mg.tensor(2.0)).item()
+    12.0
+    """
     both = value_and_grad(f, argnums, has_aux)
 
     @wraps(f)
@@ -282,70 +345,6 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
         return (g, value[1]) if has_aux else g
 
     return made_of(f, ("grad", repr(argnums), has_aux), lambda f: grad(f, argnums, has_aux), gradient)
-
-
-@checked
-def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """The function that returns the Jacobian of f: a backward pass for each element of the result, or, where it is
-    jitted or f is, one for all of them at once (`vmap`).
-
-    For a tensor result of shape S and a tensor argument of shape A it is a tensor of shape (*S, *A). Nested results
-    give a tree of results, each holding the tree of arguments; argnums as in `grad`.
-    """
-
-    key = "jacobian", repr(argnums)
-
-    @wraps(f)
-    def jacobian_of(*args, **kwargs):
-        of, chosen, labels = _chosen("jacobian", f, argnums, args, kwargs)
-        if (whole := whole_of(f)) is not None:
-            leaves, structure = differentiable_leaves("jacobian", chosen, labels)
-            args = _with(args, _numbers("jacobian", argnums, len(args)), tree.unflatten(structure, leaves))
-            return whole.of(key, lambda f: jacobian(f, argnums))(*args, **kwargs)
-        run = _Run("jacobian", of, chosen, labels=labels)
-
-        def block(k, out):
-            def row(u):
-                return run.pull([u if j == k else None for j in range(len(run.outs))])
-
-            columns = [reshape(c, (*out.shape, *x.shape)) for c, x in zip(rows_of(row, out, run.leaves), run.leaves)]
-            columns = tree.unflatten(run.structure, columns)
-            return columns if isinstance(argnums, (tuple, list)) else columns[0]
-
-        return tree.unflatten(run.out_structure, [block(k, out) for k, out in enumerate(run.outs)])
-
-    return made_of(f, key, lambda f: jacobian(f, argnums), jacobian_of)
-
-
-def rows_of(row: Callable, out: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """What `row` makes of the one-hot tensors like `out`, in order, stacked. like: what its leaves are like."""
-    size = operator.index(out.size)
-    hot = np.eye(size, dtype=out.dtype).reshape(size, *out.shape)
-    if not size:
-        return [Tensor(np.zeros((0, *x.shape), x.dtype)) for x in like]
-    if tracing():  # of a program all rows are one part
-        return tree.flatten(vmap(row)(Tensor(*thread.program.enter(hot))))[0]
-    return [stack(c) for c in zip(*[tree.flatten(row(Tensor(u)))[0] for u in hot])]
-
-
-@checked
-def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """The function that returns the second derivatives of a scalar function: jacobian(grad(f))."""
-    return jacobian(grad(f, argnums), argnums)
-
-
-@checked
-def hvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
-    """The Hessian of the scalar function f at primals, times tangents; a tuple like primals.
-
-    Reverse over reverse: the Hessian is symmetric, so its vjp is its jvp.
-    """
-    primals, tangents = several("hvp", "primals", primals), several("hvp", "tangents", tangents)
-    primals, tangents = along("hvp", primals, tangents)
-    if (whole := whole_of(f)) is not None:
-        return whole.of(("hvp",), lambda f: lambda *given: hvp(f, *given))(primals, tangents)
-    everything = tuple(range(len(primals)))
-    return vjp(grad(f, everything), *primals)[1](tangents)
 
 
 def along(name: str, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:

@@ -39,7 +39,14 @@ def rebuild(node, values: Iterable):
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves, in order, and the structure."""
+    """The leaves, in order, and the structure.
+
+    Examples
+    --------
+    >>> leaves, structure = mg.tree.flatten({"w": 1, "b": (2, 3)})
+    >>> leaves
+    [1, 2, 3]
+    """
     leaves: list = []
     return leaves, _strip(tree, leaves)
 
@@ -56,6 +63,12 @@ def unflatten(structure: Any, leaves: Iterable) -> Any:
     """The tree of this structure with these leaves.
 
     Raises ValueError unless there is a leaf for each place; TypeError for what is no structure.
+
+    Examples
+    --------
+    >>> leaves, structure = mg.tree.flatten((1, [2, 3]))
+    >>> mg.tree.unflatten(structure, "abc")
+    ('a', ['b', 'c'])
     """
     try:
         rest = iter(leaves)
@@ -132,6 +145,11 @@ def map(f: Callable, tree: Any, *others: Any) -> Any:
     """A tree of f(leaf, leaf of the others in the same place).
 
     Raises TypeError for an f that cannot be called, ValueError for trees of different structures.
+
+    Examples
+    --------
+    >>> mg.tree.map(lambda x, y: x + y, {"a": 1, "b": [2]}, {"a": 10, "b": [20]})
+    {'a': 11, 'b': [22]}
     """
     if not callable(f):
         raise TypeError(f"map: wanted a function, got {type(f).__name__}")
@@ -141,7 +159,13 @@ def map(f: Callable, tree: Any, *others: Any) -> Any:
 
 
 def names(tree: Any, name: str = "") -> list[str]:
-    """How one would write each leaf: ["x[0]['h']", ...] for name "x"."""
+    """How one would write each leaf: ["x[0]['h']", ...] for name "x".
+
+    Examples
+    --------
+    >>> mg.tree.names(({"h": 1}, 2), "state")
+    ["state[0]['h']", 'state[1]']
+    """
     if not isinstance(name, str):
         raise TypeError(f"names: got name={name!r:.60}, wanted a string")
     inner = children(tree)

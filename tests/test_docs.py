@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import minigrad.observe
 from minigrad import nn, optim
+from minigrad.kernels import threads
 
 ROOT = Path(__file__).parents[1]
 CELL = re.compile(r"^```(?:\{code-cell\}[^\n]*|python)\n((?::[^\n]*\n)*)(.*?)^```$", re.M | re.S)
@@ -41,12 +43,20 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     matplotlib.pyplot.close("all")
 
 
-PUBLIC = {f"{m.__name__}.{name}": f for m in (mg, mg.random, mg.training, nn, optim) for name, f in vars(m).items()
-          if callable(f) and ">>> " in (getattr(f, "__doc__", None) or "")}  # fmt: skip
+MODULES = [mg, mg.random, mg.tree, mg.io, nn, nn.init, optim, mg.testing, mg.training, mg.viz, minigrad.observe]
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in MODULES
+    for name in module.__all__
+    if callable(getattr(module, name))
+}
+EXAMPLES = [name for name, f in PUBLIC.items() if ">>> " in (f.__doc__ or "")]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_the_example_of_a_docstring_gives_what_it_says(name):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_docstring_gives_what_it_says(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(threads, "count", threads.count)
     names = {"mg": mg, "np": np, "nn": nn, "optim": optim}
     example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0

@@ -20,7 +20,7 @@ FLOORS = [
     "dtypes exchange html tensor views",
     "ops",
     "ir",
-    "control creation custom random scan transforms vmap",
+    "control creation custom jacobians random scan transforms vmap",
     "io nn optim",
     "compile",
     "observe",

@@ -98,6 +98,10 @@ def inspect_kernel(f, *args) -> KernelReport:
     minigrad, such as mg.tanh, and optionally a dtype ("float32"). prange is looked at as range.
 
     It is compiled anew, in a few seconds. Raises TypeError for what is neither, RuntimeError if LLVM fails.
+
+    Examples
+    --------
+    >>> report = mg.inspect_kernel(mg.tanh, "float64")  # doctest: +SKIP
     """
     import numba
     from numba import typeof

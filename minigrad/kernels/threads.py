@@ -42,6 +42,10 @@ def set_num_threads(n: int) -> None:
     Results are the same bits each time for one number of threads, and agree to rounding between numbers.
 
     Raises ValueError for less than 1 or more than 1024, TypeError for what is no integer.
+
+    Examples
+    --------
+    >>> mg.set_num_threads(2)
     """
     global count
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool):

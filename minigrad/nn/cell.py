@@ -23,6 +23,19 @@ class Cell(Module):
     taken for others'.
 
     Raises TypeError without a state, ValueError for a state or an x that do not fit.
+
+    Examples
+    --------
+    >>> class Leaky(nn.Cell):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         self.input_size, self.hidden_size = input_size, hidden_size
+    ...         self.inner = nn.Linear(input_size + hidden_size, hidden_size)
+    ...     def forward(self, x, h):
+    ...         return h / 2 + mg.tanh(self.inner(mg.concatenate([x, h], axis=-1)))
+    >>> cell = Leaky(3, 4)
+    >>> x = mg.zeros((2, 3))
+    >>> cell(x, cell.initial_state(x)).shape
+    (2, 4)
     """
 
     hidden_size: int

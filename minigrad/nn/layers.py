@@ -19,7 +19,14 @@ Padding = Count | tuple[Count, Count] | Literal["same"]
 
 
 class Sequential(Module):
-    """Layers and functions, each applied to the result of the one before; parameters are "0.weight" and so on."""
+    """Layers and functions, each applied to the result of the one before; parameters are "0.weight" and so on.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(3, 4), mg.relu, nn.Linear(4, 2))
+    >>> model(mg.zeros((5, 3))).shape, len(model)
+    ((5, 2), 3)
+    """
 
     def __init__(self, *layers) -> None:
         vars(self).update({str(k): layer for k, layer in enumerate(layers)})
@@ -44,6 +51,12 @@ class Linear(Module):
     """x @ weight.T + bias: (..., in_features) to (..., out_features).
 
     weight: (out_features, in_features), bias: (out_features,), both U(±1/sqrt(in_features)).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(3, 4)
+    >>> layer(mg.zeros((5, 3))).shape, layer.weight.shape
+    ((5, 4), (4, 3))
     """
 
     @checked
@@ -64,6 +77,11 @@ class Embedding(Module):
 
     weight: (num_embeddings, embedding_dim), N(0, 1). padding_idx: the entry of what is no word (negative: from the
     end). It begins with zeros and gets no gradient, so that it stays what it is.
+
+    Examples
+    --------
+    >>> nn.Embedding(50, 8)(mg.tensor([[1, 2, 3]])).shape
+    (1, 3, 8)
     """
 
     @checked
@@ -123,6 +141,11 @@ class Conv2d(Module):
 
     weight: (out_channels, in_channels / groups, kernel height, width), bias: (out_channels,), both U(±1/sqrt(fan in)).
     kernel_size, stride, padding and dilation: an int, or one for each of the two axes.
+
+    Examples
+    --------
+    >>> nn.Conv2d(3, 8, kernel_size=3, padding="same")(mg.zeros((2, 3, 10, 10))).shape
+    (2, 8, 10, 10)
     """
 
     @checked
@@ -150,6 +173,12 @@ class LayerNorm(Module):
     """Layer normalisation over the last axes, of the given shape (Ba et al. 2016, arXiv:1607.06450).
 
     weight (ones) and bias (zeros) have that shape.
+
+    Examples
+    --------
+    >>> y = nn.LayerNorm(2)(mg.tensor([[1.0, 3.0]]))
+    >>> y.round().tolist()
+    [[-1.0, 1.0]]
     """
 
     @checked
@@ -169,6 +198,12 @@ class Dropout(Module):
     2014); otherwise passes everything through.
 
     generator: a numpy.random.Generator, by default `init.default_generator`.
+
+    Examples
+    --------
+    >>> layer = nn.Dropout(0.5).eval()
+    >>> layer(mg.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
     """
 
     @checked

@@ -19,7 +19,13 @@ from minigrad.tensor import Tensor, as_array
 
 
 class Parameter(Tensor):
-    """A tensor that a module trains: a float array (a copy of `data`) that requires a gradient."""
+    """A tensor that a module trains: a float array (a copy of `data`) that requires a gradient.
+
+    Examples
+    --------
+    >>> nn.Parameter(np.zeros(2, "float32")).requires_grad
+    True
+    """
 
     __slots__ = ()
 
@@ -62,6 +68,17 @@ class Module(Sharable):
 
     Attributes may be plain lists, tuples and dicts of them (PyTorch's ModuleList and ModuleDict). `training` is True
     until `eval()` is called. A parameter's name is the path to it, as in PyTorch: "layers.0.weight".
+
+    Examples
+    --------
+    >>> class Scale(nn.Module):
+    ...     def __init__(self, size):
+    ...         self.scale = nn.Parameter(np.ones(size, "float32"))
+    ...     def forward(self, x):
+    ...         return x * self.scale
+    >>> model = Scale(3)
+    >>> model(mg.ones(3)).tolist(), [name for name, _ in model.named_parameters()]
+    ([1.0, 1.0, 1.0], ['scale'])
     """
 
     training = True

@@ -97,6 +97,13 @@ class Recurrent(Module):
 
     A parameter `weight` of a cell is called `weight_l0` in the first layer, `weight_l0_reverse` in its backward
     direction, and so on, as in PyTorch.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(mg.models.GRUCell, 3, 4, num_layers=2, bidirectional=True)
+    >>> output, state = layer(mg.zeros((10, 2, 3)))
+    >>> output.shape, state.shape
+    ((10, 2, 8), (4, 2, 4))
     """
 
     @checked
@@ -376,7 +383,8 @@ watching = _Watching()
 
 def watch(**gates: Any) -> None:
     """Name values inside a cell's step: `watch(i=i, f=f)`. `Recurrent(...)(x, return_states=True)` returns them all;
-    otherwise nothing happens. A name that comes again in the same step (a cell made of cells) is numbered: i, i_2."""
+    otherwise nothing happens. A name that comes again in the same step (a cell made of cells) is numbered: i, i_2.
+    """
     if watching.gates is None:
         return
     for name, value in gates.items():

@@ -30,6 +30,15 @@ def clip_grad_norm(
     RuntimeError, and the gradients stay as they were.
 
     Raises TypeError for what is no tensor (a module), ValueError for no parameter at all and for max_norm below 0.
+
+    Examples
+    --------
+    >>> w = nn.Parameter(np.zeros(2, "float32"))
+    >>> w.grad = mg.tensor([3.0, 4.0])
+    >>> optim.clip_grad_norm([w], 1.0)
+    5.0
+    >>> w.grad.round(decimals=3).numpy().tolist() == np.float32([0.6, 0.8]).tolist()
+    True
     """
     parameters = parameter_list("clip_grad_norm", parameters)
     gradients = gradients_of(parameters)
@@ -54,6 +63,14 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, limit: NonNegative) -
     """Clip every element of every gradient to [-limit, limit]; NaN stays NaN.
 
     parameters, errors: as of `clip_grad_norm`.
+
+    Examples
+    --------
+    >>> w = nn.Parameter(np.zeros(2, "float32"))
+    >>> w.grad = mg.tensor([3.0, -0.5])
+    >>> optim.clip_grad_value([w], 1.0)
+    >>> w.grad.tolist()
+    [1.0, -0.5]
     """
     parameters = parameter_list("clip_grad_value", parameters)
     gradients = gradients_of(parameters)

@@ -28,6 +28,18 @@ class Optimizer:
     A subclass sets `rule`, expressions by name: first "p", the new parameter, then the arrays of its state; and
     `coefficients(step)`, the other numbers in them, by name. `lr` may be set at any time. For other settings on some of
     the parameters (no decay of biases, say) use two optimizers.
+
+    Examples
+    --------
+    >>> class SignSGD(optim.Optimizer):
+    ...     rule = {"p": "p - lr * sign(g)"}
+    ...     def coefficients(self, step):
+    ...         return {"lr": self.lr}
+    >>> w = nn.Parameter(np.ones(1, "float32"))
+    >>> (3 * w).sum().backward()
+    >>> SignSGD([w], lr=0.25).step()
+    >>> w.item()
+    0.75
     """
 
     rule: dict[str, str]

@@ -27,6 +27,14 @@ class Schedule:
     """Sets optimizer.lr to its first value times factor(count), now and at each `step()`, which counts one further.
 
     Raises TypeError or ValueError where factor returns what is no number, is NaN, infinite or below 0.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.5)
+    >>> schedule = optim.Schedule(optimizer, lambda count: 0.1**count)
+    >>> schedule.step()
+    >>> optimizer.lr
+    0.05
     """
 
     @checked
@@ -76,31 +84,61 @@ class Schedule:
 
 @checked
 def step_decay(every: Size, gamma: Finite = 0.1) -> Callable[[int], float]:
-    """gamma to the number of whole `every` steps done."""
+    """gamma to the number of whole `every` steps done.
+
+    Examples
+    --------
+    >>> [optim.step_decay(2, 0.5)(step) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
     return lambda step: gamma ** (step // every)
 
 
 @checked
 def exponential(gamma: Finite) -> Callable[[int], float]:
-    """gamma to the step."""
+    """gamma to the step.
+
+    Examples
+    --------
+    >>> [optim.exponential(0.5)(step) for step in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
     return lambda step: gamma**step
 
 
 @checked
 def linear(steps: Size, last: Finite = 0.0) -> Callable[[int], float]:
-    """From 1 to `last` in a straight line of `steps` steps, then constant."""
+    """From 1 to `last` in a straight line of `steps` steps, then constant.
+
+    Examples
+    --------
+    >>> [optim.linear(4)(step) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
     return lambda step: 1 + (last - 1) * min(step / steps, 1)
 
 
 @checked
 def cosine(steps: Size, last: Finite = 0.0) -> Callable[[int], float]:
-    """From 1 to `last` along half a cosine of `steps` steps, then constant (Loshchilov & Hutter, arXiv:1608.03983)."""
+    """From 1 to `last` along half a cosine of `steps` steps, then constant (Loshchilov & Hutter, arXiv:1608.03983).
+
+    Examples
+    --------
+    >>> [round(optim.cosine(4)(step), 3) for step in range(6)]
+    [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
     return lambda step: last + (1 - last) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
 
 @checked
 def warmup(steps: Count, then: Callable[[int], float] = lambda step: 1.0) -> Callable[[int], float]:
-    """From 1 / steps to 1 in a straight line of `steps` steps; afterwards `then`, counted from there."""
+    """From 1 / steps to 1 in a straight line of `steps` steps; afterwards `then`, counted from there.
+
+    Examples
+    --------
+    >>> [optim.warmup(2, optim.exponential(0.5))(step) for step in range(5)]
+    [0.5, 1.0, 1.0, 0.5, 0.25]
+    """
     return lambda step: (step + 1) / steps if step < steps else then(step - steps)
 
 
@@ -109,6 +147,15 @@ class ReduceOnPlateau:
     relative threshold, more than `patience` times in a row (PyTorch's ReduceLROnPlateau).
 
     The rate stops at min_lr; one that is lower already stays.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
+    >>> plateau = optim.ReduceOnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (3.0, 3.0, 3.0):
+    ...     plateau.step(loss)
+    >>> optimizer.lr
+    0.5
     """
 
     @checked

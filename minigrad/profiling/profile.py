@@ -84,6 +84,13 @@ class profile(Observer):
     Off, it costs nothing: nothing in the engine asks for it. On, 3 to 7 us an event and 1 ms around: an eager LSTM of
     32 to 64 units takes 2 to 3 times as long, a compiled one of 100 steps, batch 16 and 64 units 5 to 10% longer, one
     of batch 1 and 32 units, which takes a millisecond itself, twice as long (benchmarks/profile_cost.py).
+
+    Examples
+    --------
+    >>> with mg.profile() as p:
+    ...     y = mg.tanh(mg.ones((4, 4)) @ mg.ones((4, 4)))
+    >>> sorted(row.name for row in p.by_op if row.name in ("matmul", "tanh"))
+    ['matmul', 'tanh']
     """
 
     @checked

@@ -114,6 +114,10 @@ def check_cell(cell: Callable, *, seed: Count = 0) -> Report:
 
     Raises AssertionError with the report if a property fails: its smallest counterexample, what differs there, and the
     op and the line that it points at. Raises TypeError if no cell comes of `cell`, whatever the sizes.
+
+    Examples
+    --------
+    >>> report = mg.testing.check_cell(mg.models.MinGRUCell)  # doctest: +SKIP
     """
     report = Report(name_of(cell), list(results(cell, seed)))
     if not report:

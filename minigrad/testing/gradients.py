@@ -30,6 +30,11 @@ def gradcheck(
     Raises AssertionError naming input, element, both values and the ops that take the input; also if two calls of f
     differ (randomness inside). Raises ValueError for an eps that is not between 0 and 1 or an input that is not finite,
     TypeError if f returns no float tensor, or one that is not float64.
+
+    Examples
+    --------
+    >>> mg.testing.gradcheck(lambda x, y: (x * mg.tanh(y)).sum(), [np.ones(3), np.ones(3)], second_order=True)
+    True
     """
     rng = np.random.default_rng(seed)
     arguments = (inputs,) if isinstance(inputs, (Tensor, np.ndarray, float)) else tuple(inputs)

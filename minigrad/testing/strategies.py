@@ -18,6 +18,12 @@ def spread(
 
     They lie on odd multiples of 2^-9, so that float32 holds them exactly and none is an integer. `used`: values that
     are not to be drawn; those that are drawn join it.
+
+    Examples
+    --------
+    >>> x = mg.testing.spread(np.random.default_rng(0), (2, 2), -1.0, 1.0)
+    >>> x.shape, bool(abs(x).max() <= 1)
+    ((2, 2), True)
     """
     if not 2.0**-20 < high - low < 2.0**20:
         raise ValueError(f"spread: got the interval from {low} to {high}, wanted low < high, not far apart")
@@ -38,7 +44,13 @@ def spread(
 
 
 def seeds() -> Any:
-    """Random generators of NumPy."""
+    """Random generators of NumPy.
+
+    Examples
+    --------
+    >>> mg.testing.seeds().example()  # doctest: +SKIP
+    Generator(PCG64) at 0x7FEE3F56DFC0
+    """
     import hypothesis.strategies as st
 
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)

@@ -29,6 +29,11 @@ def show(f: Callable, *args: Any, **kwargs: Any) -> Page:
 
     f runs twice, random draws included; no parameter and no gradient is changed. Raises ValueError where there is
     nothing to go back through.
+
+    Examples
+    --------
+    >>> mg.viz.show(mg.models.GRUCell(3, 4), np.ones((5, 2, 3), "float32"))
+    Page of GRUCell, 0.1 MB
     """
     from minigrad.viz.kernels import kernels_of  # late: they take time to import
     from minigrad.viz.page import page
@@ -42,7 +47,13 @@ def show(f: Callable, *args: Any, **kwargs: Any) -> Page:
 
 @checked
 def trace(f: Callable, *args: Any, **kwargs: Any) -> Tape:
-    """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates."""
+    """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates.
+
+    Examples
+    --------
+    >>> mg.viz.trace(lambda x: mg.tanh(x).sum(), np.ones(3))
+    Tape of 4 nodes: 1 leaf, 1 tanh, 1 sum, 1 reshape
+    """
     return Run(f, args, kwargs).tape
 
 

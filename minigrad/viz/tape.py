@@ -31,6 +31,12 @@ class Tape:
 
     y: a tensor on the tape. `svg()` draws it, a notebook shows it; `nodes` are those of minigrad/tape.py, `record` and
     `layout` what minigrad.viz makes of them. Raises ValueError for a tensor that is on no tape.
+
+    Examples
+    --------
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> mg.viz.Tape((x * x).sum())
+    Tape of 3 nodes: 1 leaf, 1 mul, 1 sum
     """
 
     def __init__(self, *y: Tensor, record: Record | None = None):
