@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.compile.execute import Sequence, apart, compile_loops
+from minigrad.compile.execute import Sequence, apart, compile_loops, memory_of
 from minigrad.compile.passes.pipeline import optimise
 from minigrad.ir.actions import Action
 from minigrad.ir.rewrite import order_of
@@ -62,6 +62,7 @@ class Stages:
         self.values = {v: entered.get(v, v) for v in roots}
         self.kernels = {v: kernel for one in self.sequences for v, kernel in one.kernels.items()}
         self.order = [v for one in self.sequences for v in one.order]
+        self.repeated = [repeated(one) for one in self.sequences]
 
     def stage(self, roots: list[Value], k: int, entered: dict, log) -> None:
         """Compile the values of stage k that later ones read. entered: what stands in it for values of earlier ones."""
@@ -89,6 +90,7 @@ class Stages:
         self.reads = [[self.places[v] for v in one.inputs] for one in self.sequences]
         self.writes = [[self.places[v] for v in made] for made in self.made]
         kept = {self.place(v) for action in self.acts for _, v, _ in action.sets if v is not None}
+        kept |= {self.places[v] for v in became}
         self.results = [(self.place(v), self.place(v) in kept) for v in self.outputs]
 
     def place(self, v: Value) -> int:
@@ -104,11 +106,17 @@ class Stages:
     def __call__(self, arrays: list) -> list:
         """Compute, and act."""
         found = arrays + [None] * (len(self.places) - len(arrays))
-        for sequence, reads, writes, action in zip(self.sequences, self.reads, self.writes, self.acts):
-            if sequence.order or writes:
-                given = [found[k] for k in reads]
-                for k, x in zip(writes, apart(sequence(given), given)):
-                    found[k] = x if x.flags.writeable else x.copy()
+        for k, (sequence, action) in enumerate(zip(self.sequences, self.acts)):
+            if sequence.order or self.writes[k]:
+                given, again = [found[place] for place in self.reads[k]], self.repeated[k]
+                results = sequence(given)
+                if again is None:
+                    results = [x if x.flags.writeable else x.copy() for x in apart(results, given)]
+                else:
+                    for place in again:
+                        results[place] = results[place].copy()
+                for place, x in zip(self.writes[k], results):
+                    found[place] = x
             self.act(action, found)
         return [found[k].copy() if kept else found[k] for k, kept in self.results]
 
@@ -128,6 +136,13 @@ class Stages:
                 found[self.place(action.result)] = np.asarray(result)
         for x, v in action.became:
             found[self.places[v]] = x._node.grad._data
+
+
+def repeated(sequence: Sequence) -> list[int] | None:
+    """The outputs that lie in the memory of others before them; None where that shows when they are computed alone."""
+    places = [memory_of(v, sequence.kernels) for v in sequence.outputs]
+    known = all(type(place) is tuple for place in places)
+    return [k for k, place in enumerate(places) if place in places[:k]] if known else None
 
 
 class Stopped:
