@@ -187,13 +187,14 @@ def after(axes: Axes, sizes: Sizes) -> tuple[dict[str, int | str], set[str]]:
         terms = reduced(sizes, {(name,): 1})
         atoms = {atom for product in terms for atom in product}
         one = next(iter(atoms)) if len(atoms) == 1 and terms == {(next(iter(atoms)),): 1} else None
-        if name in fixed or not atoms or atoms & fixed:
+        symbols = {symbol for atom in atoms for symbol in names_in(atom)}
+        if name in fixed or not atoms or symbols & fixed:
             new[name] = axes.sizes[name]
         elif one in axes.hints:
             new[name] = one
         else:
             new[name] = name
-            tied |= {name, *atoms}
+            tied |= {name, *symbols}
     return new, tied
 
 

@@ -174,6 +174,17 @@ def test_a_size_that_python_takes_for_a_number_is_fixed_or_refused(path):
         mg.export(f, (normal(3, 2),), path, dynamic_axes={"x": {0: "T"}})
 
 
+def test_sizes_that_follow_from_others_stay_open(path):
+    def f(x, y, z):
+        return mg.concatenate([x[:-1] * y, x[-1:]]) + x[::2].sum(), x[::2] + z
+
+    def inputs(n, m):
+        return normal(n, m), normal(n - 1, m), normal((n + 1) // 2, m)
+
+    model = check(f, path, inputs(5, 4), others=[inputs(8, 2), inputs(2, 3)])
+    assert dims(model, "z") == ["z_0", "x_1"]
+
+
 def test_what_takes_no_symbols_fixes_its_own_axis_alone(path):
     """NumPy raises something of a slice that ends at one, whatever that is."""
     model = mg.export(lambda x: mg.tanh(x) * np.mgrid[: x.shape[2]], (normal(3, 3, 2),), path)
