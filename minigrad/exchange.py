@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arguments import checked
+from minigrad.arguments import checked, refuse_masked
 from minigrad.modes import thread, tracing
 from minigrad.tensor import Tensor, as_array
 
@@ -30,6 +30,7 @@ def from_dlpack(x: Any) -> Tensor:
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: got a {type(x).__name__}, wanted an array with __dlpack__; tensor copies others")
+    refuse_masked(x)
     try:
         array = np.from_dlpack(x)
     except Exception as error:  # of every library its own
