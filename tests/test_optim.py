@@ -363,3 +363,52 @@ def test_plateau_is_pytorchs(torch):
         reference.step(loss)
         assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"]), k
     assert ours.lr == 0.1
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_groups_of_parameters_have_rates_and_decays_of_their_own_as_in_pytorch(torch, rule):
+    start = [np.random.default_rng(k).normal(size=3) for k in range(3)]
+    ours = [nn.Parameter(a) for a in start]
+    theirs = [torch.nn.Parameter(torch.tensor(a)) for a in start]
+
+    def groups(p):
+        return [
+            {"params": p[:1]},
+            {"params": p[1], "lr": 0.2},
+            {"params": iter(p[2:]), "lr": 0.01, "weight_decay": 0.3},
+        ]
+
+    options = {"lr": 0.05, "weight_decay": 0.1}
+    optimizer, reference = (
+        getattr(optim, rule)(groups(ours), **options),
+        getattr(torch.optim, rule)(groups(theirs), **options),
+    )
+    schedule = optim.Schedule(optimizer, optim.exponential(0.5))
+    halving = torch.optim.lr_scheduler.ExponentialLR(reference, 0.5)
+    for _ in range(4):
+        for p, q in zip(ours, theirs):
+            p.grad, q.grad = mg.sin(p.detach()), torch.sin(q.detach())
+        for each in (optimizer, reference, schedule, halving):
+            each.step()
+        if rule == "Adam":
+            optimizer = copy.deepcopy((optimizer, schedule))  # with its groups
+            (optimizer, schedule), ours = optimizer, optimizer[0].parameters
+    for p, q in zip(ours, theirs):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-10)
+
+
+def test_groups_that_are_none_are_refused():
+    w, b = nn.Linear(2, 1).parameters()
+    for wrong, kind, text in [
+        ([{"params": w}, b], TypeError, "among groups, wanted dicts with params"),
+        ([{"lr": 1.0}], TypeError, "wanted dicts with params"),
+        ([{"params": [w]}, {"params": [w]}], ValueError, "given twice"),
+        ([{"params": w, "momentum": 0.9}], ValueError, "momentum.*use two optimizers"),
+        ([{"params": w, "lr": -1.0}], ValueError, "lr of a group"),
+        ([{"params": w, "weight_decay": "a"}], TypeError, "weight_decay of a group"),
+        ([{"params": []}], ValueError, "no parameters"),
+    ]:
+        with pytest.raises(kind, match=f"SGD: .*{text}"):
+            optim.SGD(wrong, lr=0.1)
+    with pytest.raises(ValueError, match="in proportion to lr, and that is 0"):
+        optim.SGD([{"params": w, "lr": 0.1}], lr=0.0)

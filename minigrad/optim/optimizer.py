@@ -18,6 +18,7 @@ from minigrad.mutations import mutations
 from minigrad.nn.module import Module, fit
 from minigrad.tensor import Tensor
 
+Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]] | Tensor
 # What the rules share: in their expressions p is the parameter and g its gradient, and `decay` adds L2 regularisation.
 GRADIENT = "(g + decay * p)"
 
@@ -26,8 +27,10 @@ class Optimizer:
     """Base: updates parameters from their gradients; those without a gradient are left alone.
 
     A subclass sets `rule`, expressions by name: first "p", the new parameter, then the arrays of its state; and
-    `coefficients(step)`, the other numbers in them, by name. `lr` may be set at any time. For other settings on some of
-    the parameters (no decay of biases, say) use two optimizers.
+    `coefficients(step)`, the other numbers in them, by name. `lr` may be set at any time.
+
+    parameters: tensors, or groups of them with an lr or a weight_decay of their own, as in PyTorch. A group's lr stays
+    in proportion to the optimizer's: what sets that, a schedule, say, scales those of all groups.
 
     Examples
     --------
@@ -40,17 +43,24 @@ class Optimizer:
     >>> SignSGD([w], lr=0.25).step()
     >>> w.item()
     0.75
+    >>> bias = nn.Parameter(np.zeros(1, "float32"))
+    >>> optimizer = SignSGD([{"params": w}, {"params": bias, "lr": 0.5}], lr=0.25)
     """
 
     rule: dict[str, str]
 
     @checked
-    def __init__(self, parameters: Iterable[Tensor] | Tensor, lr: float, **settings: float):
+    def __init__(self, parameters: Parameters, lr: float, **settings: float):
         name = type(self).__name__
         refuse_traced(f"{name} is made")
-        self.parameters = parameter_list(name, parameters)
         self.settings = settings
         self.lr = lr
+        self.parameters: list[Tensor] = []
+        self.groups: list[tuple[float, dict[str, float]]] = []  # of each parameter: a factor of lr, and settings
+        for group in groups_of(name, parameters):
+            listed = parameter_list(name, group["params"])
+            self.parameters += listed
+            self.groups += [self.own(group)] * len(listed)
         for p in self.parameters:
             if not p.requires_grad or not p.is_leaf:
                 raise TypeError(f"{name}: wanted leaf tensors that require a gradient, got {p!r:.80}")
@@ -73,6 +83,26 @@ class Optimizer:
             actions("lr").call("lr", partial(setattr, self, "lr", value), [], [])
         else:
             self._lr = value
+
+    def own(self, group: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+        """What a group has of its own: a factor of the learning rate, and settings."""
+        name, own = type(self).__name__, {key: value for key, value in group.items() if key != "params"}
+        for key, value in own.items():
+            if key != "lr" and (key != "weight_decay" or key not in self.settings):
+                raise ValueError(
+                    f"{name}: got {key!r} in a group, wanted params, lr or weight_decay; use two optimizers"
+                )
+            require(name, f"{key} of a group", value, Finite)
+        rate = own.pop("lr", self.lr)
+        if rate != self.lr and not self.lr:
+            raise ValueError(f"{name}: got lr={rate} in a group, which stays in proportion to lr, and that is 0")
+        return (rate / self.lr if rate != self.lr else 1.0), own
+
+    def with_settings(self, factor: float, own: dict[str, float]) -> "Optimizer":
+        """This optimizer, as a group sees it."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), settings={**self.settings, **own}, _lr=self._lr * factor)
+        return made
 
     def coefficients(self, step: int) -> dict[str, float]:
         """The numbers that the rule names, at a parameter's update number `step` (from 1)."""
@@ -97,7 +127,8 @@ class Optimizer:
                 continue
             self.steps[k] += 1
             groups.append((gradient._data, p._data, *self.state[k]))
-            numbers.append({name: float(x) for name, x in self.coefficients(self.steps[k]).items()})
+            of_group = self.with_settings(*self.groups[k])
+            numbers.append({name: float(x) for name, x in of_group.coefficients(self.steps[k]).items()})
             changed.append(p._data)
         many.update(type(self).__name__, ("g", *self.rule), tuple(self.rule.items()), groups, numbers)
         for array in changed:
@@ -137,6 +168,16 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = "".join(f", {name}={value}" for name, value in self.settings.items())
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr}{settings})"
+
+
+def groups_of(name: str, parameters: Parameters) -> list[Mapping[str, Any]]:
+    """The groups of parameters given to an optimizer: one, if they are tensors."""
+    if not isinstance(parameters, (list, tuple)) or not any(isinstance(group, Mapping) for group in parameters):
+        return [{"params": parameters}]
+    for group in parameters:
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(f"{name}: got {described(group)} among groups, wanted dicts with params")
+    return list(parameters)
 
 
 def parameter_list(name: str, parameters) -> list[Tensor]:
