@@ -250,7 +250,7 @@ NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
         "a result: not made by users",
     ),
     **dict.fromkeys(["RunError", "Stopped"], "an error"),
-    **dict.fromkeys(["CSV", "Progress", "TensorBoard"], "takes nothing"),
+    **dict.fromkeys(["CSV", "Curves", "Progress", "TensorBoard"], "takes nothing that can be wrong"),
     "Tensor": "made by mg.tensor; its methods are in METHODS",
     "Sequential": "takes modules and nothing else",
     "Draw": "of Hypothesis's `data` alone",

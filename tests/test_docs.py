@@ -62,6 +62,18 @@ def test_the_example_of_a_docstring_gives_what_it_says(name, tmp_path, monkeypat
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/tour/[0-9]*.md")), ids=lambda page: page.stem)
+def test_a_chapter_of_the_tour_runs_as_a_notebook(page, tmp_path, monkeypatch):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import notebooks
+
+    made = nbformat.from_dict(notebooks.notebook(page))
+    nbformat.validate(made)
+    nbclient.NotebookClient(made, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
 MARKDOWN = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if "generated" not in path.parts]
 
 

@@ -2,7 +2,7 @@
 
 from minigrad.training.batches import Batches, pad
 from minigrad.training.ema import EMA
-from minigrad.training.hooks import CSV, EarlyStopping, Hook, Progress, TensorBoard
+from minigrad.training.hooks import CSV, Curves, EarlyStopping, Hook, Progress, TensorBoard
 from minigrad.training.rates import LearningRates
 from minigrad.training.trainer import RunError, Stopped, Trainer
 
@@ -10,6 +10,7 @@ __all__ = [
     "CSV",
     "EMA",
     "Batches",
+    "Curves",
     "EarlyStopping",
     "Hook",
     "LearningRates",

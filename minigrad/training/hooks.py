@@ -14,7 +14,7 @@ try:
 except ImportError:  # without it there are lines and no bar
     tqdm = None  # type: ignore[assignment,misc]
 
-__all__ = ["CSV", "EarlyStopping", "Hook", "Progress", "TensorBoard"]
+__all__ = ["CSV", "Curves", "EarlyStopping", "Hook", "Progress", "TensorBoard"]
 
 
 class Hook:
@@ -49,6 +49,17 @@ class CSV(Hook):
     def saved(self, trainer) -> None:
         if trainer.rows:
             files.write_rows(trainer.rows, trainer.out / files.LOG)
+
+
+class Curves(Hook):
+    """Draws the loss, and the figure `held_out_loss` beside it, as `curves.png` in the run's folder."""
+
+    def __init__(self, loss_unit: str = "loss"):
+        self.loss_unit = loss_unit
+
+    def saved(self, trainer) -> None:
+        if trainer.rows:
+            files.draw_curves(trainer.rows, self.loss_unit, trainer.out / files.CURVES)
 
 
 class TensorBoard(Hook):

@@ -1,41 +1,14 @@
-"""The files of a run of a task, beside those of every run: pictures, weights with the task's options."""
+"""The files of a run of a task, beside those of every run: weights with the task's options."""
 
-import io as streams
 from pathlib import Path
 
-from minigrad import disk, io, nn
+from minigrad import io, nn
 from minigrad.badinput import BadInput
-from minigrad.training.files import CHECKPOINT, LOG, WEIGHTS, is_fresh
+from minigrad.training.files import CHECKPOINT, LOG, WEIGHTS, is_fresh, save_figure
 
 __all__ = [
-    "CHECKPOINT", "CURVES", "LOG", "WEIGHTS", "draw_curves", "is_fresh", "load_weights", "read_settings",
-    "read_weights", "save_figure",
+    "CHECKPOINT", "LOG", "WEIGHTS", "is_fresh", "load_weights", "read_settings", "read_weights", "save_figure",
 ]  # fmt: skip
-CURVES = "curves.png"
-
-
-def draw_curves(rows: list[dict], loss_unit: str, path: Path) -> None:
-    """Losses against steps, as a PNG."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, label in (("loss", "training"), ("held_out_loss", "held out")):
-        if name in rows[0]:
-            axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=label, marker=".")
-    axes.set(xlabel="step", ylabel=loss_unit, title=path.absolute().parent.name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    save_figure(figure, path)
-
-
-def save_figure(figure, path: Path) -> None:
-    """A Matplotlib figure as a PNG."""
-    content = streams.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    disk.replace(path, content.getvalue())
 
 
 def read_weights(folder: Path) -> tuple[dict, dict]:

@@ -7,19 +7,8 @@ from typing import Any
 from minigrad import optim
 from minigrad.badinput import BadInput
 from minigrad.models.tasks import files
-from minigrad.training import CSV, Hook, Progress, RunError, Stopped, Trainer
+from minigrad.training import CSV, Curves, Progress, RunError, Stopped, Trainer
 from minigrad.training.hooks import say, written
-
-
-class Curves(Hook):
-    """The picture of the losses."""
-
-    def __init__(self, loss_unit: str):
-        self.loss_unit = loss_unit
-
-    def saved(self, trainer) -> None:
-        if trainer.rows:
-            files.draw_curves(trainer.rows, self.loss_unit, trainer.out / files.CURVES)
 
 
 class Told(Progress):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import cli, disk, io, nn
 from minigrad.cli.tasks import tasks as all_tasks
-from minigrad.models.tasks import files, training
+from minigrad.models.tasks import training
+from minigrad.training import files
 
 
 @pytest.fixture
