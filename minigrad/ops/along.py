@@ -43,6 +43,11 @@ def take(x, indices, /, axis=None):
     """The slices of x at these indices along an axis (None: the elements of the flattened x).
 
     The axis makes room for those of `indices`, which are integers; negative ones count from the end.
+
+    Examples
+    --------
+    >>> mg.take([10, 20, 30], [2, 0])
+    tensor([30, 10], dtype=int64)
     """
     _require_integers(indices)
     return np.take(x, indices, axis if axis is None else axis_of(axis, x.ndim))
@@ -93,6 +98,11 @@ def embedding(weight, indices, /):
     """Rows of `weight` (entries, width) looked up: integers of any shape give that shape and the width.
 
     Raises IndexError for an index that is negative, or no less than the number of entries.
+
+    Examples
+    --------
+    >>> mg.embedding([[0.0, 1.0], [2.0, 3.0]], [1, 1, 0]).tolist()
+    [[2.0, 3.0], [2.0, 3.0], [0.0, 1.0]]
     """
     _embedded(weight, indices)
     if indices.size and indices.min() < 0:
@@ -128,6 +138,11 @@ def take_along_axis(x, indices, /, axis=-1):
     """For each place of `indices`, the element of x there, but with that index along the axis: x[i][indices[i][j]].
 
     Axes other than this one broadcast. None: from the flattened x, by indices of one dimension.
+
+    Examples
+    --------
+    >>> mg.take_along_axis([[3, 1], [2, 4]], [[1], [0]], axis=1).tolist()
+    [[1], [2]]
     """
     by_row = _by_row(x.shape, indices, axis)
     if by_row is not None and picks.takes(x, by_row, x.shape[-1]):
@@ -186,6 +201,11 @@ def gather(x, /, axis, index):
     """As torch.gather: of the shape of `index`, with result[i][j] = x[i][index[i][j]] for axis 1.
 
     index: integers, of as many dimensions as x, and no larger but along the axis.
+
+    Examples
+    --------
+    >>> mg.gather([[1, 2], [3, 4]], 1, [[1], [0]]).tolist()
+    [[2], [3]]
     """
     index, axis = as_array(index), axis_of(axis, x.ndim)
     corner = _within(x.shape, index.shape, axis)
@@ -199,6 +219,11 @@ def scatter_add(x, /, axis, index, src):
     """As torch.scatter_add: a copy of x with src[i][j] added to element [i][index[i][j]], for axis 1.
 
     index: integers, of as many dimensions as x; no larger than src, and but for the axis no larger than x.
+
+    Examples
+    --------
+    >>> mg.scatter_add(mg.zeros(3), 0, [0, 2, 2], mg.ones(3))
+    tensor([1., 0., 2.], dtype=float32)
     """
     index, axis = as_array(index), axis_of(axis, x.ndim)
     corner = _within(x.shape, index.shape, axis)
@@ -218,6 +243,11 @@ def one_hot(indices, /, n: Count):
     """float32 of shape (*indices.shape, n): 1 at each index, 0 elsewhere. No gradient.
 
     Raises IndexError for an index outside [0, n).
+
+    Examples
+    --------
+    >>> mg.one_hot([0, 2], 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     _require_integers(indices)
     if indices.size and not 0 <= indices.min() <= indices.max() < n:
@@ -243,6 +273,11 @@ def argsort(x, /, axis=-1, descending: bool = False):
     """Indices that sort x along an axis, in ascending or descending order; equal elements keep theirs. No gradient.
 
     None: of the flattened x. NaN comes last, in descending order first.
+
+    Examples
+    --------
+    >>> mg.argsort([30, 10, 20])
+    tensor([1, 2, 0], dtype=int64)
     """
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis_of(axis, x.ndim))
     if not descending:
@@ -255,7 +290,13 @@ def argsort(x, /, axis=-1, descending: bool = False):
 )
 def sort(x, /, axis=-1, descending: bool = False):
     """x sorted along an axis, in ascending or descending order; None: flattened first. Values only: their indices are
-    `argsort`."""
+    `argsort`.
+
+    Examples
+    --------
+    >>> mg.sort([30, 10, 20])
+    tensor([10, 20, 30], dtype=int64)
+    """
     return take_along_axis(x, argsort(x, axis, descending), axis)
 
 
@@ -264,6 +305,11 @@ def topk(x, /, k: Count, axis=-1, largest: bool = True):
     """(values, indices) of the k largest elements along an axis, the largest first; or of the k smallest.
 
     Of equal elements the first ones are taken. NaN counts as the largest.
+
+    Examples
+    --------
+    >>> mg.topk([30.0, 10.0, 20.0], 2)[1]
+    tensor([0, 2], dtype=int64)
     """
     axis = axis_of(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
@@ -297,13 +343,25 @@ def _sample_axis(d):
 @composite(sample=_sample_axis)
 def cummax(x, /, axis=-1):
     """(values, indices) of the largest element so far along an axis, as torch.cummax. Of equal ones, and of NaN, the
-    last counts, and has the gradient."""
+    last counts, and has the gradient.
+
+    Examples
+    --------
+    >>> mg.cummax([1, 3, 2, 4], 0)[0]
+    tensor([1, 3, 3, 4], dtype=int64)
+    """
     indices = cumargmax(x, axis)
     return take_along_axis(x, indices, axis), indices
 
 
 @composite(sample=_sample_axis)
 def cummin(x, /, axis=-1):
-    """(values, indices) of the smallest element so far along an axis; all else as `cummax`."""
+    """(values, indices) of the smallest element so far along an axis; all else as `cummax`.
+
+    Examples
+    --------
+    >>> mg.cummin([3, 1, 2, 0], 0)[0]
+    tensor([3, 1, 1, 0], dtype=int64)
+    """
     indices = cumargmax(x, axis, False)
     return take_along_axis(x, indices, axis), indices

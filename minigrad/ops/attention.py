@@ -35,6 +35,11 @@ def scaled_dot_product_attention(
     weights, drawn from `generator`. scale: in place of 1/√E.
 
     Raises ValueError for shapes that do not fit, and for a mask besides is_causal; TypeError for an integer mask.
+
+    Examples
+    --------
+    >>> mg.scaled_dot_product_attention(mg.zeros((1, 2)), mg.zeros((2, 2)), [[0.0, 2.0], [4.0, 4.0]]).tolist()
+    [[2.0, 3.0]]
     """
     if (
         min(query.ndim, key.ndim, value.ndim) < 2

@@ -176,6 +176,11 @@ def conv2d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
     height' = (height + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Raises ValueError for shapes that do not fit.
+
+    Examples
+    --------
+    >>> mg.conv2d(mg.ones((1, 1, 3, 3)), mg.ones((1, 1, 2, 2))).tolist()
+    [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
     n, out, rows, columns = _conv2d_shape(x, weight, bias, stride, padding, dilation, groups)
     kernel = weight.shape[2:]
@@ -280,6 +285,11 @@ def conv_transpose2d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     (N, out, height', width'), height' = (height - 1) stride - 2 padding + dilation (kh - 1) + 1 + output_padding.
 
     Raises ValueError for shapes that do not fit.
+
+    Examples
+    --------
+    >>> mg.conv_transpose2d(mg.ones((1, 1, 2, 2)), mg.ones((1, 1, 2, 2))).tolist()
+    [[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]
     """
     n, out, *size = _conv_transpose2d_shape(x, weight, bias, stride, padding, output_padding, groups, dilation)
     _, channels, rows, columns = x.shape

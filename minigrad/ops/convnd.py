@@ -35,6 +35,11 @@ def conv1d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
 
     x: (N, channels, length). weight: (out, channels / groups, k). bias: (out,) or None. stride, dilation: integers.
     padding: an integer, "valid" or "same". Returns (N, out, (length + 2 padding - dilation (k - 1) - 1) // stride + 1).
+
+    Examples
+    --------
+    >>> mg.conv1d([[[1.0, 2.0, 3.0]]], [[[1.0, 1.0]]]).tolist()
+    [[[3.0, 5.0]]]
     """
     _require_axes(x, weight, 3)
     y = conv2d(
@@ -49,6 +54,11 @@ def conv_transpose1d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     """The transpose of conv1d, as torch.nn.functional.conv_transpose1d: a conv_transpose2d of height 1.
 
     x: (N, channels, length). weight: (channels, out / groups, k). bias: (out,) or None.
+
+    Examples
+    --------
+    >>> mg.conv_transpose1d([[[1.0, 2.0]]], [[[1.0, 1.0]]]).tolist()
+    [[[1.0, 3.0, 2.0]]]
     """
     _require_axes(x, weight, 3)
     y = conv_transpose2d(
@@ -77,6 +87,11 @@ def conv3d(x, weight, bias=None, /, stride=1, padding=0, dilation=1, groups: Siz
 
     x: (N, channels, depth, height, width). weight: (out, channels / groups, kd, kh, kw). bias: (out,) or None. stride,
     dilation: an integer or three. padding: as conv2d's. Returns (N, out, depth', height', width').
+
+    Examples
+    --------
+    >>> mg.conv3d(mg.ones((1, 1, 2, 3, 3)), mg.ones((4, 1, 2, 2, 2))).shape
+    (1, 4, 1, 2, 2)
     """
     _require_axes(x, weight, 5)
     fit_channels(x, weight, bias, groups)
@@ -101,6 +116,11 @@ def conv_transpose3d(x, weight, bias=None, /, stride=1, padding=0, output_paddin
     """The transpose of conv3d, as torch.nn.functional.conv_transpose3d.
 
     x: (N, channels, depth, height, width). weight: (channels, out / groups, kd, kh, kw). bias: (out,) or None.
+
+    Examples
+    --------
+    >>> mg.conv_transpose3d(mg.ones((1, 4, 1, 2, 2)), mg.ones((4, 1, 2, 2, 2))).shape
+    (1, 1, 2, 3, 3)
     """
     _require_axes(x, weight, 5)
     result = transposed_shape(x, weight, bias, stride, padding, output_padding, groups, dilation)

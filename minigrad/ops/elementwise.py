@@ -191,7 +191,13 @@ _clip = elementwise(
 @checked
 def clip(x, low=None, high=None, *, min=None, max=None):
     """x limited to [low, high], either of which may be None: see the op of this name. min, max: NumPy's and PyTorch's
-    names of the bounds."""
+    names of the bounds.
+
+    Examples
+    --------
+    >>> mg.clip([-2.0, 0.5, 9.0], 0.0, 1.0)
+    tensor([0. , 0.5, 1. ], dtype=float32)
+    """
     if (low is not None and min is not None) or (high is not None and max is not None):
         raise ValueError("clip: low and min, or high and max, are one bound; give it once")
     low, high = min if low is None else low, max if high is None else high

@@ -81,6 +81,11 @@ def svd(x, /):
 
     Where two singular values are equal, what depends on the choice of their vectors has a gradient of NaN, as has what
     depends on the vectors of a singular value of 0 if x is not square; the values' own gradient is defined there.
+
+    Examples
+    --------
+    >>> [x.shape for x in mg.svd(mg.ones((4, 2)))]
+    [(4, 2), (2,), (2, 2)]
     """
     _matrices(x)
     return list(np.linalg.svd(x, full_matrices=False))
@@ -107,6 +112,11 @@ def eigh(x, /):
 
     Where two eigenvalues are equal, what depends on the choice of their vectors has a gradient of NaN; the values' own
     gradient is defined there.
+
+    Examples
+    --------
+    >>> mg.eigh([[2.0, 0.0], [0.0, 1.0]])[0].round(decimals=4)
+    tensor([1., 2.], dtype=float32)
     """
     _square(x)
     return list(np.linalg.eigh(x))
@@ -133,6 +143,11 @@ def qr(x, /):
     """[q, r] with x = q @ r: orthonormal columns and an upper triangle, for x with no more columns than rows.
 
     Where the columns of x depend on each other there is no gradient: backward raises LinAlgError, a ValueError.
+
+    Examples
+    --------
+    >>> [x.shape for x in mg.qr(mg.ones((4, 2)))]
+    [(4, 2), (2, 2)]
     """
     _qr_shape(x)
     return list(np.linalg.qr(x))
@@ -155,6 +170,11 @@ def pinv(x, /, rcond: float | None = None):
     """The pseudoinverse (Moore and Penrose). Singular values up to rcond times the largest count as 0.
 
     rcond: by default max(m, n) times the rounding unit. The derivative is that at constant rank (Golub & Pereyra 1973).
+
+    Examples
+    --------
+    >>> mg.pinv([[2.0, 0.0], [0.0, 4.0]]).round(decimals=4).tolist()
+    [[0.5, 0.0], [0.0, 0.25]]
     """
     _matrices(x)
     return np.linalg.pinv(x, rtol=max(x.shape[-2:]) * np.finfo(x.dtype).eps if rcond is None else rcond)

@@ -81,7 +81,13 @@ _INDICES = [
     view=True,
 )
 def getitem(x, /, index):
-    """x[index], as NumPy: integers, slices, None, Ellipsis, integer arrays, boolean masks."""
+    """x[index], as NumPy: integers, slices, None, Ellipsis, integer arrays, boolean masks.
+
+    Examples
+    --------
+    >>> mg.getitem([[1, 2], [3, 4]], (slice(None), 0))
+    tensor([1, 3], dtype=int64)
+    """
     index = unwrap(index)
     part = x[index]
     if type(part) is not np.ndarray:  # one element, which NumPy copies: with an Ellipsis it is a view
@@ -207,13 +213,27 @@ def _masked(x, keep):
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.tril)
 def tril(x, /, k: int = 0):
-    """The lower triangle of each matrix: what lies above the k-th diagonal is 0."""
+    """The lower triangle of each matrix: what lies above the k-th diagonal is 0.
+
+    Examples
+    --------
+    >>> mg.tril([[1, 2], [3, 4]])
+    tensor([[1, 0],
+            [3, 4]], dtype=int64)
+    """
     return _masked(x, lambda rows, columns: np.tri(rows, columns, k, bool))
 
 
 @composite(sample=lambda d: (d.array((2, 3, 4)), dict(k=d.integer(-4, 4))), numpy=np.triu)
 def triu(x, /, k: int = 0):
-    """The upper triangle of each matrix: what lies below the k-th diagonal is 0."""
+    """The upper triangle of each matrix: what lies below the k-th diagonal is 0.
+
+    Examples
+    --------
+    >>> mg.triu([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [0, 4]], dtype=int64)
+    """
     return _masked(x, lambda rows, columns: ~np.tri(rows, columns, k - 1, bool))
 
 
@@ -233,6 +253,11 @@ def pad(x, /, pad_width, mode="constant", constant_values=0):
     pad_width: one number, a pair (before, after), or a pair for each axis, the first axis first (PyTorch's order is the
     other way round). mode: "constant" fills in constant_values, given in these forms too; "edge", "reflect",
     "symmetric", "wrap" continue x.
+
+    Examples
+    --------
+    >>> mg.pad([1, 2], (1, 2))
+    tensor([0, 1, 2, 0, 0], dtype=int64)
     """
     widths = np.asarray(unwrap(pad_width))
     if widths.dtype.kind not in "iu":

@@ -32,7 +32,13 @@ def _concatenated(*arrays: Spec, axis=0) -> tuple[int, ...]:
     method=False,
 )
 def concatenate(arrays, /, axis=0):
-    """A sequence of tensors, one after another along an axis that they have."""
+    """A sequence of tensors, one after another along an axis that they have.
+
+    Examples
+    --------
+    >>> mg.concatenate([[1, 2], [3]])
+    tensor([1, 2, 3], dtype=int64)
+    """
     return np.concatenate(arrays, operator.index(axis))
 
 
@@ -71,6 +77,11 @@ def split(x, /, sections, axis=0):
     """A list of pieces along an axis. sections: the number of equal pieces, or (as in PyTorch) the size of each.
 
     np.split of a tensor, which takes the places of the cuts, works as in NumPy.
+
+    Examples
+    --------
+    >>> [x.tolist() for x in mg.split([1, 2, 3, 4], 2)]
+    [[1, 2], [3, 4]]
     """
     where = [slice(None)] * x.ndim
     pieces, start = [], 0
@@ -97,6 +108,11 @@ def chunk(x, /, chunks: Size, axis=0):
     """A list of pieces of equal size along an axis, the last one smaller where it must be, `chunks` of them at most.
 
     As torch.chunk: the size is n / chunks rounded up, so that there may be fewer.
+
+    Examples
+    --------
+    >>> [x.tolist() for x in mg.chunk([1, 2, 3, 4, 5], 2)]
+    [[1, 2, 3], [4, 5]]
     """
     n = x.shape[axis_of(axis, x.ndim)]
     size = -(-n // chunks)
@@ -120,7 +136,13 @@ def _stacked(*arrays: Spec, axis=0) -> tuple[int, ...]:
     method=False,
 )
 def stack(arrays, /, axis=0):
-    """Tensors of one shape along a new axis."""
+    """Tensors of one shape along a new axis.
+
+    Examples
+    --------
+    >>> mg.stack([[1, 2], [3, 4]], axis=1).tolist()
+    [[1, 3], [2, 4]]
+    """
     if axis == 0 and arrays and arrays[0].ndim and len({x.shape for x in arrays}) == 1:  # np.stack is slow
         return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
     return np.stack(arrays, operator.index(axis))
@@ -140,7 +162,13 @@ def _unstacked(x: Spec, axis=0) -> list[Spec]:
     place=lambda x_shape, k, axis: (*[slice(None)] * axis_of(axis, len(x_shape)), k, ...),
 )
 def unstack(x, /, axis=0):
-    """A list of the slices along an axis; along the first it is what iteration over a tensor gives."""
+    """A list of the slices along an axis; along the first it is what iteration over a tensor gives.
+
+    Examples
+    --------
+    >>> [x.tolist() for x in mg.unstack([[1, 2], [3, 4]])]
+    [[1, 2], [3, 4]]
+    """
     first = x if axis == 0 else np.moveaxis(x, axis, 0)
     return [first[k, ...] for k in range(len(first))]
 
@@ -150,7 +178,13 @@ def unstack(x, /, axis=0):
 
 @composite(sample=lambda d: (d.array((2, 3)), dict(reps=d.choice([2, (3,), (2, 2), (2, 1, 2), (0, 1)]))), numpy=np.tile)
 def tile(x, /, reps):
-    """x laid out `reps` times along each axis (np.tile; in PyTorch, torch.tile and Tensor.repeat)."""
+    """x laid out `reps` times along each axis (np.tile; in PyTorch, torch.tile and Tensor.repeat).
+
+    Examples
+    --------
+    >>> mg.tile([1, 2], 2)
+    tensor([1, 2, 1, 2], dtype=int64)
+    """
     reps = shape_of(reps)
     ndim = max(len(reps), x.ndim)
     reps, shape = (1,) * (ndim - len(reps)) + reps, (1,) * (ndim - x.ndim) + x.shape
@@ -171,6 +205,11 @@ def repeat(x, /, repeats, axis=None):
     """Each element in turn `repeats` times, an integer or one for each, along an axis; None: of the flattened x.
 
     As np.repeat and torch.repeat_interleave.
+
+    Examples
+    --------
+    >>> mg.repeat([1, 2], 2)
+    tensor([1, 1, 2, 2], dtype=int64)
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0

@@ -31,7 +31,13 @@ def _diagonal_shape(x: Spec, offset=0, axis1=0, axis2=1) -> tuple[int, ...]:
     view=True,
 )
 def diagonal(x, /, offset: int = 0, axis1=0, axis2=1):
-    """Elements i, i + offset of two axes, as the last axis. A read-only view."""
+    """Elements i, i + offset of two axes, as the last axis. A read-only view.
+
+    Examples
+    --------
+    >>> mg.diagonal([[1, 2], [3, 4]])
+    tensor([1, 4], dtype=int64)
+    """
     return np.diagonal(x, offset, axis1, axis2)
 
 
@@ -71,7 +77,13 @@ def undiagonal(g, /, shape, offset=0, axis1=0, axis2=1):
 
 @composite(sample=lambda d: (d.array(d.choice([(3,), (3, 4)])), {"k": d.integer(-2, 2)}), numpy=np.diag)
 def diag(x, /, k: int = 0):
-    """The k-th diagonal of a matrix, as a vector; of a vector, the matrix that has it as its k-th diagonal."""
+    """The k-th diagonal of a matrix, as a vector; of a vector, the matrix that has it as its k-th diagonal.
+
+    Examples
+    --------
+    >>> mg.diag([1, 2]).tolist()
+    [[1, 0], [0, 2]]
+    """
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
@@ -85,7 +97,13 @@ def diag(x, /, k: int = 0):
     numpy=np.trace,
 )
 def trace(x, /, offset: int = 0, axis1=0, axis2=1):
-    """Sum of a diagonal of two axes (the first two, as in NumPy), over the others."""
+    """Sum of a diagonal of two axes (the first two, as in NumPy), over the others.
+
+    Examples
+    --------
+    >>> mg.trace([[1, 2], [3, 4]])
+    tensor(5, dtype=int64)
+    """
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
@@ -139,7 +157,13 @@ def _mT(x):
     numpy=np.linalg.inv,
 )
 def inv(x, /):
-    """Inverse of square matrices, in the last two axes. Raises LinAlgError, a ValueError, for a singular one."""
+    """Inverse of square matrices, in the last two axes. Raises LinAlgError, a ValueError, for a singular one.
+
+    Examples
+    --------
+    >>> mg.inv([[2.0, 0.0], [0.0, 4.0]]).tolist()
+    [[0.5, 0.0], [0.0, 0.25]]
+    """
     _square(x)
     return _factorised(np.linalg.inv, x)
 
@@ -179,6 +203,11 @@ def solve(a, b, /):
     """The x with a @ x = b. a: (..., n, n). b: (n,) or (..., n, m); the batch axes broadcast.
 
     Raises LinAlgError, a ValueError, for a singular matrix.
+
+    Examples
+    --------
+    >>> mg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
+    tensor([1. , 0.5], dtype=float32)
     """
     _solve_shape(a, b)
     return _factorised(np.linalg.solve, a, b)
@@ -206,6 +235,11 @@ def cholesky(x, /):
     over both triangles; that of what x was made from, such as a in a @ a.mT, is the same.
 
     Raises LinAlgError, a ValueError, for an x that is not positive definite.
+
+    Examples
+    --------
+    >>> mg.cholesky([[4.0, 0.0], [0.0, 9.0]]).tolist()
+    [[2.0, 0.0], [0.0, 3.0]]
     """
     _square(x)
     return _factorised(np.linalg.cholesky, x)
@@ -244,7 +278,13 @@ def cofactor(x, /):
     numpy=np.linalg.det,
 )
 def det(x, /):
-    """Determinants of square matrices. Singular ones have a gradient too; a second derivative wants an inverse."""
+    """Determinants of square matrices. Singular ones have a gradient too; a second derivative wants an inverse.
+
+    Examples
+    --------
+    >>> mg.det([[2.0, 1.0], [0.0, 3.0]]).round(decimals=4)
+    tensor(6., dtype=float32)
+    """
     _square(x)
     return np.linalg.det(x)
 
@@ -259,6 +299,11 @@ def slogdet(x, /):
     """[sign, log of the absolute value] of the determinants: what det is of use for without overflow.
 
     Of a singular matrix they are 0 and -inf, and backward raises LinAlgError: there is no gradient.
+
+    Examples
+    --------
+    >>> [x.item() for x in mg.slogdet([[1.0, 0.0], [0.0, -1.0]])]
+    [-1.0, 0.0]
     """
     _square(x)
     sign, logarithm = np.linalg.slogdet(x)

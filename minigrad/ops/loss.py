@@ -43,7 +43,13 @@ def _pair_sample(d):
 
 @composite(sample=_pair_sample, method=False)
 def mse(x, target, /, reduction: Reduction = "mean"):
-    """Squared error, (x - target)²."""
+    """Squared error, (x - target)².
+
+    Examples
+    --------
+    >>> mg.mse([1.0, 2.0], [1.0, 4.0])
+    tensor(2., dtype=float32)
+    """
     _require_equal(x, target)
     return _reduced(square(x - target), reduction)
 
@@ -62,7 +68,13 @@ _huber = elementwise(
     method=False,
 )
 def huber(x, target, /, reduction: Reduction = "mean", delta: Finite = 1.0):
-    """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964)."""
+    """Half the squared error up to delta > 0, delta times the absolute error beyond, less delta² / 2 (Huber 1964).
+
+    Examples
+    --------
+    >>> mg.huber([0.0, 0.0], [0.5, 3.0], reduction="none")
+    tensor([0.125, 2.5  ], dtype=float32)
+    """
     if not delta > 0:
         raise ValueError(f"delta={delta}, wanted more than 0")
     _require_equal(x, target)
@@ -90,6 +102,11 @@ def binary_cross_entropy_with_logits(x, target, weight=None, pos_weight=None, /,
 
     weight: a factor of each loss. pos_weight: one of its part with the target. Both may be broadcast. As in PyTorch,
     the mean is over all losses, whatever their weights.
+
+    Examples
+    --------
+    >>> mg.binary_cross_entropy_with_logits([0.0, 100.0], [1.0, 1.0]).round(decimals=4)
+    tensor(0.3466, dtype=float32)
     """
     _require_equal(x, target)
     if pos_weight is None:
@@ -119,7 +136,13 @@ def _rows_sample(d):
     method=False,
 )
 def softmax_cross_entropy(logits, targets, /):
-    """-log_softmax(logits)[target] along the last axis. logits: (..., classes). targets: (...) integers."""
+    """-log_softmax(logits)[target] along the last axis. logits: (..., classes). targets: (...) integers.
+
+    Examples
+    --------
+    >>> mg.softmax_cross_entropy([[0.0, 0.0]], [1]).round(decimals=4)
+    tensor([0.6931], dtype=float32)
+    """
     _rows_shape(logits, targets)
     losses = np.empty(targets.shape, logits.dtype)
     return rows.run("cross_entropy", logits.shape[-1], losses, *_as_rows(logits, targets))
@@ -210,7 +233,13 @@ def _cross_entropy_sample(d):
 
 @composite(sample=_classes_sample, method=False)
 def nll_loss(x, targets, weight=None, /, reduction: Reduction = "mean", ignore_index: int = -100):
-    """-x of the targets' classes, where x are logarithms of probabilities; all else as in `cross_entropy`."""
+    """-x of the targets' classes, where x are logarithms of probabilities; all else as in `cross_entropy`.
+
+    Examples
+    --------
+    >>> mg.nll_loss([[-0.5, -1.0]], [1])
+    tensor(1., dtype=float32)
+    """
     x, targets = _classes_last(x, targets)
     if targets.dtype.kind == "f":
         raise TypeError("got float targets, wanted integer classes; use targets.argmax(axis=1)")
@@ -237,6 +266,11 @@ def cross_entropy(
     label_smoothing: that part of each target is shared by all classes alike (Szegedy et al. 2016, arXiv:1512.00567).
 
     Raises IndexError for a target that is no class, ValueError for shapes that do not fit.
+
+    Examples
+    --------
+    >>> mg.cross_entropy([[0.0, 0.0], [100.0, 0.0]], [1, 0]).round(decimals=4)
+    tensor(0.3466, dtype=float32)
     """
     logits, targets = _classes_last(logits, targets)
     n = logits.shape[-1]

@@ -66,6 +66,11 @@ def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) over an axis (or several), from the differences to the maximum, so that nothing overflows.
 
     -inf among the x gives 0; nothing but -inf gives NaN, as in PyTorch.
+
+    Examples
+    --------
+    >>> mg.softmax([0.0, np.log(3.0)]).round(decimals=4)
+    tensor([0.25, 0.75], dtype=float64)
     """
     _along(x, axis)
     return _sweep("softmax", axis, x)
@@ -91,7 +96,13 @@ def softmax_pull(g, p, /, axis=-1):
 
 @op(shape=lambda x, axis: _along(x, axis), sample=_sample, x=lambda g, y, axis: log_softmax_pull(g, y, axis))
 def log_softmax(x, /, axis=-1):
-    """log(softmax(x)), without the loss of small probabilities: x - log(sum(exp(x)))."""
+    """log(softmax(x)), without the loss of small probabilities: x - log(sum(exp(x))).
+
+    Examples
+    --------
+    >>> mg.log_softmax([0.0, 0.0]).round(decimals=4)
+    tensor([-0.6931, -0.6931], dtype=float32)
+    """
     _along(x, axis)
     return _sweep("log_softmax", axis, x)
 
@@ -117,7 +128,13 @@ def log_softmax_pull(g, log_p, /, axis=-1):
     method=False,
 )
 def standardize(x, /, axis=-1, eps: Finite = 1e-5):
-    """(x - mean) / sqrt(variance + eps) over an axis, or several; the variance is the mean of the squares."""
+    """(x - mean) / sqrt(variance + eps) over an axis, or several; the variance is the mean of the squares.
+
+    Examples
+    --------
+    >>> mg.standardize([1.0, 3.0]).round(decimals=3)
+    tensor([-1.,  1.], dtype=float32)
+    """
     _along(x, axis)
     return _sweep("standardize", axis, x, eps=eps)
 
@@ -264,6 +281,11 @@ def dropout(x, /, p: Probability, generator: np.random.Generator):
     generator: the numpy.random.Generator to draw from.
 
     Raises ValueError for a p outside [0, 1].
+
+    Examples
+    --------
+    >>> mg.dropout(mg.ones(3), 0.0, np.random.default_rng(0))
+    tensor([1., 1., 1.], dtype=float32)
     """
     if x.dtype.kind != "f":
         raise TypeError(f"wanted float32 or float64, got {x.dtype}; use x.astype")
@@ -276,7 +298,13 @@ def dropout(x, /, p: Probability, generator: np.random.Generator):
 
 @op(shape=lambda x: x.shape, sample=lambda d: (d.array(d.shape()), {}), method=False, view=True)
 def stop_gradient(x, /):
-    """x as a constant. No gradient passes."""
+    """x as a constant. No gradient passes.
+
+    Examples
+    --------
+    >>> mg.grad(lambda x: x * mg.stop_gradient(x))(mg.tensor(3.0))
+    tensor(3., dtype=float32)
+    """
     return x
 
 
@@ -285,6 +313,11 @@ def straight_through(hard, soft):
     """The value of hard with the gradient of soft, of one shape (Bengio et al. 2013, arXiv:1308.3432).
 
     Raises ValueError for two shapes.
+
+    Examples
+    --------
+    >>> mg.grad(lambda x: mg.straight_through(mg.round(x), x))(mg.tensor(0.7))
+    tensor(1., dtype=float32)
     """
     if as_array(hard).shape != as_array(soft).shape:
         raise ValueError(f"straight_through({as_array(hard).shape}, {as_array(soft).shape}): wanted two of one shape")

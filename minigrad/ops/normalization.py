@@ -35,6 +35,11 @@ def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
     axis: the axis, or the axes, that are normalised together. weight, bias: of these axes' sizes, or None.
 
     Raises ValueError if weight or bias have another shape.
+
+    Examples
+    --------
+    >>> mg.layer_norm([[1.0, 3.0]]).round(decimals=3).tolist()
+    [[-1.0, 1.0]]
     """
     axes = axes_of(axis, x.ndim)
     if weight is not None and axes == tuple(range(x.ndim - len(axes), x.ndim)) and x.dtype.kind == "f":
@@ -52,6 +57,11 @@ def rms_norm(x, weight=None, /, axis=-1, eps: Finite | None = None):
 
     axis: the axis, or the axes, that are normalised together. weight: of these axes' sizes, or None. eps: None is the
     distance of 1 to the next number of x's dtype.
+
+    Examples
+    --------
+    >>> mg.rms_norm([[3.0, 3.0]]).round(decimals=3).tolist()
+    [[1.0, 1.0]]
     """
     if x.dtype.kind != "f":
         raise TypeError("wanted float32 or float64; use x.astype")
@@ -139,6 +149,11 @@ def instance_norm(
 
     x: (N, channels, ...). All else as `batch_norm`; use_input_stats is its training. The running statistics follow the
     means over the samples.
+
+    Examples
+    --------
+    >>> mg.instance_norm(mg.ones((2, 4, 3))).shape
+    (2, 4, 3)
     """
     axes = tuple(range(2, x.ndim))
     return _normalized(x, axes, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

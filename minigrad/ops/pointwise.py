@@ -13,6 +13,7 @@ from minigrad.arguments import REFUSALS
 from minigrad.dtypes import common_dtype
 from minigrad.kernels import loops, pieces
 from minigrad.modes import OFF, ON, RAW, TRACED, thread
+from minigrad.ops.examples import EXAMPLES
 from minigrad.ops.table import FLOAT32, Op, Spec, dtype_among, fit, on_tape, publish, table
 from minigrad.sites import call_site
 from minigrad.symbolic import Symbolic, broadcast_shapes
@@ -244,7 +245,8 @@ def elementwise(
     function.__signature__ = inspect.Signature(
         [inspect.Parameter(n, INPUT, default=defaults.get(n, inspect.Parameter.empty)) for n in names]
     )
-    function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting."
+    example = "\n\nExamples\n--------\n>>> {}\n{}".format(*EXAMPLES[name]) if name in EXAMPLES else ""
+    function.__doc__ = f"{doc}\n\n{call} = {expression}, elementwise and broadcasting.{example}"
     function.op, this.call = this, function
     Elementwise.namespace[name] = function
     return publish(function, numpy, method)

@@ -64,6 +64,11 @@ def max_pool2d_indices(x, /, kernel_size, stride=None, padding=0, dilation=1, ce
     """Where the largest element of each window lies, counted over x's last two axes; the first of several, or a NaN.
 
     No gradient.
+
+    Examples
+    --------
+    >>> mg.max_pool2d_indices([[[[1.0, 2.0], [4.0, 3.0]]]], 2).tolist()
+    [[[[2]]]]
     """
     windows = _pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
     index = np.empty((*x.shape[:2], *windows.sides), np.int64)
@@ -185,7 +190,13 @@ def _sample3d(d):
 def max_pool1d(
     x, /, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False, return_indices: bool = False
 ):
-    """The largest element of each window of a sequence, (N, channels, length'); all else as `max_pool2d`."""
+    """The largest element of each window of a sequence, (N, channels, length'); all else as `max_pool2d`.
+
+    Examples
+    --------
+    >>> mg.max_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2).tolist()
+    [[[3.0, 2.0]]]
+    """
     return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -199,6 +210,11 @@ def max_pool2d(
     or two. ceil_mode: whether a window that reaches beyond the edge counts, if it begins before it. return_indices:
     True returns (values, indices): where they lie, counted over x's last two axes. At a tie the gradient goes to the
     first.
+
+    Examples
+    --------
+    >>> mg.max_pool2d([[[[1.0, 2.0], [4.0, 3.0]]]], 2).tolist()
+    [[[[4.0]]]]
     """
     return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
@@ -207,7 +223,13 @@ def max_pool2d(
 def max_pool3d(
     x, /, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False, return_indices: bool = False
 ):
-    """The largest element of each window of a volume, in PyTorch's layout; all else as `max_pool2d`."""
+    """The largest element of each window of a volume, in PyTorch's layout; all else as `max_pool2d`.
+
+    Examples
+    --------
+    >>> mg.max_pool3d(mg.ones((1, 1, 2, 4, 4)), 2).shape
+    (1, 1, 1, 2, 2)
+    """
     return _max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -276,7 +298,13 @@ def _avg_pool(count, x, kernel_size, stride, padding, ceil_mode, count_include_p
 
 @composite(sample=_sample1d, method=False)
 def avg_pool1d(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
-    """The mean of each window of a sequence, (N, channels, length'); all else as `avg_pool2d`."""
+    """The mean of each window of a sequence, (N, channels, length'); all else as `avg_pool2d`.
+
+    Examples
+    --------
+    >>> mg.avg_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2).tolist()
+    [[[2.0, 1.0]]]
+    """
     return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -290,6 +318,11 @@ def avg_pool2d(
     kernel_size, padding (by 0, at most half of the kernel), stride (None: the kernel's size): an integer or two.
     ceil_mode: as max_pool2d's. count_include_pad: whether the mean counts the padding; what a window covers behind it
     is never counted. divisor_override: what the sum is divided by in place of that.
+
+    Examples
+    --------
+    >>> mg.avg_pool2d([[[[1.0, 2.0], [4.0, 3.0]]]], 2).tolist()
+    [[[[2.5]]]]
     """
     return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
@@ -299,5 +332,11 @@ def avg_pool3d(
     x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ):  # fmt: skip
-    """The mean of each window of a volume, (N, channels, depth', height', width'); all else as `avg_pool2d`."""
+    """The mean of each window of a volume, (N, channels, depth', height', width'); all else as `avg_pool2d`.
+
+    Examples
+    --------
+    >>> mg.avg_pool3d(mg.ones((1, 1, 2, 4, 4)), 2).shape
+    (1, 1, 1, 2, 2)
+    """
     return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)

@@ -79,7 +79,13 @@ def _matmul_sample(d):
 @op(shape=product_shape, sample=_matmul_sample, a=_matmul_a, b=_matmul_b, numpy=np.matmul)
 def matmul(a, b, /):
     """Matrix product over the last two axes, with batch axes that broadcast; a vector is a row on the left, a column
-    on the right."""
+    on the right.
+
+    Examples
+    --------
+    >>> mg.matmul([[1, 2], [3, 4]], [1, 1])
+    tensor([3, 7], dtype=int64)
+    """
     if a.ndim > 1 and b.ndim > 1 and a.shape[-1] == 1 == b.shape[-2]:
         return a * b  # an outer product: NumPy's BLAS takes four times as long for it
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product in place of a batch of them
@@ -118,6 +124,11 @@ def dot(a, b, /):
     every column of b: shape (*a.shape[:-1], *b.shape[:-2], b.shape[-1]). A 0-d operand multiplies.
 
     Raises ValueError where the two axes differ.
+
+    Examples
+    --------
+    >>> mg.dot([1, 2, 3], [4, 5, 6])
+    tensor(32, dtype=int64)
     """
     if a.ndim == 0 or b.ndim == 0:
         return a * b
@@ -130,7 +141,13 @@ def dot(a, b, /):
 
 @composite(sample=lambda d: (d.array(d.shape(1, 2)), d.array((3,)), {}), numpy=np.outer)
 def outer(a, b, /):
-    """Every element of a times every element of b: shape (a.size, b.size)."""
+    """Every element of a times every element of b: shape (a.size, b.size).
+
+    Examples
+    --------
+    >>> mg.outer([1, 2], [3, 4]).tolist()
+    [[3, 4], [6, 8]]
+    """
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
@@ -143,7 +160,13 @@ def _matvec_sample(d):
 @composite(sample=_matvec_sample, numpy=np.matvec)
 def matvec(a, v, /):
     """Matrices (..., m, n) times vectors (..., n): (..., m), with leading axes that broadcast. W h of a paper, for
-    every row h of a batch, is mg.matvec(W, h)."""
+    every row h of a batch, is mg.matvec(W, h).
+
+    Examples
+    --------
+    >>> mg.matvec([[1, 2], [3, 4]], [1, 1])
+    tensor([3, 7], dtype=int64)
+    """
     if a.ndim < 2 or v.ndim < 1:
         raise ValueError(f"wanted matrices and vectors, got shapes {a.shape} and {v.shape}")
     if a.ndim == 2:  # one large product
@@ -158,7 +181,13 @@ def _vecmat_sample(d):
 
 @composite(sample=_vecmat_sample, numpy=np.vecmat)
 def vecmat(v, a, /):
-    """Vectors (..., n) times matrices (..., n, m): (..., m), with leading axes that broadcast."""
+    """Vectors (..., n) times matrices (..., n, m): (..., m), with leading axes that broadcast.
+
+    Examples
+    --------
+    >>> mg.vecmat([1, 1], [[1, 2], [3, 4]])
+    tensor([4, 6], dtype=int64)
+    """
     if a.ndim < 2 or v.ndim < 1:
         raise ValueError(f"wanted vectors and matrices, got shapes {v.shape} and {a.shape}")
     return matmul(v, a) if a.ndim == 2 else matmul(v[..., None, :], a)[..., 0, :]
@@ -289,6 +318,11 @@ def einsum(subscripts: str, *operands):
     costs least (`np.einsum_path`).
 
     Raises ValueError where the subscripts do not fit the operands.
+
+    Examples
+    --------
+    >>> mg.einsum("ij,j->i", [[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
+    tensor([3., 7.], dtype=float32)
     """
     if not isinstance(subscripts, str):
         raise TypeError(

@@ -65,7 +65,13 @@ def _as_float(x):
     numpy=np.sum,
 )
 def sum(x, /, axis=None, keepdims: bool = False):
-    """Sum. Of integers and booleans: int64."""
+    """Sum. Of integers and booleans: int64.
+
+    Examples
+    --------
+    >>> mg.sum([[1, 2], [3, 4]], axis=0)
+    tensor([4, 6], dtype=int64)
+    """
     return add_reduce(x, axes_of(axis, x.ndim), keepdims)
 
 
@@ -97,7 +103,13 @@ def sum_to(x, /, shape):
 
 @composite(sample=_sample, numpy=np.mean)
 def mean(x, /, axis=None, keepdims: bool = False):
-    """Arithmetic mean; NaN of no elements. Integers become float32."""
+    """Arithmetic mean; NaN of no elements. Integers become float32.
+
+    Examples
+    --------
+    >>> mg.mean([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    tensor([1.5, 3.5], dtype=float32)
+    """
     return sum(_as_float(x), axis, keepdims) / _count(x, axis)
 
 
@@ -150,6 +162,11 @@ def norm(x, /, ord=2, axis=None, keepdims: bool = False):
     ord: a number (the Frobenius norm is 2 over both axes); inf is the largest |x|, -inf the smallest, 0 the number of
     elements that are not 0. Where the norm is 0 so is its gradient; elements equal to 0 get none for ord below 2; ties
     of the largest |x| share alike (inf).
+
+    Examples
+    --------
+    >>> mg.norm([3.0, 4.0])
+    tensor(5., dtype=float32)
     """
     if not is_number(ord):
         raise TypeError(f"got ord={described(ord)}, wanted a number; the Frobenius norm is ord=2 over both axes")
@@ -184,6 +201,11 @@ def logsumexp(x, /, axis=None, keepdims: bool = False):
     """log(sum(exp(x))), by way of the largest x so that nothing overflows. Its gradient is the softmax.
 
     Where every x is -inf the result is -inf, and the gradient 0. Integers become float32.
+
+    Examples
+    --------
+    >>> mg.logsumexp([1000.0, 1000.0]).round(decimals=4)
+    tensor(1000.6932, dtype=float32)
     """
     x = x if x.dtype.kind == "f" else x.astype(FLOAT32)
     axes = axes_of(axis, x.ndim)
@@ -204,7 +226,13 @@ def _to_extremes(g, x, y, axis):
 
 @op(shape=_extreme, sample=_sample, x=_to_extremes, numpy=(np.max, np.amax))
 def max(x, /, axis=None, keepdims: bool = False):
-    """The largest element, NaN if there is one. Elements that tie for it share the gradient alike."""
+    """The largest element, NaN if there is one. Elements that tie for it share the gradient alike.
+
+    Examples
+    --------
+    >>> mg.max([[1, 5], [4, 2]], axis=1)
+    tensor([5, 4], dtype=int64)
+    """
     return np.maximum.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
@@ -225,7 +253,13 @@ def _sample_one_axis(d):
 
 @op(shape=_place, sample=_sample_one_axis, numpy=np.argmax)
 def argmax(x, /, axis=None, keepdims: bool = False):
-    """Place of the largest element (the first of several) along an axis, or in the flattened x. No gradient."""
+    """Place of the largest element (the first of several) along an axis, or in the flattened x. No gradient.
+
+    Examples
+    --------
+    >>> mg.argmax([[1, 5], [4, 2]], axis=1)
+    tensor([1, 0], dtype=int64)
+    """
     return np.argmax(x, axis if axis is None else axis_of(axis, x.ndim), keepdims=keepdims)
 
 
@@ -274,7 +308,13 @@ def _run(x, axis, product=False):
     numpy=np.cumsum,
 )
 def cumsum(x, /, axis=None):
-    """Sums of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64."""
+    """Sums of the elements so far along an axis; None: of the flattened x. Of integers and booleans: int64.
+
+    Examples
+    --------
+    >>> mg.cumsum([1, 2, 3])
+    tensor([1, 3, 6], dtype=int64)
+    """
     return _run(x, axis)
 
 

@@ -68,6 +68,11 @@ def interpolate(x, /, size=None, scale_factor=None, mode: Mode = "nearest", alig
     by. mode: "nearest" and "nearest-exact" for any number of axes; "linear" for one, "bilinear" and "bicubic" for two,
     "trilinear" for three. align_corners: True puts the first and the last elements on one another, not the edges of
     what each stands for; not of the nearest.
+
+    Examples
+    --------
+    >>> mg.interpolate([[[1.0, 2.0]]], scale_factor=2).tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
     """
     require_float(x)
     if x.ndim < 3 or AXES.get(mode, x.ndim - 2) != x.ndim - 2:

@@ -65,7 +65,14 @@ def _reshaped(x: Spec, shape) -> tuple[int, ...]:
     view=True,
 )
 def reshape(x, /, shape):
-    """The same elements, in C order, in another shape; one size may be -1. As a method, t.reshape(2, 3) too."""
+    """The same elements, in C order, in another shape; one size may be -1. As a method, t.reshape(2, 3) too.
+
+    Examples
+    --------
+    >>> mg.reshape(mg.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]], dtype=int64)
+    """
     return x.reshape(shape)
 
 
@@ -85,13 +92,26 @@ def _broadcast(x: Spec, shape) -> tuple[int, ...]:
     view=True,
 )
 def broadcast_to(x, /, shape):
-    """x repeated, without a copy, along new leading axes and along axes of size 1."""
+    """x repeated, without a copy, along new leading axes and along axes of size 1.
+
+    Examples
+    --------
+    >>> mg.broadcast_to([1, 2], (2, 2))
+    tensor([[1, 2],
+            [1, 2]], dtype=int64)
+    """
     return np.broadcast_to(x, shape)
 
 
 @composite(sample=lambda d: (d.array((2, 3)), dict(axis=d.choice([0, -1, (0, 2), (-1, 1)]))), numpy=np.expand_dims)
 def expand_dims(x, /, axis):
-    """New axes of size 1; `axis`, an integer or several, says where they are in the result."""
+    """New axes of size 1; `axis`, an integer or several, says where they are in the result.
+
+    Examples
+    --------
+    >>> mg.expand_dims([1, 2], 1).shape
+    (2, 1)
+    """
     axes = axes_of(axis, x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1))
     shape = list(x.shape)
     for a in sorted(axes):
@@ -101,7 +121,13 @@ def expand_dims(x, /, axis):
 
 @composite(sample=lambda d: (d.array((1, 3, 1)), dict(axis=d.choice([None, 0, -1, (0, 2)]))), numpy=np.squeeze)
 def squeeze(x, /, axis=None):
-    """x without these axes, which must have size 1; without all such axes by default."""
+    """x without these axes, which must have size 1; without all such axes by default.
+
+    Examples
+    --------
+    >>> mg.squeeze(mg.zeros((1, 3, 1))).shape
+    (3,)
+    """
     axes = [k for k, n in enumerate(x.shape) if n == 1] if axis is None else axes_of(axis, x.ndim)
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"axis {axis} of shape {x.shape}: only axes of size 1 can go")
@@ -124,7 +150,13 @@ def _permuted(x: Spec, axes=None) -> tuple[int, ...]:
     view=True,
 )
 def transpose(x, /, axes=None):
-    """Axes in another order; reversed by default. The method takes axes too: t.transpose(1, 0, 2)."""
+    """Axes in another order; reversed by default. The method takes axes too: t.transpose(1, 0, 2).
+
+    Examples
+    --------
+    >>> mg.transpose(mg.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     return x.transpose(axes)
 
 
@@ -143,7 +175,13 @@ def _swapped(x: Spec, axis1, axis2) -> tuple[int, ...]:
     view=True,
 )
 def swapaxes(x, /, axis1, axis2):
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    Examples
+    --------
+    >>> mg.swapaxes(mg.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
     return x.swapaxes(axis1, axis2)
 
 
@@ -155,7 +193,13 @@ def swapaxes(x, /, axis1, axis2):
     numpy=np.moveaxis,
 )
 def moveaxis(x, /, source, destination):
-    """Axes `source` moved to the places `destination` (integers or tuples); the others keep their order."""
+    """Axes `source` moved to the places `destination` (integers or tuples); the others keep their order.
+
+    Examples
+    --------
+    >>> mg.moveaxis(mg.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     source, destination = axes_of(source, x.ndim), axes_of(destination, x.ndim)
     if len(source) != len(destination):
         raise ValueError(f"{len(source)} axes cannot move to {len(destination)} places")
@@ -178,7 +222,13 @@ def _along(x: Spec, axis=None) -> tuple[int, ...]:
     view=True,
 )
 def flip(x, /, axis=None):
-    """The order of the elements reversed along an axis, several, or all (None)."""
+    """The order of the elements reversed along an axis, several, or all (None).
+
+    Examples
+    --------
+    >>> mg.flip([1, 2, 3])
+    tensor([3, 2, 1], dtype=int64)
+    """
     return np.flip(x, axis if axis is None else axes_of(axis, x.ndim))
 
 
@@ -204,6 +254,11 @@ def roll(x, /, shift, axis=None):
     """Elements moved on by `shift` places along an axis, those that fall off the end put in front.
 
     Several shifts go with several axes. None: along the flattened x, which then gets its shape back.
+
+    Examples
+    --------
+    >>> mg.roll([1, 2, 3, 4], 1)
+    tensor([4, 1, 2, 3], dtype=int64)
     """
     return np.roll(x, shift, axis)
 
@@ -229,6 +284,11 @@ def astype(x, /, dtype):
     """The values in another dtype, rounded; no copy if it is x's own. The gradient comes back in x's dtype.
 
     A cast to integers or bool is off the tape.
+
+    Examples
+    --------
+    >>> mg.astype([0.5, 2.5], "int64")
+    tensor([0, 2], dtype=int64)
     """
     dtype = np.dtype(dtype)
     _cast(x, dtype)
@@ -237,7 +297,13 @@ def astype(x, /, dtype):
 
 @op(shape=lambda x: Spec(x.shape, x.dtype), sample=lambda d: (d.array(d.shape()), {}), x=lambda g: g, numpy=np.copy)
 def copy(x, /):
-    """The same values in memory of their own."""
+    """The same values in memory of their own.
+
+    Examples
+    --------
+    >>> mg.copy([1, 2])
+    tensor([1, 2], dtype=int64)
+    """
     return x.copy()
 
 
