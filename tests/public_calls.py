@@ -162,6 +162,18 @@ CALLS = {
     "Embedding": lambda: ([2, 3], {"padding_idx": 1, "generator": None}),
     "TimeDistributed": lambda: ([nn.Linear(2, 3)], {}),
     "Conv2d": lambda: ([2, 4, 3], dict(stride=1, padding=0, dilation=1, groups=2, bias=True, generator=None)),
+    **{
+        f"Conv{n}d": lambda: ([2, 4, 3], dict(stride=1, padding=0, dilation=1, groups=2, bias=True, generator=None))
+        for n in (1, 3)
+    },
+    **{
+        f"{kind}Norm{n}d": lambda: (
+            [2], {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
+        )
+        for kind in ("Batch", "Instance") for n in (1, 2, 3)
+    },
+    "GroupNorm": lambda: ([2, 4], {"eps": 1e-5, "affine": True}),
+    "RMSNorm": lambda: ([3], {"eps": 1e-5, "elementwise_affine": True}),
     "LayerNorm": lambda: ([3], {"eps": 1e-5, "bias": True}),
     "Dropout": lambda: ([0.5], {"generator": None}),
     "manual_seed": lambda: ([0], {}),

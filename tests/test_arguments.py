@@ -150,7 +150,11 @@ OPTIONS = {  # a function of one option: its right values, and its wrong ones
     "LayerNorm(eps)": (lambda v: nn.LayerNorm(2, eps=v), [0, 1e-5], [-1, True, "a", None, np.ones(2), math.nan]),
     "LayerNorm": (nn.LayerNorm, [2, (2, 3), [2]], [0, -1, 2.0, True, "a", (2, 1.5), None]),
     "Conv2d(kernel_size)": (lambda v: nn.Conv2d(1, 2, v), [1, (2, 3), [2, 2]], [0, -1, True, 1.5, "a", (1, 2, 3)]),
-    "Conv2d(padding)": (lambda v: nn.Conv2d(1, 2, 3, padding=v), [0, (1, 0), "same"], [-1, True, 0.5, "valid"]),
+    "Conv2d(padding)": (
+        lambda v: nn.Conv2d(1, 2, 3, padding=v), [0, (1, 0), "same", "valid"], [-1, True, 0.5, "full", (1, 2, 3)]
+    ),
+    "BatchNorm": (lambda v: nn.BatchNorm1d(2, momentum=v), [0, 0.5, 1, None], [-0.1, 1.5, True, "a", math.nan]),
+    "GroupNorm": (lambda v: nn.GroupNorm(v, 4), [1, 2, 4], [0, 3, -1, True, 2.0, None]),
     "LSTM(dropout)": (lambda v: models.LSTM(2, 3, dropout=v), [0, 0.5], [True, -0.1, 1.5, "a", None, math.nan]),
     "LSTM(num_layers)": (lambda v: models.LSTM(2, 3, num_layers=v), [1, 2], [0, -1, True, 1.0, "2", None]),
     "LSTM(bidirectional)": (lambda v: models.LSTM(2, 3, bidirectional=v), [True, False], [1, 0, "yes", None]),

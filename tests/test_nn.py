@@ -319,6 +319,67 @@ def test_layer_norm(torch, shape, options):
     parity(nn.LayerNorm(shape, **options), reference, np.random.default_rng(0).normal(size=(2, 3, 4)))
 
 
+def test_rms_norm(torch):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    for options in ({}, {"eps": 1e-2}, {"elementwise_affine": False}):
+        parity(nn.RMSNorm((3, 4), **options), torch.nn.RMSNorm((3, 4), **options), x)
+
+
+def test_group_norm(torch):
+    x = np.random.default_rng(0).normal(size=(2, 6, 3, 2))
+    for options in ({}, {"eps": 1e-2}, {"affine": False}):
+        parity(nn.GroupNorm(3, 6, **options), torch.nn.GroupNorm(3, 6, **options), x)
+    with pytest.raises(ValueError, match="GroupNorm: num_groups=4 has to divide 6"):
+        nn.GroupNorm(4, 6)
+
+
+RUNNING = {
+    "batch 1d": ("BatchNorm1d", {}, (4, 3)), "batch 1d, sequences": ("BatchNorm1d", {"momentum": None}, (4, 3, 5)),
+    "batch 2d": ("BatchNorm2d", {"eps": 0.1, "momentum": 0.3}, (4, 3, 2, 5)),
+    "batch 3d": ("BatchNorm3d", {"affine": False}, (4, 3, 2, 1, 2)),
+    "batch, not followed": ("BatchNorm1d", {"track_running_stats": False}, (4, 3, 5)),
+    "instance 1d": ("InstanceNorm1d", {}, (4, 3, 5)),
+    "instance 2d": ("InstanceNorm2d", {"affine": True, "track_running_stats": True}, (4, 3, 2, 5)),
+    "instance 3d": ("InstanceNorm3d", {"track_running_stats": True, "momentum": None}, (4, 3, 2, 1, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("case", RUNNING)
+def test_running_statistics_are_pytorchs(torch, case, jitted):
+    """Through three steps of training, with gradients, and in eval; and the state dict is PyTorch's."""
+    name, options, shape = RUNNING[case]
+    ours, theirs = getattr(nn, name)(3, **options), getattr(torch.nn, name)(3, **options, dtype=torch.float64)
+    ours.astype("float64")
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
+    layer = mg.jit(ours) if jitted else ours
+    rng = np.random.default_rng(0)
+    for k in range(5):
+        if k == 3:
+            ours.eval(), theirs.eval()
+        x = rng.normal(k, k + 1, shape)
+        a, b = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        y, z = layer(a), theirs(b)
+        weight = rng.normal(size=shape)
+        y.backward(weight)
+        z.backward(torch.tensor(weight))
+        np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-6, atol=1e-7)
+        for key, value in theirs.state_dict().items():
+            np.testing.assert_allclose(ours.state_dict()[key], value.numpy(), rtol=1e-6)
+
+
+def test_batch_norm_says_what_is_wrong():
+    with pytest.raises(ValueError, match=r"BatchNorm2d: got x of shape \(4, 3\), wanted 4 axes, \(N, 3, ...\)"):
+        nn.BatchNorm2d(3)(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match=r"batch_norm: got x of shape \(1, 3\), wanted more than one value"):
+        nn.BatchNorm1d(3)(np.zeros((1, 3), "float32"))
+    with pytest.raises(ValueError, match="batch_norm: wanted running_mean and running_var"):
+        mg.batch_norm(np.zeros((2, 3)))
+
+
 # Dropout
 
 

@@ -80,7 +80,7 @@ class Call:
         arrays = [x[0] for x in node.saved[1] if type(x) is tuple] + [t._data for t in captured]
         now = compiled.holds()
         changed = now is None or any(a is not b for a, b in zip(compiled.now(now), captured))
-        changed = changed or any(mutations.time(array) > node.seq for array in arrays)
+        changed = changed or any(mutations.time(a) > node.seq for a in arrays if id(a) not in self.copies)
         if changed or any(numbers(array) != numbers(copy) for array, copy in copies):
             raise RuntimeError(
                 f"backward of {self.name}: something that it reads was changed after the call ({node.line}), and "

@@ -51,6 +51,7 @@ class Compiled:
     backward wanted it. used: for which of them the last backward was; the next call takes it that it will be so again.
     apart: whether the kernels give each result memory of its own. stopped: of a function that acts (ir/actions.py), the
     results that have been differentiated in it, and cannot be again.
+    kept: tensors from outside that the function changes; their new values follow the results.
     basis: of a variant, what had taken the place of what the root closed over when the variant was traced.
     sizes: of a program that is to serve several sizes, its symbols and guards; it runs when it is `bound` to some.
     """
@@ -82,7 +83,7 @@ class Compiled:
         program.memories.clear()
         program.in_order.clear()
         self.tensors = [tensor for _, tensor, _ in self.captured]
-        self.places = [k for k, x in enumerate(tensors) if x is not None]
+        self.places = [k for k, x in enumerate(tensors[: len(self.others)]) if x is not None]
         self.wanted = [k for k, g in enumerate(gradients) if g is not None]
         self.origins = [origins[k] for k in self.wanted]
         items = [value.params["item"] for value in program.effects]
@@ -123,6 +124,8 @@ class Compiled:
         thread.mode, thread.program = TRACED if self.needs else TRACED_OFF, program
         tensors = [Tensor(*program.enter(x)) if isinstance(x, (Tensor, np.ndarray)) else None for x in results]
         self.others = [None if isinstance(x, (Tensor, np.ndarray)) else x for x in results]
+        self.kept = [x for x, _ in program.actions.kept.values()]
+        tensors += [Tensor(value) for _, value in program.actions.kept.values()]
         made = [x for x in tensors if x is not None]
         self.captured = [
             (value, program.owned.get(id(tensor), tensor), leaf is not None)
@@ -233,7 +236,9 @@ class Compiled:
             return variant.call(leaves, tensors, became, self)
         root = root or self
         own = became if root is self else self.translated(root, became)
-        copies = {id(t._data): (t._data, t._data.copy()) for t in self.borrowed} if self.differentiable else {}
+        kept = [own.get(id(x), x) for x in self.kept]
+        change = [*self.borrowed, *kept] if self.differentiable else []
+        copies = {id(t._data): (t._data, t._data.copy()) for t in change}
         outs, residuals, states = self.run(tensors, copies, own)
         made: list = [Tensor(x) for x in outs]
         for k in self.stopped:
@@ -252,6 +257,8 @@ class Compiled:
         leaves = list(self.others)
         for k, x in zip(self.places, made):
             leaves[k] = x
+        for x, new in zip(kept, made[len(self.places) :]):
+            x.copy_(new)
         return self.build(leaves)
 
     def ids(self, count: int, became: dict[int, Tensor]) -> list:

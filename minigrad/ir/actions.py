@@ -60,6 +60,7 @@ class Actions:
         self.arguments: set[Node] = set()
         self.watched: list[tuple[Callable, float]] = []
         self.now: dict[Leaf, tuple[Tensor, Tensor | None]] = {}  # by leaf, (tensor, its gradient) where it is known
+        self.kept: dict[int, tuple[Tensor, Value]] = {}  # by their arrays' ids, tensors and their values
         self.outside: dict[Leaf, Value | None] = {}  # what the gradient of the caller's leaf is at this time
 
     def leaf_of(self, x: Tensor, what: str) -> Leaf | None:
@@ -156,6 +157,20 @@ class Actions:
         name = f"{name} ({line_of_site(call_site())})"
         self.done.append(Action(name, sets, call, result, became, stale, next(clock)))
         return Tensor(result)
+
+    def keep(self, x: Tensor, new: Tensor) -> None:
+        """x, a tensor from outside that is not on the tape, is `new` from here on. A call writes that into it when all
+        is computed."""
+        self.program.enter(x)  # so that it is watched whether another tensor takes its place
+        self.kept[id(x._data)] = x, self.program.enter(new)[0]
+
+    def refuse_look(self, array) -> None:
+        """Raise if Python asks for numbers that the function has changed."""
+        if any(x._data is array for x, _ in self.kept.values()):
+            raise RuntimeError(
+                f"jit: Python asks for the numbers of {Spec(array.shape, array.dtype)}, which copy_ has changed in "
+                "this function; ask before, or outside of it"
+            )
 
     def changed(self) -> list[tuple[Leaf, Tensor, Tensor | None]]:
         """The gradients that are not what the caller's leaves have."""

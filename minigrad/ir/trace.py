@@ -184,6 +184,8 @@ class Program:
                 "jit: a tensor from inside a loop or another traced function is used outside of it; return it instead "
                 f"({x._data}; used at {x._data.asking()})"
             )
+        if self.actions is not None and id(x._data) in self.actions.kept:
+            return self.actions.kept[id(x._data)][1], None
         if id(x) in self.captured:
             ((value, leaf, _),) = self.captured[id(x)]
             return value, leaf
@@ -203,6 +205,8 @@ class Program:
         return False
 
     def look(self, array: np.ndarray) -> None:
+        if self.outermost.actions is not None:
+            self.outermost.actions.refuse_look(array)
         self.outermost.looked.setdefault(id(array), (array, numbers(array)))
 
     def borrow(self, array: np.ndarray) -> Tensor:

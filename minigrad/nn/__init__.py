@@ -3,22 +3,43 @@
 from minigrad.nn import init
 from minigrad.nn.cell import Cell, take_step
 from minigrad.nn.functional import functional_call
-from minigrad.nn.layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential, TimeDistributed
+from minigrad.nn.layers import Conv1d, Conv2d, Conv3d, Dropout, Embedding, Linear, Sequential, TimeDistributed
 from minigrad.nn.module import Buffer, Module, Parameter
+from minigrad.nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 from minigrad.nn.recurrent import Recurrent, Steps, watch
 from minigrad.nn.stream import Stream
 from minigrad.random import default_generator, manual_seed
 
 __all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Buffer",
     "Cell",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
     "Dropout",
     "Embedding",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LayerNorm",
     "Linear",
     "Module",
     "Parameter",
+    "RMSNorm",
     "Recurrent",
     "Sequential",
     "Steps",

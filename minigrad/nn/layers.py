@@ -4,18 +4,16 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
-
 from minigrad import tree
-from minigrad.arguments import Count, Finite, Generator, Probability, Size, checked
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent import keep
-from minigrad.ops import along, conv, elementwise, neural, normalization
+from minigrad.ops import along, conv, convnd, elementwise, neural
 from minigrad.tensor import Tensor, as_tensor
 
-Pair = Size | tuple[Size, Size]
-Padding = Count | tuple[Count, Count] | Literal["same"]
+Axes = Size | tuple[Size, ...]
+Padding = Count | tuple[Count, ...] | Literal["same", "valid"]
 
 
 class Sequential(Module):
@@ -136,26 +134,21 @@ class TimeDistributed(Module):
         return y if mask is None else tree.map(lambda part: keep(mask, part, 0), y)
 
 
-class Conv2d(Module):
-    """2-d convolution: (N, in_channels, H, W) to (N, out_channels, H', W').
+class Convolution(Module):
+    """Of as many axes as `convolution` has; subclasses say which."""
 
-    weight: (out_channels, in_channels / groups, kernel height, width), bias: (out_channels,), both U(±1/sqrt(fan in)).
-    kernel_size, stride, padding and dilation: an int, or one for each of the two axes.
-
-    Examples
-    --------
-    >>> nn.Conv2d(3, 8, kernel_size=3, padding="same")(mg.zeros((2, 3, 10, 10))).shape
-    (2, 8, 10, 10)
-    """
+    axes: int
+    convolution: Callable
 
     @checked
     def __init__(
-        self, in_channels: Size, out_channels: Size, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0,
-        dilation: Pair = 1, groups: Size = 1, bias: bool = True, *, generator: Generator = None,
+        self, in_channels: Size, out_channels: Size, kernel_size: Axes, stride: Axes = 1, padding: Padding = 0,
+        dilation: Axes = 1, groups: Size = 1, bias: bool = True, *, generator: Generator = None,
     ):  # fmt: skip
         if in_channels % groups or out_channels % groups:
-            raise ValueError(f"Conv2d: groups={groups} has to divide {in_channels} and {out_channels} channels")
-        self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, (tuple, list)) else (kernel_size, kernel_size)
+            raise ValueError(f"groups={groups} has to divide {in_channels} and {out_channels} channels")
+        self.kernel_size = conv.several(kernel_size, "kernel_size", 1, self.axes)
+        conv.geometry(self.kernel_size, stride, padding, dilation)  # which refuses what does not fit
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         bound = 1 / math.sqrt(init.fans(shape)[0])
@@ -163,34 +156,37 @@ class Conv2d(Module):
         self.bias = Parameter(init.uniform((out_channels,), bound, generator=generator)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        return conv.conv2d(
+        return type(self).convolution(
             x, self.weight, self.bias,
             stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
 
 
-class LayerNorm(Module):
-    """Layer normalisation over the last axes, of the given shape (Ba et al. 2016, arXiv:1607.06450).
+class Conv1d(Convolution):
+    """1-d convolution: (N, in_channels, L) to (N, out_channels, L'). All else as `Conv2d`."""
 
-    weight (ones) and bias (zeros) have that shape.
+    axes, convolution = 1, convnd.conv1d
+
+
+class Conv2d(Convolution):
+    """2-d convolution: (N, in_channels, H, W) to (N, out_channels, H', W').
+
+    weight: (out_channels, in_channels / groups, kernel height, width), bias: (out_channels,), both U(±1/sqrt(fan in)).
+    kernel_size, stride, padding and dilation: an int, or one for each axis; padding may be "same" or "valid".
 
     Examples
     --------
-    >>> y = nn.LayerNorm(2)(mg.tensor([[1.0, 3.0]]))
-    >>> y.round().tolist()
-    [[-1.0, 1.0]]
+    >>> nn.Conv2d(3, 8, kernel_size=3, padding="same")(mg.zeros((2, 3, 10, 10))).shape
+    (2, 8, 10, 10)
     """
 
-    @checked
-    def __init__(self, normalized_shape: Size | tuple[Size, ...], eps: Finite = 1e-5, bias: bool = True):
-        self.normalized_shape = tuple(np.atleast_1d(normalized_shape).tolist())
-        self.eps = eps
-        self.weight = Parameter(np.ones(self.normalized_shape, "float32"))
-        self.bias = Parameter(np.zeros(self.normalized_shape, "float32")) if bias else None
+    axes, convolution = 2, conv.conv2d
 
-    def forward(self, x: Any) -> Tensor:
-        last = tuple(range(-len(self.normalized_shape), 0))
-        return normalization.layer_norm(x, self.weight, self.bias, axis=last, eps=self.eps)
+
+class Conv3d(Convolution):
+    """3-d convolution: (N, in_channels, D, H, W) to (N, out_channels, D', H', W'). All else as `Conv2d`."""
+
+    axes, convolution = 3, convnd.conv3d
 
 
 class Dropout(Module):

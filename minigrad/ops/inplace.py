@@ -214,11 +214,21 @@ def fits(shape, wanted) -> bool:
     return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(shape[::-1], wanted[::-1]))
 
 
+def from_outside(x: Tensor) -> bool:
+    """Whether a tensor is none of the traced function's, on no tape and no view: a running mean, say."""
+    own = isinstance(x, (Argument, View)) or not isinstance(x._data, np.ndarray) or id(x) in thread.program.lent
+    return not own and x._node is None
+
+
 def copy_(self, values) -> Tensor:
     """Overwrite the values, in place; they are broadcast to this tensor's shape and cast to its dtype."""
     values = as_tensor(values, like=self.dtype)
     if not fits(values.shape, self.shape):
         raise ValueError(f"copy_: got shape {values.shape}, wanted {self.shape}")
+    of_actions = tracing() and thread.program.actions is not None and from_outside(self)
+    if of_actions and not (recording() and values._node is not None):
+        thread.program.actions.keep(self, broadcast_to(fitting("copy_", self, values), self.shape))
+        return self
     setitem(self, ..., values, "copy_")
     return self
 
