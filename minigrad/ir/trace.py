@@ -142,9 +142,8 @@ class Program:
     counted = False  # of the body of a loop: whether it takes as many steps as a value says
     eager = False  # whether what is recorded runs at once, on arrays
     actions: Any = None  # what a jitted function does to what is outside (actions.py)
-    around: Any = (
-        None  # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
-    )
+    # while its backward is traced: a Reach, the presence of its roots, that in the steps of its loops
+    around: Any = None
 
     def __init__(self):
         self.inputs: list[Value] = []
@@ -187,8 +186,7 @@ class Program:
         if self.actions is not None and id(x._data) in self.actions.kept:
             return self.actions.kept[id(x._data)][1], None
         if id(x) in self.captured:
-            ((value, leaf, _),) = self.captured[id(x)]
-            return value, leaf
+            return self.captured[id(x)][0][:2]
         leaf = stand_in(x._node, x)
         value = self.input(x)
         self.lay_out(value, x._data)
