@@ -72,7 +72,8 @@ class GroupNorm(Module):
         if num_channels % num_groups:
             raise ValueError(f"num_groups={num_groups} has to divide {num_channels} channels")
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.weight, self.bias = (ones(num_channels), zeros(num_channels)) if affine else (None, None)
+        self.weight = ones(num_channels) if affine else None
+        self.bias = zeros(num_channels) if affine else None
 
     def forward(self, x: Any) -> Tensor:
         return normalization.group_norm(x, self.weight, self.bias, num_groups=self.num_groups, eps=self.eps)
@@ -89,7 +90,8 @@ class Running(Module):
     ):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.track_running_stats = track_running_stats
-        self.weight, self.bias = (ones(num_features), zeros(num_features)) if affine else (None, None)
+        self.weight = ones(num_features) if affine else None
+        self.bias = zeros(num_features) if affine else None
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
             self.register_buffer("running_mean", np.zeros(num_features, "float32"))
