@@ -60,6 +60,13 @@ class BahdanauAttention(Attention):
     """Additive: e_j = v^T tanh(W s + U h_j) (Bahdanau, Cho & Bengio 2014, arXiv:1409.0473, appendix A.1.2).
 
     W (A, Q), U (A, M), v (1, A), A = hidden_size: A(Q + M + 1) numbers.
+
+    Examples
+    --------
+    >>> attention = models.BahdanauAttention(4, 6, 5)
+    >>> context, weights = attention(mg.zeros((2, 4)), mg.zeros((7, 2, 6)))
+    >>> context.shape, weights.sum(axis=0).round().tolist()
+    ((2, 6), [1.0, 1.0])
     """
 
     @checked
@@ -78,6 +85,13 @@ class LuongAttention(Attention):
     "dot"       s^T h_j               wants Q = M; no numbers
     "general"   s^T W h_j             W (Q, M)
     "concat"    v^T tanh(W [s; h_j])  W (Q, Q + M), v (1, Q): Q(Q + M + 1) numbers
+
+    Examples
+    --------
+    >>> attention = models.LuongAttention(4, 6, score="general")
+    >>> context, weights = attention(mg.zeros((2, 4)), mg.zeros((7, 2, 6)))
+    >>> context.shape
+    (2, 6)
     """
 
     @checked
@@ -118,6 +132,12 @@ class AspectClassifier(nn.Module):
     the weights (T, B). With E = embedding, A = aspect_size (E by default), H = hidden:
     E·words + A·aspects + 4(H(E + A + H) + 2H) + H² + A² + (H + A) + 2H² + classes(H + 1) numbers, 4HA fewer without
     append.
+
+    Examples
+    --------
+    >>> model = models.AspectClassifier(50, 4, 3, embedding=8, hidden=6)
+    >>> model(np.full((7, 2), 3), np.zeros(2, int), np.array([7, 4]))[0].shape
+    (2, 3)
     """
 
     @checked

@@ -16,7 +16,13 @@ from minigrad.nn.cell import initial_state, output_of, take_step
 @checked
 def convolutions(*channels: Size, generator: Generator = None) -> nn.Sequential:
     """Images (B, channels[0], rows, columns) to (B, channels[-1], rows / 2^n, columns / 2^n): n times a "same"
-    convolution of 3 x 3, relu, and the maximum of each 2 x 2."""
+    convolution of 3 x 3, relu, and the maximum of each 2 x 2.
+
+    Examples
+    --------
+    >>> models.convolutions(3, 8, 16)(mg.zeros((2, 3, 32, 32))).shape
+    (2, 16, 8, 8)
+    """
     layers: list = []
     for before, after in pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1, generator=generator), mg.relu, lambda x: mg.max_pool2d(x, 2)]
@@ -30,6 +36,13 @@ class ShowAndTell(Decoder):
 
     With V words, E = embedding, H = hidden, L regions of D features: those of a cell with E inputs, and
     V E + E(L D + 1) + V(H + 1) numbers.
+
+    Examples
+    --------
+    >>> encoder = models.convolutions(3, 8)
+    >>> model = models.Captioner(encoder, (3, 8, 8), 20, 8, 16, decoder=models.ShowAndTell)
+    >>> model(mg.zeros((2, 3, 8, 8)), np.full((5, 2), 4))[0].shape
+    (5, 2, 20)
     """
 
     @checked
@@ -55,6 +68,13 @@ class ShowAttendTell(Decoder):
 
     With V words, E = embedding, H = hidden, D features and S parts of the state (an LSTM's 2): those of a cell with
     E + D inputs, and V E + H(H + D + 1) + (H + 1) + S H(D + 1) + E(H + D) + V(E + 1) numbers.
+
+    Examples
+    --------
+    >>> encoder = models.convolutions(3, 8)
+    >>> model = models.Captioner(encoder, (3, 8, 8), 20, 8, 16, decoder=models.ShowAttendTell)
+    >>> model(mg.zeros((2, 3, 8, 8)), np.full((5, 2), 4))[0].shape
+    (5, 2, 20)
     """
 
     @checked
@@ -92,6 +112,12 @@ class Captioner(Seq2Seq):
 
     Call it with images (B, *image) and captions (S, B), integers: logits (S, B, V) of each word given the true ones
     before it, and the weights of the attention (S, L, B), None without. `greedy` and `beam` take images and write.
+
+    Examples
+    --------
+    >>> model = models.Captioner(models.convolutions(3, 8), (3, 8, 8), 20, 8, 16)
+    >>> model(mg.zeros((2, 3, 8, 8)), np.full((5, 2), 4))[0].shape
+    (5, 2, 20)
     """
 
     @checked
@@ -134,6 +160,11 @@ def doubly_stochastic(weights, mask=None):
     """Σ_l (1 - Σ_t α_tl)², mean over images: attention should come to every region once (Xu et al. 2015, eq. 14).
 
     weights: (S, L, B). mask: bool (S, B), True where a caption has a word.
+
+    Examples
+    --------
+    >>> models.doubly_stochastic(mg.full((4, 2, 3), 0.25)).item()
+    0.0
     """
     weights = weights if mask is None else mg.where(mask[:, None], weights, 0)
     return (1 - weights.sum(axis=0)).square().sum(axis=0).mean()

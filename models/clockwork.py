@@ -22,6 +22,12 @@ class ClockworkCell(Cell):
     HI + n² g(g + 1)/2 + H numbers.
 
     Raises ValueError for periods that do not ascend from 1 or more, or whose number does not divide H.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(models.ClockworkCell, 3, 8, periods=(1, 2, 4, 8))
+    >>> layer(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 8)
     """
 
     state_shape = "hidden_size", ""  # h, t

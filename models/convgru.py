@@ -15,6 +15,13 @@ class ConvGRUCell(Cell):
 
     x (B, I, rows, columns), h (B, H, rows, columns) -> the next h. weight_ih (3H, I, k, k), weight_hh (3H, H, k, k),
     bias (3H,), in the order r z n, U(±1/√H). 3H(k²(I + H) + 1) numbers.
+
+    Examples
+    --------
+    >>> cell = models.ConvGRUCell(3, 4, kernel_size=3)
+    >>> x = mg.zeros((2, 3, 6, 6))
+    >>> cell(x, cell.initial_state(x)).shape
+    (2, 4, 6, 6)
     """
 
     feature_ndim = 3
@@ -51,6 +58,12 @@ class ConvGRU(Recurrent):
     """Layers of `ConvGRUCell`: `output, h_n = convgru(x, h_0)`, x (T, B, I, rows, columns).
 
     See `Recurrent` for lengths and masks.
+
+    Examples
+    --------
+    >>> output, h_n = models.ConvGRU(3, 4, kernel_size=3)(mg.zeros((5, 2, 3, 6, 6)))
+    >>> output.shape
+    (5, 2, 4, 6, 6)
     """
 
     @checked

@@ -30,6 +30,14 @@ class ConvLSTMCell(Cell):
     transpose(2, 3, 1, 0).
     weight_ih (4H, I, k, k), weight_hh (4H, H, k, k), bias (4H,), gates in the order i f g o, and weight_ci, weight_cf,
     weight_co (H, rows', columns'); all U(±1/√H). 4H(k²(I + H) + 1) numbers, and 3H · rows' · columns' for peepholes.
+
+    Examples
+    --------
+    >>> cell = models.ConvLSTMCell(3, 4, kernel_size=3, peepholes=(6, 6))
+    >>> x = mg.zeros((2, 3, 6, 6))
+    >>> h, c = cell(x, cell.initial_state(x))
+    >>> h.shape
+    (2, 4, 6, 6)
     """
 
     feature_ndim = 3
@@ -96,6 +104,12 @@ class ConvLSTM(Recurrent):
     many axes as the kernel has.
 
     See `Recurrent` for lengths and masks.
+
+    Examples
+    --------
+    >>> output, (h_n, c_n) = models.ConvLSTM(3, 4, kernel_size=3)(mg.zeros((5, 2, 3, 6, 6)))
+    >>> output.shape, c_n.shape
+    ((5, 2, 4, 6, 6), (1, 2, 4, 6, 6))
     """
 
     @checked
@@ -124,6 +138,12 @@ class EncoderForecaster(nn.Module):
     x (T, B, I, rows, columns), steps -> (steps, B, I, rows, columns), without a squashing function. hidden_sizes: of
     the layers, the lowest first; in the paper (128, 64, 64). peepholes: as of `ConvLSTMCell`.
     encoder and forecaster, lists of `ConvLSTM`; read_out, an `nn.Conv2d` of I(ΣH + 1) numbers.
+
+    Examples
+    --------
+    >>> model = models.EncoderForecaster(1, (4,), kernel_size=3)
+    >>> model(mg.zeros((5, 2, 1, 8, 8)), 3).shape
+    (3, 2, 1, 8, 8)
     """
 
     @checked

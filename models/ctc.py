@@ -41,6 +41,12 @@ def ctc_loss(
 
     Raises ValueError for shapes, lengths and a blank that do not fit, TypeError for wrong dtypes, IndexError for
     targets that are blank or no class.
+
+    Examples
+    --------
+    >>> log_probs = mg.log_softmax(mg.zeros((4, 1, 3)))
+    >>> round(models.ctc_loss(log_probs, [[1, 2]], reduction="sum").item(), 4)
+    1.6864
     """
     log_probs, targets = [x if isinstance(x, mg.Tensor) else mg.tensor(x) for x in (log_probs, targets)]
     if log_probs.ndim != 3 or targets.ndim != 2 or log_probs.shape[1] != targets.shape[0]:
@@ -93,6 +99,12 @@ def ctc_greedy(log_probs, input_lengths=None, blank: Count = 0) -> list[list[int
     """The labelling of the likeliest path, for each sequence of the batch: best path decoding (Graves et al. 2006).
 
     log_probs (T, B, C), also any other scores; input_lengths (B,) integers up to T.
+
+    Examples
+    --------
+    >>> log_probs = np.log(np.array([[[0.1, 0.8, 0.1]], [[0.8, 0.1, 0.1]], [[0.1, 0.1, 0.8]]]))
+    >>> models.ctc_greedy(log_probs)
+    [[1, 2]]
     """
     paths, lengths = frames_of("ctc_greedy", log_probs, input_lengths, blank)
     return [collapse(path[:length].argmax(axis=-1), blank) for path, length in zip(paths, lengths)]
@@ -115,6 +127,13 @@ def ctc_beam(log_probs, input_lengths=None, width: Size = 10, blank: Count = 0) 
     a beam that holds them all gives the exact probabilities.
 
     log_probs (T, B, C); input_lengths (B,) integers up to T; width at least 1.
+
+    Examples
+    --------
+    >>> log_probs = np.log(np.array([[[0.1, 0.8, 0.1]], [[0.8, 0.1, 0.1]], [[0.1, 0.1, 0.8]]]))
+    >>> labels, score = models.ctc_beam(log_probs, width=5)[0][0]
+    >>> labels
+    [1, 2]
     """
     paths, lengths = frames_of("ctc_beam", log_probs, input_lengths, blank)
     return [prefix_search(path[:length], width, blank) for path, length in zip(paths, lengths)]

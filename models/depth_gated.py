@@ -17,6 +17,12 @@ class DepthGatedLSTMCell(Cell):
     x (..., I), state ((h, c), ...), a pair for each of `depth` layers, each (..., H) -> the next; the output is the
     last layer's h'. A layer is a `DepthGatedLayer`: 4(H(I + H) + H) + 3H numbers in the first; the same in each other,
     where I = H, and H² + 3H for its depth gate.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(models.DepthGatedLSTMCell(3, 4, depth=3))
+    >>> layer(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked

@@ -19,6 +19,12 @@ class GatedRNNCell(Cell):
 
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), weight_hh (3H, H), bias (3H,), in the order i f g, U(±1/√H).
     3(H(I + H) + H) numbers.
+
+    Examples
+    --------
+    >>> cell = models.GatedRNNCell(3, 4)
+    >>> cell(mg.zeros((2, 3)), mg.zeros((2, 4))).shape
+    (2, 4)
     """
 
     @checked
@@ -51,6 +57,13 @@ class DocumentClassifier(nn.Module):
     (B, classes). Raises ValueError for other shapes and for lengths out of range, TypeError if they are no integers.
 
     With E = embedding, H = hidden: E·vocabulary + 4(H(E + H) + 2H) + 6(2H² + H) + classes(2H + 1) numbers.
+
+    Examples
+    --------
+    >>> model = models.DocumentClassifier(50, 8, 6, classes=5)
+    >>> documents = np.full((7, 3, 2), 4)  # words, sentences, documents
+    >>> model(documents).shape
+    (2, 5)
     """
 
     @checked

@@ -25,6 +25,13 @@ class DRAW(nn.Module):
 
     With P pixels, H, Z, R numbers read (2P or 2N²) and D written (P or N²): those of two cells with R + H and Z inputs
     and of their initial states, and 2 Z(H + 1) + D(H + 1) + P, and 5(H + 1) for each attention.
+
+    Examples
+    --------
+    >>> model = models.DRAW(8, 8, latent_size=2, hidden_size=4, read_size=3, write_size=3)
+    >>> images, noise = mg.zeros((2, 64)), mg.zeros((3, 2, 2))
+    >>> model.sample(noise)[-1].shape
+    (2, 8, 8)
     """
 
     @checked

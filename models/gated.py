@@ -14,6 +14,12 @@ class MGUCell(Cell):
 
     x (..., I), h (..., H) -> (..., H). weight_ih (2H, I), weight_hh (2H, H), bias (2H,), in the order f n, U(±1/√H).
     2(H(I + H) + H) numbers.
+
+    Examples
+    --------
+    >>> cell = models.MGUCell(3, 4)
+    >>> cell(mg.zeros((2, 3)), mg.zeros((2, 4))).shape
+    (2, 4)
     """
 
     @checked
@@ -43,6 +49,11 @@ class MUT1Cell(Cell):
 
     x (..., I), h (..., H) -> (..., H). weight_ih (2H, I) in the order z r, weight_hh (2H, H) in the order r h, bias
     (3H,) in the order z r h, weight_x (H, I) if I and H differ; U(±1/√H). 2H(I + H) + 3H numbers, and HI for weight_x.
+
+    Examples
+    --------
+    >>> nn.Recurrent(models.MUT1Cell, 3, 4, reverse=True)(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked
@@ -76,6 +87,11 @@ class MUT2Cell(Cell):
 
     x (..., I), h (..., H) -> (..., H). weight_ih (2H, I) in the order z h, weight_hh (3H, H) and bias (3H,) in the
     order z r h, weight_x (H, I) if I and H differ; U(±1/√H). H(2I + 3H) + 3H numbers, and HI for weight_x.
+
+    Examples
+    --------
+    >>> nn.Recurrent(models.MUT2Cell, 3, 4, num_layers=2)(mg.zeros((5, 2, 3)))[1].shape
+    (2, 2, 4)
     """
 
     @checked
@@ -108,6 +124,11 @@ class MUT3Cell(Cell):
 
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), weight_hh (3H, H), bias (3H,), in the order z r h, U(±1/√H).
     3(H(I + H) + H) numbers.
+
+    Examples
+    --------
+    >>> nn.Recurrent(models.MUT3Cell, 3, 4, bidirectional=True)(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 8)
     """
 
     @checked
@@ -135,6 +156,12 @@ class MinGRUCell(Cell):
     z = σ(x W_z^T + b_z); n = x W_n^T + b_n; h' = (1 - z) ⊙ h + z ⊙ n.
 
     x (..., I), h (..., H) -> (..., H). weight_ih (2H, I), bias (2H,), in the order z n, U(±1/√H). 2(HI + H) numbers.
+
+    Examples
+    --------
+    >>> fast = mg.jit(nn.Recurrent(models.MinGRUCell, 3, 4))
+    >>> fast(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked
@@ -157,6 +184,11 @@ class MinLSTMCell(Cell):
     i = σ(x W_i^T + b_i); f = σ(x W_f^T + b_f); n = x W_n^T + b_n; h' = (f ⊙ h + i ⊙ n) / (f + i).
 
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), bias (3H,), in the order i f n, U(±1/√H). 3(HI + H) numbers.
+
+    Examples
+    --------
+    >>> nn.Recurrent(models.MinLSTMCell, 3, 4)(mg.zeros((5, 2, 3)), lengths=[5, 3])[0].shape
+    (5, 2, 4)
     """
 
     @checked

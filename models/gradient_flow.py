@@ -44,6 +44,12 @@ def gradient_flow(cell, x, loss, state=None, context=None) -> Flow:
     were.
 
     Raises ValueError for a loss that is no scalar.
+
+    Examples
+    --------
+    >>> flow = models.gradient_flow(models.RNNCell(3, 4), mg.ones((5, 2, 3)), lambda y: y[-1].sum())
+    >>> flow.norms.shape
+    (6,)
     """
     x = x if isinstance(x, mg.Tensor) else mg.tensor(x)
     state = initial_state(cell, x) if state is None else state
@@ -84,7 +90,13 @@ def norms_of(x) -> np.ndarray:
 @checked
 def draw_flow(flows: dict[str, Flow], path, max_norm: Finite | None = None) -> None:
     """A PNG of flows side by side, by name, against steps back in time. With max_norm, a second panel shows them
-    clipped. The first part of a state (h) is a solid line, the others (an LSTM's c) are dashed."""
+    clipped. The first part of a state (h) is a solid line, the others (an LSTM's c) are dashed.
+
+    Examples
+    --------
+    >>> flow = models.gradient_flow(models.RNNCell(3, 4), mg.ones((5, 2, 3)), lambda y: y[-1].sum())
+    >>> models.draw_flow({"rnn": flow}, "flow.png")
+    """
     from matplotlib.figure import Figure
 
     panels = {"no clipping": flows}

@@ -18,6 +18,13 @@ class GridLSTMBlock(nn.Module):
 
     hidden, memory: N tensors (..., H) each -> lists of the next. weight (4NH, NH), bias (4NH,), dimension by dimension,
     in each i f g o; U(±1/√H). 4NH(NH + 1) numbers.
+
+    Examples
+    --------
+    >>> block = models.GridLSTMBlock(4, dimensions=2)
+    >>> hidden, memory = block([mg.zeros((2, 4))] * 2, [mg.zeros((2, 4))] * 2)
+    >>> len(hidden), memory[0].shape
+    (2, (2, 4))
     """
 
     @checked
@@ -49,6 +56,11 @@ class GridLSTM1d(nn.Module):
     LSTM that runs over depth (the paper's network for parity).
 
     x (..., I) -> (..., H). project, an `nn.Linear` (2H, I); blocks. 2H(I + 1) numbers and 4H(H + 1) for each block.
+
+    Examples
+    --------
+    >>> models.GridLSTM1d(3, 4, depth=5)(mg.zeros((2, 3))).shape
+    (2, 4)
     """
 
     @checked
@@ -77,6 +89,12 @@ class GridLSTMCell(Cell):
     x (..., I), state ((h, m), ...) of the time, layer by layer, each (..., H) -> h of the depth above the last layer,
     which is the output, and the next state. project, an `nn.Linear` (2H, I); blocks. 2H(I + 1) numbers and 8H(2H + 1)
     for each block.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(models.GridLSTMCell(3, 4, depth=2))
+    >>> layer(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked

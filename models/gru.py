@@ -19,6 +19,12 @@ class GRUCell(Cell):
     x (..., I), h (..., H) -> (..., H). weight_ih (3H, I), weight_hh (3H, H), bias_ih and bias_hh (3H,), gates in the
     order r z n: names, shapes and initial distribution are those of torch.nn.GRUCell. 3(H(I + H) + 2H) numbers, with
     one bias 3(H(I + H) + H).
+
+    Examples
+    --------
+    >>> cell = models.GRUCell(3, 4)
+    >>> cell(mg.zeros((2, 3)), mg.zeros((2, 4))).shape
+    (2, 4)
     """
 
     @checked
@@ -54,6 +60,12 @@ class GRU(Recurrent):
     """Layers of `GRUCell`: `output, h_n = gru(x, h_0)`, with the arguments and the state dict of torch.nn.GRU.
 
     See `Recurrent` for shapes, lengths and masks.
+
+    Examples
+    --------
+    >>> output, h_n = models.GRU(3, 4, num_layers=2)(mg.zeros((5, 2, 3)))
+    >>> output.shape, h_n.shape
+    ((5, 2, 4), (2, 2, 4))
     """
 
     @checked

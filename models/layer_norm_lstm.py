@@ -18,6 +18,13 @@ class LayerNormLSTMCell(Cell):
 
     x (..., I), state (h, c), each (..., H) -> (h', c'). weight_ih (4H, I), weight_hh (4H, H), gates in the order
     i f g o, U(±1/√H); norm_x and norm_h, `nn.LayerNorm` over all 4H sums, norm_c over H. 4H(I + H) + 18H numbers.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(models.LayerNormLSTMCell, 3, 4)
+    >>> output, (h, c) = layer(mg.zeros((5, 2, 3)))
+    >>> c.shape
+    (1, 2, 4)
     """
 
     state_shape = "hidden_size", "hidden_size"

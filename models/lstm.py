@@ -21,6 +21,13 @@ class LSTMCell(Cell):
     with weight_hr (P, H), h (..., P) and weight_hh (4H, P); 4H(I + P + 2) + P H numbers.
     two_biases: False, as in Keras, leaves out bias_hh, 4H numbers. unit_forget_bias: True, as in Keras, begins with
     biases of the forget gate that add up to 1, by which it remembers (Jozefowicz, Zaremba & Sutskever 2015, ICML).
+
+    Examples
+    --------
+    >>> cell = models.LSTMCell(3, 4)
+    >>> h, c = cell(mg.zeros((2, 3)), (mg.zeros((2, 4)), mg.zeros((2, 4))))
+    >>> h.shape, cell.weight_ih.shape
+    ((2, 4), (16, 3))
     """
 
     state_shape = "output_size", "hidden_size"
@@ -61,6 +68,12 @@ class LSTM(Recurrent):
     torch.nn.LSTM.
 
     See `Recurrent` for shapes, lengths and masks.
+
+    Examples
+    --------
+    >>> output, (h_n, c_n) = models.LSTM(3, 4, bidirectional=True)(mg.zeros((5, 2, 3)))
+    >>> output.shape, c_n.shape
+    ((5, 2, 8), (2, 2, 4))
     """
 
     @checked

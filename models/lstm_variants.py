@@ -43,6 +43,12 @@ class LSTMVariantCell(Cell):
     weight_ih (nH, I), weight_hh (nH, H), bias (nH,), in the order i f g o; weight_ci, weight_cf, weight_co (H,);
     weight_gates (mH, mH), to and from i f o; all U(±1/√H). Of n blocks, m = n - 1 are gates; what a variant lacks is
     not among them. n(H(I + H) + H) numbers, mH for peepholes, (mH)² for full_gate_recurrence.
+
+    Examples
+    --------
+    >>> layer = nn.Recurrent(models.LSTMVariantCell, 3, 4, coupled=True)
+    >>> layer(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked

@@ -27,6 +27,11 @@ def dropped(name: str, x):
 
     "hidden"     h as the products see it, `dropped("hidden", h) @ W.T`: `VariationalDropout`
     "candidate"  the values to be added to the memory, `f * c + i * dropped("candidate", g)`: `RecurrentDropout`
+
+    Examples
+    --------
+    >>> models.dropped("candidate", mg.ones(2)).tolist()
+    [1.0, 1.0]
     """
     return dropping.how[name](x) if name in dropping.how else x
 
@@ -82,6 +87,12 @@ class VariationalDropout(Wrapper):
     in its products: not for MinGRUCell and MinLSTMCell, unless hidden_rate is 0.
 
     Raises ValueError for a cell that names no hidden state.
+
+    Examples
+    --------
+    >>> cell = models.VariationalDropout(models.GRUCell(3, 4), 0.25, 0.25)
+    >>> nn.Recurrent(cell)(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked
@@ -119,6 +130,12 @@ class RecurrentDropout(Wrapper):
     RNNCell, IRNNCell and ClockworkCell.
 
     Raises ValueError for a cell that names no candidate.
+
+    Examples
+    --------
+    >>> cell = models.RecurrentDropout(models.LSTMCell(3, 4), 0.25)
+    >>> nn.Recurrent(cell)(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked

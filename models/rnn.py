@@ -16,6 +16,12 @@ class RNNCell(Cell):
     x (..., I), h (..., H) -> (..., H). weight_ih (H, I), weight_hh (H, H), bias_ih and bias_hh (H,): names, shapes and
     initial distribution are those of torch.nn.RNNCell. H(I + H) + 2H numbers; with two_biases=False, as in Keras, there
     is no bias_hh, and H fewer.
+
+    Examples
+    --------
+    >>> cell = models.RNNCell(3, 4, nonlinearity="relu")
+    >>> cell(mg.zeros((2, 3)), mg.zeros((2, 4))).shape
+    (2, 4)
     """
 
     @checked
@@ -40,6 +46,11 @@ class RNNCell(Cell):
 class IRNNCell(RNNCell):
     """`RNNCell` with relu that begins as the identity (Le, Jaitly & Hinton 2015, arXiv:1504.00941): W_hh = 1, biases 0,
     W_ih ~ N(0, 0.001²). So at first h is carried on as it is, and its gradient, too.
+
+    Examples
+    --------
+    >>> models.IRNNCell(3, 2).weight_hh.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     @checked
@@ -54,6 +65,12 @@ class RNN(Recurrent):
     """Layers of `RNNCell`: `output, h_n = rnn(x, h_0)`, with the arguments and the state dict of torch.nn.RNN.
 
     See `Recurrent` for shapes, lengths and masks.
+
+    Examples
+    --------
+    >>> output, h_n = models.RNN(3, 4, nonlinearity="relu")(mg.zeros((5, 2, 3)))
+    >>> output.shape, h_n.shape
+    ((5, 2, 4), (1, 2, 4))
     """
 
     @checked

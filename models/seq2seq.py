@@ -20,7 +20,14 @@ from minigrad.nn.recurrent import Recurrent
 
 
 class Decoder(nn.Module):
-    """Without attention: all that it knows is its first state (Sutskever, Vinyals & Le 2014, arXiv:1409.3215)."""
+    """Without attention: all that it knows is its first state (Sutskever, Vinyals & Le 2014, arXiv:1409.3215).
+
+    Examples
+    --------
+    >>> model = models.Seq2Seq(20, 30, 8, 16, decoder=models.Decoder)
+    >>> model(np.full((7, 2), 3), np.full((5, 2), 4))[0].shape
+    (5, 2, 30)
+    """
 
     reading: dict[str, Any] = {"reverse": True}  # how the encoder reads for it: here from the end, as in the paper
 
@@ -41,7 +48,14 @@ class Decoder(nn.Module):
 
 class BahdanauDecoder(Decoder):
     """s_i = f(s_{i-1}, y_{i-1}, c_i), with c_i the context that s_{i-1} asks for: RNNsearch (Bahdanau, Cho & Bengio
-    2014, arXiv:1409.0473, section 3.1). Logits are linear in [s_i; c_i; y_{i-1}], without the paper's maxout."""
+    2014, arXiv:1409.0473, section 3.1). Logits are linear in [s_i; c_i; y_{i-1}], without the paper's maxout.
+
+    Examples
+    --------
+    >>> model = models.Seq2Seq(20, 30, 8, 16, decoder=models.BahdanauDecoder)
+    >>> model(np.full((7, 2), 3), np.full((5, 2), 4))[0].shape
+    (5, 2, 30)
+    """
 
     reading = {"bidirectional": True}
 
@@ -61,7 +75,14 @@ class BahdanauDecoder(Decoder):
 
 class LuongDecoder(Decoder):
     """h~ = tanh(W_c [c; s]), with c the context that the new state s asks for; h~ is fed to the next step (Luong, Pham
-    & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3). score: "dot", "general" or "concat"."""
+    & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3). score: "dot", "general" or "concat".
+
+    Examples
+    --------
+    >>> model = models.Seq2Seq(20, 30, 8, 16, decoder=models.LuongDecoder, cell=models.LSTMCell)
+    >>> model(np.full((7, 2), 3), np.full((5, 2), 4))[0].shape
+    (5, 2, 30)
+    """
 
     reading = {}
 
@@ -97,6 +118,12 @@ class Seq2Seq(nn.Module):
     given first. end: the one that ends what it writes.
 
     source: (T, B) integers; lengths: B integers from 1 to T, by default T. What is padding changes nothing.
+
+    Examples
+    --------
+    >>> model = models.Seq2Seq(20, 30, 8, 16)
+    >>> model(np.full((7, 2), 3), np.full((5, 2), 4))[0].shape
+    (5, 2, 30)
     """
 
     @checked

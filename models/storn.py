@@ -21,6 +21,12 @@ class STORN(nn.Module):
     likelihood: "gaussian" or "bernoulli". cell: of both, made as cell(input_size, hidden_size). With X, Z, H the three
     sizes and D the numbers that describe x_t (2X or X): those of two cells, with X and with X + Z inputs, and
     2 Z(H + 1) + D(H + 1) numbers.
+
+    Examples
+    --------
+    >>> model = models.STORN(3, 2, 4)
+    >>> model.sample(mg.zeros((5, 2, 2)), mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 3)
     """
 
     @checked

@@ -16,6 +16,12 @@ class SpelledWords(nn.Module):
     Takes (words (T, B) integers, spelling (T, B, L) integers, 0 behind the last character); gives (T, B,
     embedding_dim), embedding_dim = word_size + 2 character_hidden. With C = character_size and H = character_hidden:
     words·word_size + characters·C + 8(H(C + H) + 2H) numbers.
+
+    Examples
+    --------
+    >>> embedding = models.SpelledWords(50, 30, 8, 4, 5)
+    >>> embedding.embedding_dim
+    18
     """
 
     @checked
@@ -48,6 +54,12 @@ class Tagger(nn.Module):
 
     words: what embedding takes. tags: (T, B) integers. lengths: B integers from 1 to T, by default T; what is padding
     changes nothing.
+
+    Examples
+    --------
+    >>> model = models.Tagger(nn.Embedding(50, 8), 6, num_tags=4, crf=models.CRF(4))
+    >>> model.decode(np.full((7, 2), 3), [7, 4]).shape
+    (7, 2)
     """
 
     @checked

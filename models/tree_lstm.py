@@ -38,6 +38,12 @@ def forest(trees: Sequence, positions: Sequence | None = None, multiples: tuple[
     compiled program; the nodes that are added belong to no tree, and what a layer says of them means nothing.
 
     Raises ValueError for what is no tree, and for positions that two children share.
+
+    Examples
+    --------
+    >>> trees = models.forest([[-1, 0, 0, 2], [-1]])
+    >>> trees.present.sum(axis=1).tolist(), len(trees.place)
+    ([1, 2, 2], 5)
     """
     trees = [np.asarray(tree) for tree in trees]
     for number, tree in enumerate(trees):
@@ -141,6 +147,13 @@ class ChildSumTreeLSTM(TreeLSTM):
 
     weight_ih (4H, I), weight_hh (4H, H), bias (4H,), gates in the order i f g o (g is the paper's u), all U(±1/√H): on
     a chain it is the LSTM with these weights. 4(H(I + H) + H) numbers.
+
+    Examples
+    --------
+    >>> trees = models.forest([[-1, 0, 0], [-1, 0]])
+    >>> h, c = models.ChildSumTreeLSTM(3, 4)(mg.zeros((5, 3)), trees)
+    >>> h.shape
+    (5, 4)
     """
 
     @checked
@@ -166,6 +179,13 @@ class NaryTreeLSTM(TreeLSTM):
 
     input_forgets: True, as in Chainer, gives each f_k a W_f and a b_f of its own: weight_ih ((3 + N)H, I) and bias
     ((3 + N)H,), in the order of weight_hh; (3 + N)(H I + H) + (3 + N) N H² numbers.
+
+    Examples
+    --------
+    >>> trees = models.forest([[-1, 0, 0]], positions=[[0, 0, 1]])
+    >>> h, c = models.NaryTreeLSTM(3, 4, arity=2)(mg.zeros((3, 3)), trees)
+    >>> h.shape
+    (3, 4)
     """
 
     @checked

@@ -19,6 +19,13 @@ class FrameClassifier(nn.Module):
     video: (T, B, *image). lengths: B integers from 0 to T; what is behind a video's end changes nothing before it.
     Returns logits (T, B, classes). With F = features and H = hidden, besides those of the encoder: those of a cell with
     F inputs (4(H(F + H) + 2H) of an LSTM; of V and a, H(F + 1)) and classes(H + 1) numbers.
+
+    Examples
+    --------
+    >>> encoder = nn.Sequential(models.convolutions(1, 4), lambda y: y.reshape(len(y), -1))
+    >>> model = models.FrameClassifier(encoder, 64, 6, classes=3)
+    >>> model(mg.zeros((5, 2, 1, 8, 8))).shape
+    (5, 2, 3)
     """
 
     @checked

@@ -20,6 +20,12 @@ class VRNN(nn.Module):
     it where it gives a distribution. likelihood: "gaussian" or "bernoulli". cell: made as cell(input_size,
     hidden_size). With X, Z, H the three sizes and D the numbers that describe x_t (2X or X): those of the cell with
     2H inputs, and H(X + 1) + H(Z + 1) + H(H + 1) + 2 H(2H + 1) + 4 Z(H + 1) + D(H + 1) numbers.
+
+    Examples
+    --------
+    >>> model = models.VRNN(3, 2, 4)
+    >>> model.sample(mg.zeros((5, 2, 2)), mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 3)
     """
 
     @checked

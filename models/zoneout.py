@@ -16,6 +16,12 @@ class Zoneout(Wrapper):
 
     rates: of each tensor of the cell's state; in the paper 0.05 for h and 0.5 for c. generator: of d; default, that of
     nn.init. Everything else is the cell's.
+
+    Examples
+    --------
+    >>> cell = models.Zoneout(models.LSTMCell(3, 4), 0.1, 0.5)
+    >>> nn.Recurrent(cell)(mg.zeros((5, 2, 3)))[0].shape
+    (5, 2, 4)
     """
 
     @checked

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.observe
-from minigrad import nn, optim
+from minigrad import models, nn, optim
 from minigrad.kernels import threads
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     matplotlib.pyplot.close("all")
 
 
-MODULES = [mg, mg.random, mg.tree, mg.io, nn, nn.init, optim, mg.testing, mg.training, mg.viz, minigrad.observe]
+MODULES = [mg, mg.random, mg.tree, mg.io, nn, nn.init, optim, mg.testing, mg.training, mg.viz, models, minigrad.observe]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in MODULES
@@ -57,7 +57,7 @@ EXAMPLES = [name for name, f in PUBLIC.items() if ">>> " in (f.__doc__ or "")]
 def test_the_example_of_a_docstring_gives_what_it_says(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(threads, "count", threads.count)
-    names = {"mg": mg, "np": np, "nn": nn, "optim": optim}
+    names = {"mg": mg, "np": np, "nn": nn, "optim": optim, "models": models}
     example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0
 
