@@ -22,6 +22,7 @@ from minigrad.compile.passes import (
     fuse,
     hoist,
     lift,
+    lookup,
     lower,
     mask,
     merge,
@@ -367,6 +368,82 @@ def test_products_of_float32_round_their_operands_where_the_program_is_for_it(as
         return precision.lower_precision(program, roots)
 
     check(lowered, PRODUCTS.format(op="matmul"), PRODUCTS.format(op=op))
+
+
+# Lookups
+
+LOOKED_UP = """
+    e = captured float32[{n}, 3]
+    w = captured float32[3, 5]
+    i = input int64[4, 2]
+    g = cotangent float32[4, 2, 5]
+"""
+
+
+def test_a_product_of_a_lookup_is_a_lookup_of_a_product():
+    before = (
+        LOOKED_UP
+        + """
+        x = embedding(e, i)
+        y = matmul(x, w)
+        r = reshape(x, shape=(8, 3))
+        z = matmul(r, w)
+        return y, z
+    """
+    )
+    after = (
+        LOOKED_UP
+        + """
+        p = matmul(e, w)
+        y = embedding(p, i)
+        z = reshape(y, shape=(8, 5))
+        return y, z
+    """
+    )
+    check(reduced(lookup.lookup), before.format(n=7), after.format(n=7))
+    check(reduced(lookup.lookup), before.format(n=8), before.format(n=8))  # as many rows as are looked up
+
+
+def test_cotangents_of_a_lookup_are_added_up_before_their_products():
+    """Where something was looked up: what a row that was not has (infinity, NaN) does not matter."""
+    before = (
+        LOOKED_UP
+        + """
+        v = transpose(w, axes=(1, 0))
+        d = matmul(g, v)
+        de = untake(d, i, shape=({n}, 3), axis=0)
+        x = take(e, i, axis=0)
+        r = reshape(x, shape=(8, 3))
+        h = reshape(g, shape=(8, 5))
+        t = transpose(h, axes=(1, 0))
+        dv = matmul(t, r)
+        c = transpose(r, axes=(1, 0))
+        dw = matmul(c, h)
+        return de, dv, dw
+    """
+    )
+    after = (
+        LOOKED_UP
+        + """
+        k = equal(i, i)
+        c = astype(k, dtype=dtype('float32'))
+        n = untake(c, i, axis=0, shape=({n},))
+        b = greater(n, 0.0)
+        there = reshape(b, shape=({n}, 1))
+        s = untake(g, i, axis=0, shape=({n}, 5))
+        v = transpose(w, axes=(1, 0))
+        p = matmul(s, v)
+        de = where(there, p, 0.0)
+        known = where(there, e, 0.0)
+        t = transpose(s, axes=(1, 0))
+        dv = matmul(t, known)
+        f = transpose(known, axes=(1, 0))
+        dw = matmul(f, s)
+        return de, dv, dw
+    """
+    )
+    check(reduced(lookup.lookup), before.format(n=7), after.format(n=7))
+    check(reduced(lookup.lookup), before.format(n=8), before.format(n=8))
 
 
 # In and out of loops

@@ -7,6 +7,7 @@ from functools import partial
 from minigrad.ir.number import Number
 from minigrad.ir.rules import batch, partition
 from minigrad.ir.rules.kernel import INT64, Along, Gather, of_numbers
+from minigrad.ir.rules.lookup import sum_of_products
 from minigrad.ir.rules.partition import mixes, of_rows
 from minigrad.ir.rules.reduce import along_axis
 from minigrad.ir.rules.rule import Rule, no_flops
@@ -270,7 +271,7 @@ RULES = {
     ),
     "untake": Rule(
         canonical=untake, batch=untake_batched, partition=mixes, lower=untake_lowered, sinks=True,
-        hoist=lambda v, *on: False, over_steps=untake_over_steps,
+        hoist=lambda v, *on: False, over_steps=untake_over_steps, of_rows=sum_of_products,
     ),
     "embedding": Rule(
         batch=embedding_batched, partition=take_partition, kernel=Gather(negative=False), hoist=take_hoist

@@ -6,6 +6,7 @@ import string
 import numpy as np
 
 from minigrad.ir.rules.kernel import Product
+from minigrad.ir.rules.lookup import product_of_lookup
 from minigrad.ir.rules.partition import PARTIAL, REPLICATE, SHARD, transposed
 from minigrad.ir.rules.rule import Rule
 from minigrad.ops.product import _terms
@@ -291,6 +292,7 @@ RULES = {
         sinks=True,
         linear=(0, 1),
         rounded="matmul_bfloat16",
+        of_rows=product_of_lookup,
         over_steps=matmul_over_steps,
     ),
     "matmul_bfloat16": Rule(

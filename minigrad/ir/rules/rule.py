@@ -23,6 +23,10 @@ def nothing(value) -> None:
     pass
 
 
+def no_rows(o, value, *inputs) -> None:
+    pass
+
+
 def each(shapes, results) -> float:
     """One for each element: of the result, or of an operand that is larger."""
     return float(max([sum([math.prod(shape) for shape in results]), *[math.prod(shape) for shape in shapes]]))
@@ -73,6 +77,9 @@ class Rule:
     additive: bool = False
     # the operands in each of which it is linear, the others being constant; or (value) -> them
     linear: tuple[int, ...] | Callable[..., tuple[int, ...]] = ()
+    # (o, value, *inputs) -> the same with products of fewer rows, where it is made of what is looked up in a table that
+    # has fewer rows than are looked up, or added up so; None where it is not
+    of_rows: Callable[..., Any] = no_rows
     # the op that computes it, a product, of operands rounded to bfloat16
     rounded: str | None = None
     # (value) -> (operands, make), where make(o, *stacks) of them for all steps is the sum of the value over the steps
