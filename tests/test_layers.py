@@ -118,3 +118,9 @@ def test_what_needs_pytorch_is_marked_as_parity():
     texts = {path.name: path.read_text() for path in tests if path != Path(__file__)}
     unmarked = [name for name, text in texts.items() if 'importorskip("torch")' in text and ".mark.parity" not in text]
     assert not unmarked, "take the fixture `torch`, or say pytestmark = pytest.mark.parity"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest would not collect the second."""
+    names = [path.name for path in (HOME.parent / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
