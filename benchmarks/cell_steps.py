@@ -15,7 +15,7 @@ def cell_step(peer: str, gradient: bool) -> Callable | None:
     parameters = [rng.uniform(-(H**-0.5), H**-0.5, shape).astype("float32") for shape in shapes]
     if peer == "jax":
         return jax_cell_step(parameters, x, h, c, g, gradient)
-    if peer == "bfloat16":
+    if peer == "bfloat16" or (peer == "step" and not gradient):
         return None
     if peer == "torch":
         import torch
@@ -36,10 +36,16 @@ def cell_step(peer: str, gradient: bool) -> Callable | None:
         with off():
             return cell(x, (h, c))
 
-    def train():
+    def backward(x, h, c, g):
         for parameter in leaves:
             parameter.grad = None
         cell(x, (h, c))[0].backward(g)
+
+    if peer == "step":
+        backward = mg.jit(backward)
+
+    def train():
+        backward(x, h, c, g)
         return [parameter.grad for parameter in leaves]
 
     return train if gradient else infer

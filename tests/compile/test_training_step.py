@@ -227,6 +227,23 @@ def test_loops_dropout_and_sizes_that_vary(checkpoint):
     same_jitted(make, *[(x,) for x in xs], traces=3 if checkpoint else 2, checkpoint=checkpoint)
 
 
+def test_the_bits_do_not_depend_on_the_sizes_before():
+    """Training that goes on after a break has those of training without one."""
+    found = []
+    for order in ([40, 40, 17, 23, 6], [6, 23, 17, 40]):
+        run = Run("Adam", "none", [("zero", 0), ("backward", 0), ("norm", 0), ("step", 0)])
+        step, start = mg.jit(run.step), (run.net.state_dict(), run.optimizer.state_dict())
+        found.append({})
+        for n in order:
+            run.net.load_state_dict(start[0])
+            run.optimizer.load_state_dict(start[1])
+            rng = np.random.default_rng(n)
+            step(mg.tensor(rng.normal(size=(1, n, 3))), mg.tensor(rng.normal(size=(1, n, 2))))
+            found[-1][n] = [p.numpy().tobytes() for p in run.net.parameters()]
+        assert step.traces < len(set(order))
+    assert found[0] == found[1]
+
+
 def test_gradients_that_are_one_value_are_apart():
     def make():
         a, b = leaf(3), leaf(3, seed=1)
@@ -286,6 +303,50 @@ def test_another_parameter_and_another_rate():
         found += [float(step(x)), net.w.grad.numpy().sum(), net.u.numpy().sum()]
         told.append(found)
     np.testing.assert_allclose(told[1], told[0], rtol=1e-8)
+
+
+def test_another_tensor_in_a_variable_is_not_the_one_that_has_had_the_gradient():
+    told = []
+    for jit in (lambda f: f, mg.jit):
+        held = {"w": leaf(3)}
+
+        def step(held=held):
+            held["w"].grad = None
+            loss = (held["w"] ** 2).sum()
+            loss.backward()
+            return loss
+
+        step, first = jit(step), held["w"]
+        step()
+        held["w"] = leaf(3, seed=1)
+        told.append([float(step()), held["w"].grad.numpy().sum(), first.grad.numpy().sum()])
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-8)
+
+
+class Counting(optim.Optimizer):
+    """A user's own: the steps that it has done are no reason to trace anew."""
+
+    rule = {"p": "p - lr * g / count"}
+
+    def coefficients(self, step):
+        return {"lr": self.lr, "count": max(self.steps)}
+
+
+def test_an_optimizer_of_the_users_own():
+    def make():
+        w = leaf(3)
+        opt = Counting([w], lr=0.1)
+
+        def step():
+            opt.zero_grad()
+            loss = (w**2).sum()
+            loss.backward()
+            opt.step()
+            return loss
+
+        return step, lambda: (w, w.grad)
+
+    same_jitted(make, (), (), ())
 
 
 def test_an_error_leaves_the_parameters_as_they_were():
