@@ -23,6 +23,10 @@ def common_dtype(operands) -> np.dtype:
     return np.result_type(*dtypes, *weak)
 
 
+STORAGE = "; float16 is for storage, t.numpy().astype('float16'), and is read as float32"
+
+
 def refuse_dtype(data, dtype: np.dtype):
     what = described(data) if dtype.kind == "O" else str(dtype)
-    raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}")
+    hint = STORAGE if dtype == np.float16 else ""
+    raise TypeError(f"tensor: wanted float32, float64, an integer type or bool, got {what}{hint}")

@@ -260,10 +260,11 @@ def foreign(x) -> bool:
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`.
 
-    data: a number, nested lists, an array or a tensor. dtype: by default an array keeps its own; Python floats become
-    float32, Python integers int64, booleans bool.
+    data: a number, nested lists, an array or a tensor. dtype: by default an array keeps its own, but float16 becomes
+    float32, here and wherever an array is taken; Python floats become float32, Python integers int64, booleans bool.
 
-    Raises TypeError for data that is not numeric (or complex, or float16: cast first), ValueError for ragged lists.
+    Raises TypeError for data that is not numeric (or complex: cast first) and the dtype float16, ValueError for ragged
+    lists.
 
     Examples
     --------
@@ -312,6 +313,8 @@ def as_array(data, dtype=None, like: np.dtype | None = None) -> np.ndarray:
             array = array.astype(dtype, copy=False)
         except TypeError:
             raise TypeError(f"tensor: no dtype {dtype!r}; wanted float32, float64, an integer type or bool") from None
+    if array.dtype == np.float16 and dtype is None:  # a way to store numbers, not to compute with them
+        array = array.astype(np.float32)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == np.float16:
         refuse_dtype(data, array.dtype)
     if not array.dtype.isnative:

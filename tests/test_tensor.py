@@ -49,12 +49,27 @@ def test_a_tensor_is_a_copy():
     assert mg.tensor([mg.tensor(1.0), 2.0]).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "bad", [1j, np.float16(1), np.ones(2, complex), "text", None, np.ones(2, np.longdouble), object()]
-)
+@pytest.mark.parametrize("bad", [1j, np.ones(2, complex), "text", None, np.ones(2, np.longdouble), object()])
 def test_what_is_not_float_integer_or_bool_is_refused(bad):
     with pytest.raises(TypeError, match="wanted float32, float64, an integer type or bool"):
         mg.tensor(bad)
+
+
+def test_float16_is_read_as_float32_and_is_no_dtype_of_tensors():
+    """By constructors, ops, assignment and jitted functions; a list of such numbers, too."""
+    half, t = np.array([[1.5, 2.25]], "float16"), mg.tensor([[2.0, 4.0]])
+    product = mg.jit(lambda x: x * half)
+    for found in (mg.tensor(half) * t, t * half, half * t, mg.mul(half, t), product(t), mg.jit(mg.mul)(half, t)):
+        assert found.dtype == np.float32 and found.tolist() == [[3, 9]]
+    half[0, 0] = 2
+    assert product(t).tolist() == [[4, 9]]
+    assert mg.tensor(list(half[0])).dtype == mg.nn.Parameter(half).dtype == mg.grad(mg.sum)(half).dtype == np.float32
+    assert (mg.tensor(np.ones(2)) * half).dtype == np.float64
+    t[...] = half
+    assert t.tolist() == [[2, 2.25]]
+    for make in (lambda: mg.tensor(half, dtype="float16"), lambda: t.astype("float16")):
+        with pytest.raises(TypeError, match=r"float16 is for storage, t.numpy\(\).astype\('float16'\)"):
+            make()
 
 
 def test_ragged_lists_are_refused():

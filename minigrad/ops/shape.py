@@ -5,6 +5,7 @@ import operator
 
 import numpy as np
 
+from minigrad.dtypes import STORAGE
 from minigrad.ops.declare import composite, op
 from minigrad.ops.table import Spec
 from minigrad.symbolic import index
@@ -269,7 +270,8 @@ def roll(x, /, shift, axis=None):
 def _cast(x: Spec, dtype) -> Spec:
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == np.float16:
-        raise TypeError(f"no tensor has dtype {dtype}; wanted float32, float64, an integer type or bool")
+        hint = STORAGE if dtype == np.float16 else ""
+        raise TypeError(f"no tensor has dtype {dtype}; wanted float32, float64, an integer type or bool{hint}")
     return Spec(x.shape, dtype)
 
 
