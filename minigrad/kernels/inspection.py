@@ -101,7 +101,9 @@ def inspect_kernel(f, *args) -> KernelReport:
 
     Examples
     --------
-    >>> report = mg.inspect_kernel(mg.tanh, "float64")  # doctest: +SKIP
+    >>> report = mg.inspect_kernel(mg.tanh, "float64")
+    >>> report.name, "double" in report.llvm
+    ('tanh', True)
     """
     import numba
     from numba import typeof

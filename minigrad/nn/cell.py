@@ -127,7 +127,16 @@ def output_of(cell, state):
 
 
 def take_step(cell, x, state, *shared, **context) -> tuple:
-    """(output, next state) of a step, whichever of the two that a cell may return it does."""
+    """(output, next state) of a step, whichever of the two that a cell may return it does.
+
+    Examples
+    --------
+    >>> cell = models.LSTMCell(3, 4)
+    >>> x = mg.zeros((2, 3))
+    >>> output, (h, c) = nn.take_step(cell, x, cell.initial_state(x))
+    >>> output is h
+    True
+    """
     returned = cell(x, state, *shared, **context)
     return returned if has_output(returned, state) else (output_of(cell, returned), returned)
 

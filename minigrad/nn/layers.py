@@ -111,6 +111,11 @@ class TimeDistributed(Module):
     padding reaches the layer as 0; its output there is 0, and no gradient comes from it.
 
     Raises ValueError for an x of fewer than two axes and a mask of another shape, TypeError for one that is not bool.
+
+    Examples
+    --------
+    >>> nn.TimeDistributed(nn.Conv2d(3, 8, kernel_size=3))(mg.zeros((5, 2, 3, 8, 8))).shape
+    (5, 2, 8, 6, 6)
     """
 
     @checked
@@ -163,7 +168,13 @@ class Convolution(Module):
 
 
 class Conv1d(Convolution):
-    """1-d convolution: (N, in_channels, L) to (N, out_channels, L'). All else as `Conv2d`."""
+    """1-d convolution: (N, in_channels, L) to (N, out_channels, L'). All else as `Conv2d`.
+
+    Examples
+    --------
+    >>> nn.Conv1d(3, 8, kernel_size=3)(mg.zeros((2, 3, 10))).shape
+    (2, 8, 8)
+    """
 
     axes, convolution = 1, convnd.conv1d
 
@@ -184,7 +195,13 @@ class Conv2d(Convolution):
 
 
 class Conv3d(Convolution):
-    """3-d convolution: (N, in_channels, D, H, W) to (N, out_channels, D', H', W'). All else as `Conv2d`."""
+    """3-d convolution: (N, in_channels, D, H, W) to (N, out_channels, D', H', W'). All else as `Conv2d`.
+
+    Examples
+    --------
+    >>> nn.Conv3d(3, 8, kernel_size=3)(mg.zeros((2, 3, 4, 10, 10))).shape
+    (2, 8, 2, 8, 8)
+    """
 
     axes, convolution = 3, convnd.conv3d
 

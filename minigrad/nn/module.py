@@ -44,6 +44,13 @@ class Buffer(Tensor):
 
         self.mean = nn.Buffer(np.zeros(3))
         self.mean = (0.9 * self.mean + 0.1 * x.mean(0)).detach()  # stays a buffer
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1)
+    >>> model.register_buffer("mean", np.zeros(2, "float32"))
+    >>> "mean" in model.state_dict(), len(list(model.parameters()))
+    (True, 2)
     """
 
     __slots__ = ()

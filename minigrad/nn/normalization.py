@@ -46,6 +46,11 @@ class RMSNorm(Module):
     """x / sqrt(mean of x² + eps) over the last axes, of the given shape (Zhang & Sennrich 2019, arXiv:1910.07467).
 
     weight (ones) has that shape. eps: None is the distance of 1 to the next number of x's dtype.
+
+    Examples
+    --------
+    >>> nn.RMSNorm(2)(mg.tensor([[3.0, 3.0]])).round(decimals=3).tolist()
+    [[1.0, 1.0]]
     """
 
     @checked
@@ -65,6 +70,11 @@ class GroupNorm(Module):
     """Each group of channels of each sample normalised, x (N, num_channels, ...) (Wu & He 2018, arXiv:1803.08494).
 
     weight (ones) and bias (zeros): (num_channels,).
+
+    Examples
+    --------
+    >>> nn.GroupNorm(2, 4)(mg.zeros((3, 4, 5))).shape
+    (3, 4, 5)
     """
 
     @checked
@@ -113,6 +123,14 @@ class BatchNorm(Running):
     momentum: how much of them a batch makes up; None: the mean over all batches. weight (ones), bias (zeros) and the
     buffers running_mean, running_var: (num_features,). A jitted function changes the buffers as an eager one does; not
     so the step of a loop in it.
+
+    Examples
+    --------
+    >>> layer = nn.BatchNorm1d(1)
+    >>> layer(mg.tensor([[1.0], [3.0]])).round(decimals=3).tolist()
+    [[-1.0], [1.0]]
+    >>> layer.eval()(mg.zeros((5, 1))).shape
+    (5, 1)
     """
 
     def __init__(
@@ -150,7 +168,13 @@ class BatchNorm3d(BatchNorm):
 class InstanceNorm(Running):
     """Each channel of each sample normalised over its places, x (N, num_features, ...) (Ulyanov et al. 2016,
     arXiv:1607.08022). As in PyTorch, without weight and bias, and without running statistics, unless they are asked
-    for, which a momentum of None leaves as they are; all else as `BatchNorm2d`."""
+    for, which a momentum of None leaves as they are; all else as `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm1d(1)(mg.tensor([[[1.0, 3.0]]])).round(decimals=3).tolist()
+    [[[-1.0, 1.0]]]
+    """
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False,

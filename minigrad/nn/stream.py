@@ -17,6 +17,13 @@ class Stream:
     The outputs are those of the layer over the whole sequence. state: after the last step, laid out as the layer's,
     None before the first; it may be set, to go on from there. steps: how many were taken since it was reset. Nothing
     goes on the tape.
+
+    Examples
+    --------
+    >>> layer = models.GRU(3, 4)
+    >>> stream = layer.stream(batch=2)
+    >>> stream(mg.ones((2, 3))).shape, stream(mg.zeros((2, 3))).shape
+    ((2, 4), (2, 4))
     """
 
     def __init__(self, layer, batch: int | None, context):

@@ -838,6 +838,11 @@ def group_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike
     x: (N, channels, ...). weight, bias: (channels,), or None.
 
     Raises ValueError if num_groups does not divide the channels.
+
+    Examples
+    --------
+    >>> mg.group_norm([[[1.0], [3.0]]], None, None, 1).round(decimals=3).tolist()
+    [[[-1.0], [1.0]]]
     """
 
 def hard_sigmoid(x: TensorLike) -> Tensor:
@@ -1155,17 +1160,34 @@ def max_pool3d(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, pad
     """
 
 def max_unpool1d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
-    """The inverse of max_pool1d as far as there is one; see `max_unpool2d`."""
+    """The inverse of max_pool1d as far as there is one; see `max_unpool2d`.
+
+    Examples
+    --------
+    >>> mg.max_unpool1d([[[7.0]]], [[[1]]], 2).tolist()
+    [[[0.0, 7.0]]]
+    """
 
 def max_unpool2d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
     """Zeros with each element of x where the index says, as torch.nn.functional.max_unpool2d.
 
     indices: as max_pool2d's with return_indices, counted over the axes that result. output_size: these axes' sizes, of
     those that pool to x's; None: the smallest. Where several elements have one index, their mean.
+
+    Examples
+    --------
+    >>> mg.max_unpool2d([[[[7.0]]]], [[[[2]]]], 2).tolist()
+    [[[[0.0, 0.0], [7.0, 0.0]]]]
     """
 
 def max_unpool3d(x: TensorLike, indices: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, output_size: Axes | None = None) -> Tensor:
-    """The inverse of max_pool3d as far as there is one; see `max_unpool2d`."""
+    """The inverse of max_pool3d as far as there is one; see `max_unpool2d`.
+
+    Examples
+    --------
+    >>> mg.max_unpool3d(mg.ones((1, 1, 1, 1, 1)), mg.zeros((1, 1, 1, 1, 1), "int64"), 2).shape
+    (1, 1, 2, 2, 2)
+    """
 
 def maximum(a: TensorLike, b: TensorLike) -> Tensor:
     """The larger of two. At a tie each gets half of the gradient.
@@ -1319,7 +1341,13 @@ def pinv(x: TensorLike, rcond: float | None = None) -> Tensor:
     """
 
 def pool_sum(x: TensorLike, kernel_size: Axes, stride: Axes | None = None, padding: Axes | Literal['same', 'valid'] = 0, ceil_mode: bool = False) -> Tensor:
-    """Sum of each window of the last two axes."""
+    """Sum of each window of the last two axes.
+
+    Examples
+    --------
+    >>> mg.pool_sum([[[[1.0, 2.0], [4.0, 3.0]]]], 2).tolist()
+    [[[[10.0]]]]
+    """
 
 def pow(a: TensorLike, b: TensorLike) -> Tensor:
     """Power, a to the b (IEEE 754 pow). At a = b = 0 both subgradients are 0.

@@ -86,6 +86,11 @@ def group_norm(x, weight=None, bias=None, /, num_groups: Size = 1, eps: Finite =
     x: (N, channels, ...). weight, bias: (channels,), or None.
 
     Raises ValueError if num_groups does not divide the channels.
+
+    Examples
+    --------
+    >>> mg.group_norm([[[1.0], [3.0]]], None, None, 1).round(decimals=3).tolist()
+    [[[-1.0], [1.0]]]
     """
     _require_channels(x)
     n, channels, *size = x.shape

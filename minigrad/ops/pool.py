@@ -93,7 +93,13 @@ def _pool_spread_shape(g: Spec, size, kernel_size, stride=None, padding=0, ceil_
     method=False,
 )
 def pool_sum(x, /, kernel_size, stride=None, padding=0, ceil_mode: bool = False):
-    """Sum of each window of the last two axes."""
+    """Sum of each window of the last two axes.
+
+    Examples
+    --------
+    >>> mg.pool_sum([[[[1.0, 2.0], [4.0, 3.0]]]], 2).tolist()
+    [[[[10.0]]]]
+    """
     windows = _pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
     y = np.empty((*x.shape[:2], *windows.sides), x.dtype)
     pool.run("total", y, in_order(x), windows)
@@ -257,7 +263,13 @@ def _unpool_sample(count):
 
 @composite(sample=_unpool_sample(1), method=False)
 def max_unpool1d(x, indices, /, kernel_size, stride=None, padding=0, output_size=None):
-    """The inverse of max_pool1d as far as there is one; see `max_unpool2d`."""
+    """The inverse of max_pool1d as far as there is one; see `max_unpool2d`.
+
+    Examples
+    --------
+    >>> mg.max_unpool1d([[[7.0]]], [[[1]]], 2).tolist()
+    [[[0.0, 7.0]]]
+    """
     return _max_unpool(1, x, indices, kernel_size, stride, padding, output_size)
 
 
@@ -267,13 +279,24 @@ def max_unpool2d(x, indices, /, kernel_size, stride=None, padding=0, output_size
 
     indices: as max_pool2d's with return_indices, counted over the axes that result. output_size: these axes' sizes, of
     those that pool to x's; None: the smallest. Where several elements have one index, their mean.
+
+    Examples
+    --------
+    >>> mg.max_unpool2d([[[[7.0]]]], [[[[2]]]], 2).tolist()
+    [[[[0.0, 0.0], [7.0, 0.0]]]]
     """
     return _max_unpool(2, x, indices, kernel_size, stride, padding, output_size)
 
 
 @composite(sample=_unpool_sample(3), method=False)
 def max_unpool3d(x, indices, /, kernel_size, stride=None, padding=0, output_size=None):
-    """The inverse of max_pool3d as far as there is one; see `max_unpool2d`."""
+    """The inverse of max_pool3d as far as there is one; see `max_unpool2d`.
+
+    Examples
+    --------
+    >>> mg.max_unpool3d(mg.ones((1, 1, 1, 1, 1)), mg.zeros((1, 1, 1, 1, 1), "int64"), 2).shape
+    (1, 1, 2, 2, 2)
+    """
     return _max_unpool(3, x, indices, kernel_size, stride, padding, output_size)
 
 

@@ -48,8 +48,12 @@ def seeds() -> Any:
 
     Examples
     --------
-    >>> mg.testing.seeds().example()  # doctest: +SKIP
-    Generator(PCG64) at 0x7FEE3F56DFC0
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=5, database=None)
+    ... @given(mg.testing.seeds())
+    ... def holds(rng):
+    ...     assert rng.normal(size=3).shape == (3,)
+    >>> holds()
     """
     import hypothesis.strategies as st
 
@@ -69,7 +73,17 @@ def valid(name: str, strategy):
 
 @checked
 def shapes(min_dims: Count = 0, max_dims: Count = 3, min_side: Count = 1, max_side: Count = 4):
-    """Shapes of arrays. Raises ValueError for a least number above the greatest."""
+    """Shapes of arrays. Raises ValueError for a least number above the greatest.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=5, database=None)
+    ... @given(mg.testing.shapes(min_dims=1, max_dims=2))
+    ... def holds(shape):
+    ...     assert mg.zeros(shape).shape == shape
+    >>> holds()
+    """
     from hypothesis.extra.numpy import array_shapes
 
     strategy = array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
@@ -78,7 +92,17 @@ def shapes(min_dims: Count = 0, max_dims: Count = 3, min_side: Count = 1, max_si
 
 @checked
 def broadcastable_shapes(count: Size, min_side: Count = 1, max_side: Count = 4, max_dims: Count = 3):
-    """Tuples of `count` shapes that broadcast with one another. Raises ValueError as `shapes` does."""
+    """Tuples of `count` shapes that broadcast with one another. Raises ValueError as `shapes` does.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=5, database=None)
+    ... @given(mg.testing.broadcastable_shapes(2))
+    ... def holds(shapes):
+    ...     mg.zeros(shapes[0]) + mg.zeros(shapes[1])
+    >>> holds()
+    """
     from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
     strategy = mutually_broadcastable_shapes(
@@ -93,6 +117,15 @@ def arrays(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, aw
 
     Raises TypeError for a dtype besides float32 and float64 and for what is no shape, ValueError for an interval as
     `spread` does.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=5, database=None)
+    ... @given(mg.testing.arrays(shape=(3,)))
+    ... def holds(x):
+    ...     np.testing.assert_allclose(mg.square(x).numpy(), x * x)
+    >>> holds()
     """
     import hypothesis.strategies as st
 
@@ -110,7 +143,17 @@ def arrays(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, aw
 
 @checked
 def tensors(shape=None, dtype="float64", low: float = -2.0, high: float = 2.0, away: Sequence[float] = (0.0,)):
-    """Tensors that require a gradient, with the values of `arrays`, and its errors."""
+    """Tensors that require a gradient, with the values of `arrays`, and its errors.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> @settings(max_examples=5, database=None)
+    ... @given(mg.testing.tensors(shape=(3,)))
+    ... def holds(x):
+    ...     assert mg.testing.gradcheck(lambda x: mg.tanh(x).sum(), [x])
+    >>> holds()
+    """
     return arrays(shape, dtype, low, high, away).map(lambda array: Tensor(array).requires_grad_())
 
 
@@ -118,6 +161,17 @@ class Draw:
     """What an op's sample is drawn with, in a Hypothesis test: `Draw(data)` of `data` from `st.data()`.
 
     All arrays of one Draw have different values, so that no two operands tie.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings, strategies as st
+    >>> @settings(max_examples=5, database=None)
+    ... @given(st.data())
+    ... def holds(data):
+    ...     draw = mg.testing.Draw(data)
+    ...     x = draw.array(draw.shape(min_dims=1), low=0.5, high=2.0)
+    ...     assert (x >= 0.5).all()
+    >>> holds()
     """
 
     def __init__(self, data: Any):

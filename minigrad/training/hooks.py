@@ -25,6 +25,13 @@ class Hook:
     `trainer.model`, `trainer.optimizer`, `trainer.out`. What it may do: `trainer.stop(reason)`, set
     `trainer.optimizer.lr`, write files into `trainer.out`. A hook with a state of its own that a resumed run needs has
     `state_dict` and `load_state_dict`, and is given to the Trainer in `parts` as well.
+
+    Examples
+    --------
+    >>> class Losses(mg.training.Hook):
+    ...     losses = []
+    ...     def step(self, trainer):
+    ...         self.losses.append(trainer.losses[-1])
     """
 
     def begin(self, trainer) -> None:
@@ -98,6 +105,10 @@ class EarlyStopping(Hook):
     """Stops when a figure has not been below its least, by more than `by`, for more than `patience` evaluations.
 
     With `best_on` of the Trainer the weights of its best evaluation are those that are kept.
+
+    Examples
+    --------
+    >>> stop = mg.training.EarlyStopping(patience=3)
     """
 
     @checked
