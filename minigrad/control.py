@@ -10,7 +10,7 @@ from typing import Any
 from minigrad import tree
 from minigrad.arguments import Count, checked
 from minigrad.ir import control as traced
-from minigrad.ir.step import as_scalar, line_of, same_results, unchanged
+from minigrad.ir.step import as_scalar, in_order, line_of, same_results, unchanged
 from minigrad.modes import clock, thread, tracing
 from minigrad.ops.elementwise import clip, logical_and, logical_not, sub, where
 from minigrad.sites import call_site
@@ -102,7 +102,7 @@ def while_loop(cond: Callable, body: Callable, init: Any, bound: Count | None = 
         return tree.unflatten(structure, [as_tensor(x) for x in as_results(as_arguments(leaves))])
     if tracing() and not thread.program.eager:
         return traced.while_loop(cond, body, init, bound)
-    carries = [as_tensor(leaf) for leaf in leaves]
+    carries = in_order([as_tensor(leaf) for leaf in leaves])
     what, t = f"what {line_of(cond)} returned", 0
     while t != bound:
         go = as_scalar("while_loop", what, cond(tree.unflatten(structure, as_arguments(carries))))
@@ -111,7 +111,7 @@ def while_loop(cond: Callable, body: Callable, init: Any, bound: Count | None = 
         if isinstance(go, Tensor):  # for some samples of vmap it may go on, for others not
             return while_any_sample(cond, body, carries, structure, go, t, bound)
         carry = body(tree.unflatten(structure, as_arguments(carries)))
-        carries = unchanged(body, t, "the carry", structure, carries, carry, "while_loop")
+        carries = in_order(unchanged(body, t, "the carry", structure, carries, carry, "while_loop"))
         t += 1
     return tree.unflatten(structure, as_results(as_arguments(carries)))
 

@@ -132,4 +132,10 @@ def axes_in_memory(array: np.ndarray) -> tuple[int, ...] | None:
     return None if order == tuple(range(array.ndim)) else order
 
 
+def dense_order(array: np.ndarray) -> tuple[int, ...] | None:
+    """The axes of an array in the order in which they lie in memory; None if it does not fill its memory."""
+    axes = axes_in_memory(array) or tuple(range(array.ndim))
+    return axes if array.transpose(axes).flags.c_contiguous else None
+
+
 mutations = Mutations()

@@ -8,7 +8,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.arguments import Count, checked
 from minigrad.ir.control import scan as traced_scan
-from minigrad.ir.step import take_step, unchanged
+from minigrad.ir.step import in_order, take_step, unchanged
 from minigrad.modes import no_grad, thread, tracing
 from minigrad.ops.join import stack, unstack
 from minigrad.ops.shape import copy
@@ -53,7 +53,7 @@ def scan(f: Callable, init: Any, xs: Any, length: Count | None = None, reverse: 
     (6.0, [1.0, 3.0, 6.0])
     """
     leaves, carry_structure = tree.flatten(init)
-    carries = [as_tensor(leaf) for leaf in leaves]
+    carries = in_order([as_tensor(leaf) for leaf in leaves])
     streams, xs_structure = tree.flatten(xs)
     streams = [as_tensor(leaf) for leaf in streams]
     length = _length(streams, tree.names(xs_structure, "xs"), length)
@@ -68,12 +68,12 @@ def scan(f: Callable, init: Any, xs: Any, length: Count | None = None, reverse: 
     for t in reversed(range(length)) if reverse else range(length):
         x = tree.unflatten(xs_structure, as_arguments([stream[t] for stream in slices]))
         carry, y = take_step(f, tree.unflatten(carry_structure, as_arguments(carries)), x, t)
-        carries = unchanged(f, t, "the carry", carry_structure, carries, carry)
+        carries = in_order(unchanged(f, t, "the carry", carry_structure, carries, carry))
         if ys is None:
             ys, y_structure = tree.flatten(y)
-            ys = rows[t] = [as_tensor(leaf) for leaf in ys]
+            ys = rows[t] = in_order([as_tensor(leaf) for leaf in ys])
         else:
-            rows[t] = unchanged(f, t, "y", y_structure, ys, y)
+            rows[t] = in_order(unchanged(f, t, "y", y_structure, ys, y))
     return tree.unflatten(carry_structure, as_results(carries)), tree.unflatten(
         y_structure, [stack(r) for r in zip(*rows)]
     )

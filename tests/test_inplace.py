@@ -751,6 +751,42 @@ def test_the_order_of_what_a_jitted_function_closes_over_counts():
         np.testing.assert_array_equal(jitted(one).numpy(), f(one).numpy())
 
 
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_a_result_lies_in_memory_as_that_of_eager_code(name):
+    f = OUT_OF_ORDER[name]
+    x = mg.tensor(np.arange(1.0, 7.0).reshape(2, 3))
+    jitted = mg.jit(f)
+    for argument in (x, mg.tensor(np.asfortranarray(x.numpy())), x.T.copy().T):
+        ours, eager = jitted(argument), f(argument)
+        assert ours.numpy().strides == eager.numpy().strides
+        for y in (ours, eager):
+            y.reshape(-1)[0] = 50.0
+        np.testing.assert_array_equal(ours.numpy(), eager.numpy())
+
+
+def test_the_order_of_a_carry_is_the_same_at_every_step():
+    def step(h, x):
+        h = (h * 1.0).T
+        h.reshape(-1)[0] = x
+        return h, (h, h.T)
+
+    def while_step(carry):
+        h, k = carry
+        return step(h, k * 2.0)[0], k + 1.0
+
+    start, xs = mg.tensor(np.arange(4.0).reshape(2, 2)), mg.tensor(np.array([10.0, 20.0, 30.0, 40.0]))
+    loops = {
+        "scan": lambda h, xs: mg.scan(step, h, xs),
+        "while_loop": lambda h, xs: mg.while_loop(lambda carry: carry[1] < 4.0, while_step, (h, xs[0] * 0.0)),
+    }
+    for f in loops.values():
+        for init in (start, start.T):
+            found = [mg.tree.flatten(g(init, xs))[0] for g in (f, mg.jit(f))]
+            for eager, jitted in zip(*found, strict=True):
+                np.testing.assert_array_equal(jitted.numpy(), eager.numpy())
+                assert jitted.numpy().flags.c_contiguous and eager.numpy().flags.c_contiguous
+
+
 def test_the_order_of_what_a_loop_reads_counts():
     def step(carry, x):
         made, other = carry * 1.0, x + 1.0

@@ -21,6 +21,7 @@ from minigrad.ir.draws import generators_of
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Program, Value
 from minigrad.modes import TRACED, TRACED_OFF, thread
+from minigrad.mutations import dense_order
 from minigrad.ops.table import on_tape
 from minigrad.symbolic import Sizes, evaluator
 from minigrad.tape import pull_back
@@ -80,6 +81,10 @@ class Compiled:
         made = [x for x in tensors if x is not None]
         # after the trace: what it did to a list, say, it does not do again
         self.guards = Guards(f, leaves, structure, program, before, {id(t) for _, t, _ in self.captured})
+        orders = [dense_order(program.memory_of(x._data)) for x in made]
+        self.orders = [
+            (k, axes if axes != tuple(sorted(axes)) else ()) for k, axes in enumerate(orders) if axes is not None
+        ]
         program.memories.clear()
         program.in_order.clear()
         self.tensors = [tensor for _, tensor, _ in self.captured]
@@ -227,7 +232,12 @@ class Compiled:
         states = [(generator, generator.bit_generator.state) for generator in self.generators]
         results = self.forward(arrays)
         outs = results[: self.count]
-        return outs if self.apart else apart(outs, arrays), results[self.count :], states
+        outs = outs if self.apart else apart(outs, arrays)
+        for k, axes in self.orders:  # which decides what a reshape of the result is, a view or a copy
+            if not (outs[k].transpose(axes) if axes else outs[k]).flags.c_contiguous:
+                axes = axes or tuple(range(outs[k].ndim))
+                outs[k] = np.ascontiguousarray(outs[k].transpose(axes)).transpose(np.argsort(axes))
+        return outs, results[self.count :], states
 
     def call(self, leaves, tensors, became: dict[int, Tensor], root: "Compiled | None" = None):
         """became: what has taken the place of what the root (by default this) closed over."""

@@ -62,7 +62,7 @@ def plain_scan(f: Callable, init, xs, length, reverse, chunked=False):
     inits = []
     for c in carries:
         leaf = Leaf(c.shape, c.dtype) if c.dtype.kind == "f" and thread.mode is TRACED else None
-        inits.append((body.carry(c), leaf, c))
+        inits.append((body.input(c), leaf, c))
     x = [Tensor(*body.placed(stream, True)) for stream in streams]
     outer, thread.program = thread.program, body
     try:
@@ -122,7 +122,7 @@ def while_loop(cond: Callable, body: Callable, init, bound: int | None):
     inits = []
     for c in carries:
         leaf = Leaf(c.shape, c.dtype) if c.dtype.kind == "f" and thread.mode is TRACED else None
-        inits.append((program.carry(c), leaf, c))
+        inits.append((program.input(c), leaf, c))
     steps = Tensor(parent.constant(np.zeros((), np.int64)))
     inits.append((program.input(steps), None, steps))
     outer, thread.program = thread.program, program

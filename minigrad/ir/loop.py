@@ -109,12 +109,6 @@ class Body(Program):
         (self.streams if per_step else self.consts).append((value, leaf, outside))
         return value, leaf
 
-    def carry(self, start: Tensor) -> Value:
-        """A carry that begins so, as the steps see it."""
-        value = self.input(start)
-        self.lay_out_as(value, start, False)
-        return value
-
     def flag(self, known: np.ndarray, axes: int | None = None) -> Tensor:
         """What a step sees of an array over the steps of the loops around it, the outermost first."""
         axes = axes or known.ndim

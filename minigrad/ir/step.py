@@ -9,6 +9,7 @@ import numpy as np
 from minigrad import tree
 from minigrad.arguments import is_number
 from minigrad.modes import thread, tracing
+from minigrad.ops.shape import copy
 from minigrad.ops.table import Spec
 from minigrad.tensor import Tensor, as_tensor
 
@@ -41,6 +42,12 @@ def unchanged(f, t: int, name: str, structure, before: list, after, function: st
             f"{t} of {line_of(f)}; it must not change: {fix}, or cast or reshape it in the function"
         )
     return leaves
+
+
+def in_order(leaves: list[Tensor]) -> list[Tensor]:
+    """A loop's carries and ys lie in C order, whatever makes them: which decides what a reshape in a step is, a view or
+    a copy, and a step that is compiled is the same for all times."""
+    return [copy(x) if isinstance(x._data, np.ndarray) and not x._data.flags.c_contiguous else x for x in leaves]
 
 
 def same_results(function: str, f, g, structure, first: list, second) -> None:
