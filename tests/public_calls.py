@@ -142,6 +142,8 @@ CALLS = {
     "summary": lambda: ([nn.Linear(2, 3), tensor(1, 2)], {}),
     "profile": lambda: ([], {"tasks": False, "memory": False}),
     "inspect_kernel": lambda: ([mg.tanh, "float32"], {}),
+    "viz.show_step": lambda: ([added, tensor(2), tensor(4, 2)], {}),
+    "check_step": lambda: ([added, np.ones(2), np.ones((4, 2))], {"seed": 0}),
     "viz.show": lambda: ([loss, tensor(3)], {}),
     "viz.trace": lambda: ([loss, tensor(3)], {}),
     "viz.Tape": lambda: ([loss(nn.Parameter(BIG))], {}),

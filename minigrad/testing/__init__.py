@@ -5,6 +5,7 @@ Hypothesis is imported by the strategies and by `check_cell` alone; `gradcheck` 
 
 from minigrad.testing.cells import Report, Result, check_cell
 from minigrad.testing.gradients import gradcheck
+from minigrad.testing.steps import check_step
 from minigrad.testing.strategies import Draw, arrays, broadcastable_shapes, seeds, shapes, spread, tensors
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "arrays",
     "broadcastable_shapes",
     "check_cell",
+    "check_step",
     "gradcheck",
     "seeds",
     "shapes",

@@ -4,7 +4,7 @@ The command `minigrad show CELL` does the first two.
 """
 
 from minigrad.viz.notebook import Page
-from minigrad.viz.show import show, trace
+from minigrad.viz.show import show, show_step, trace
 from minigrad.viz.tape import Tape
 
-__all__ = ["Page", "Tape", "show", "trace"]
+__all__ = ["Page", "Tape", "show", "show_step", "trace"]

@@ -10,6 +10,7 @@ from minigrad import tree
 from minigrad.arguments import checked
 from minigrad.compile.switch import disable_jit
 from minigrad.nn import Module, Recurrent
+from minigrad.nn.stepped import Stepped, closed_over
 from minigrad.tensor import Tensor, as_tensor, tensor
 from minigrad.viz.notebook import Page
 from minigrad.viz.record import leaves_of, record, state_names
@@ -46,6 +47,18 @@ def show(f: Callable, *args: Any, **kwargs: Any) -> Page:
 
 
 @checked
+def show_step(f: Callable, init: Any, xs: Any) -> Page:
+    """The page of `show` about a function of a step, f(carry, x) -> (carry, y), as mg.scan(f, init, xs) runs it: with
+    the carry after every step and what the steps watch (`mg.nn.watch`), over time.
+
+    Examples
+    --------
+    >>> page = mg.viz.show_step(lambda h, x: (mg.tanh(h + x), None), np.zeros((2, 3)), np.ones((4, 2, 3)))
+    """
+    return show(Stepped(f), init, xs)
+
+
+@checked
 def trace(f: Callable, *args: Any, **kwargs: Any) -> Tape:
     """The tape of one run of f, as for `show`: drawn with time from left to right, and names of states and gates.
 
@@ -63,19 +76,23 @@ class Run:
     def __init__(self, f, args, kwargs=None):
         self.f, self.args, self.kwargs = f, tuple(tree.map(to_leaf, list(args))), tree.map(to_leaf, kwargs or {})
         self.layer = layer = layer_of(f, self.args, self.kwargs)
-        self.name = getattr(f, "__name__", type(f).__name__)
+        self.time = 0  # the axis of the steps
+        self.name = getattr(f.f if isinstance(f, Stepped) else f, "__name__", type(f).__name__)
         if layer is not None:
             self.name = type(layer.cells[0]).__name__ if layer is not f or type(f) is type(layer) else self.name
             self.batched = self.args[0].ndim == getattr(layer.cells[0], "feature_ndim", 1) + 2
-            self.time = int(layer.batch_first and self.batched)  # the axis of the steps
+            self.time = int(layer.batch_first and self.batched)
         with disable_jit():  # the tape of a jitted module is that of the module
             leaves = leaves_of(**named(f, layer, self.args, self.kwargs))
             record_, history = record(self.run, (self.args, self.kwargs), leaves)
-        self.maps = [] if layer is None else self.maps_of(record_, history)
+        self.maps = [] if history is None else self.maps_of(record_, history)
         self.tape = Tape(record=record_)
 
     def run(self, args, kwargs):
         """(what the gradient is taken of, what was recorded of the cells)."""
+        if isinstance(self.f, Stepped):
+            result, steps = self.f.recorded(*args)
+            return scalar(result), [steps]
         if self.layer is None:
             return scalar(self.f(*args, **kwargs)), None
         output, _, history = self.layer(*args, **kwargs, return_states=True)
@@ -96,7 +113,8 @@ class Run:
             states = tree.flatten(steps.state)[0]
             for name, x in [*zip(state_names(len(states)), states), *steps.gates.items()]:
                 record_.name(x, name)
-                maps.append((name + of, x.numpy().take(0, axis=1 - self.time) if self.batched else x.numpy()))
+                batched = x.ndim > 2 if self.layer is None else self.batched
+                maps.append((name + of, x.numpy().take(0, axis=1 - self.time) if batched else x.numpy()))
         return maps
 
 
@@ -133,14 +151,11 @@ def named(f, layer, args, kwargs) -> dict:
     except (TypeError, ValueError):
         names = []
     for k, x in enumerate(args):
-        found[names[k] if k < len(names) else f"argument {k}"] = x
+        name = names[k] if k < len(names) else f"argument {k}"
+        found |= dict(zip(tree.names(x, name), tree.flatten(x)[0]))
     if isinstance(f, Module):
         return found | {"module": f}
-    try:
-        closed = inspect.getclosurevars(inspect.unwrap(f))
-    except TypeError:
-        return found
-    return found | {k: v for k, v in {**closed.globals, **closed.nonlocals}.items() if isinstance(v, (Tensor, Module))}
+    return found | closed_over(f.f if isinstance(f, Stepped) else f)
 
 
 def scalar(result) -> Tensor:
