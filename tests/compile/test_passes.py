@@ -981,6 +981,7 @@ def test_a_program_with_a_loop_has_no_such_kernels():
         "x = input float32[8, 8]\na = exp(x)\nb = tanh(a)\nreturn b",  # too few
         "x = input float32[256, 256]\na = exp(x)\nb = tanh(a)\nc = sin(b)\nd = cos(c)\nreturn d",  # too large
         "x = input float32[64, 1024]\ny = input float32[1024, 64]\na = matmul(x, y)\nb = tanh(a)\nreturn b",
+        "x = input float32[80, 80]\na = cholesky(x)\nb = tanh(a)\nc = sin(b)\nd = cos(c)\nreturn d",  # too much work
     ],
 )
 def test_what_a_kernel_in_one_thread_gains_nothing_of_stays(text):

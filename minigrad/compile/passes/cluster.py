@@ -17,11 +17,13 @@ sizes came before it, as training that goes on after a break has to. Beside a lo
 from minigrad.compile.supported import has_kernel, main_dtype
 from minigrad.ir.loop import Body, Loop
 from minigrad.ir.rewrite import is_product, is_view, order_of, same
+from minigrad.ir.rules import kernel, rule_of
 from minigrad.ir.rules.batch import ops_of
 from minigrad.ir.trace import Pick, Value
 
 SIZE = 1 << 15  # elements of a value, and of its operands, up to which it is small: threads have nothing to share
 MULTIPLICATIONS = 1 << 21  # of a product that is
+FEW, WORK = 1 << 12, (kernel.Along, kernel.Blocks, kernel.Convolution)  # elements, where one is more work than an op
 LEAST, PRODUCT = 4, 3  # ops that are worth a kernel; a product counts as so many
 
 
@@ -101,7 +103,8 @@ def is_small(v: Value, main) -> bool:
         return False
     if is_product(v):
         return v.size <= SIZE and v.size * v.inputs[0].shape[-1] <= MULTIPLICATIONS
-    return all(x.size <= SIZE for x in (v, *operands(v)))
+    most = FEW if isinstance(rule_of(v.op).kernel, WORK) else SIZE
+    return all(x.size <= most for x in (v, *operands(v)))
 
 
 def as_loop(program, group: list[Value], needed: list[Value], became: dict) -> dict[Value, Value]:
