@@ -22,18 +22,35 @@ from minigrad.views import as_arguments, as_results, without_changes
 
 @checked
 def cond(p: Any, f: Callable, g: Callable, *operands: Any) -> Any:
-    """f(*operands) if p else g(*operands), the meaning of jax.lax.cond.
+    """f(*operands) if p else g(*operands): the meaning of jax.lax.cond.
 
-    p: a bool, or a scalar tensor (bool, or a number: true where it is not 0). operands: tensors, or what becomes one.
-    They and the result may be nested tuples, lists and dicts; f and g may close over other tensors. The branch that is
-    not chosen is not computed, draws nothing and sends no gradient. The result is tensors. In a jitted function p may
-    be traced; then both branches are recorded and must return the same structure, shapes and dtypes. Under `vmap` each
+    The branch that is not chosen is not computed, draws nothing and sends no gradient. In a jitted function p may be
+    traced; then both branches are recorded and must return the same structure, shapes and dtypes. Under `vmap` each
     sample decides for itself, and both branches are computed.
 
-    Raises ValueError for a p of several numbers (where each row decides for itself, `mg.where` chooses), and when
-    traced for results that differ; TypeError for a p that is no number.
+    Parameters
+    ----------
+    p
+        A bool, or a scalar tensor (bool, or a number: true where it is not 0).
+    f, g
+        Functions of the operands; they may close over other tensors.
+    *operands
+        Tensors, or what becomes one. They and the result may be nested tuples, lists and dicts.
 
-    >>> import minigrad as mg
+    Returns
+    -------
+    Tensors, in the structure that the branch returns.
+
+    Raises
+    ------
+    ValueError
+        For a p of several numbers (where each row decides for itself, `mg.where` chooses), and when traced for results
+        that differ.
+    TypeError
+        For a p that is no number.
+
+    Examples
+    --------
     >>> f = mg.jit(lambda x: mg.cond(x.sum() > 0, mg.sqrt, lambda x: 0 * x, x))
     >>> f(mg.tensor([4.0, 9.0])).tolist(), f(mg.tensor([-4.0, 1.0])).tolist()
     ([2.0, 3.0], [-0.0, 0.0])
@@ -51,12 +68,24 @@ def cond(p: Any, f: Callable, g: Callable, *operands: Any) -> Any:
 def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     """branches[index](*operands), index clamped to the branches that there are: the meaning of jax.lax.switch.
 
-    index: an integer, or a scalar tensor of integers. Else as `cond`.
+    Parameters
+    ----------
+    index
+        An integer, or a scalar tensor of integers.
+    branches
+        Functions of the operands.
+    *operands
+        As of `cond`.
 
-    Raises ValueError for no branches, for an index of several numbers, and when traced for results that differ;
-    TypeError for an index that is no integer.
+    Raises
+    ------
+    ValueError
+        For no branches, for an index of several numbers, and when traced for results that differ.
+    TypeError
+        For an index that is no integer.
 
-    >>> import minigrad as mg
+    Examples
+    --------
     >>> [mg.switch(k, [mg.sin, mg.cos, mg.exp], 0.0).item() for k in (-1, 1, 7)]
     [0.0, 1.0, 1.0]
     """
@@ -77,21 +106,37 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
 
 @checked
 def while_loop(cond: Callable, body: Callable, init: Any, bound: Count | None = None) -> Any:
-    """carry = body(carry), from init on, while cond(carry): the last carry. The meaning of jax.lax.while_loop.
-
-    init: nested tuples, lists and dicts of tensors; body returns the same structure, shapes and dtypes, cond a bool or
-    a scalar tensor. bound: of how many steps at most; after so many the loop ends whatever cond says. Where the rows of
-    a batch stop at different times, go on while any of them does (`.any()`) and keep those that are done with
-    `mg.where`.
+    """carry = body(carry), from init on, while cond(carry): the meaning of jax.lax.while_loop.
 
     Eager, the loop is on the tape and has derivatives like any Python. In a jitted function its reverse mode
     (`backward`, `grad`, `vjp`) needs a bound, as what every step keeps for it lies in memory for that many; forward
-    mode (`jvp`) of first order does without.
+    mode (`jvp`) of first order does without. Where the rows of a batch stop at different times, go on while any of them
+    does (`.any()`) and keep those that are done with `mg.where`.
 
-    Raises ValueError for a carry that changes its type, for what is no scalar from cond; RuntimeError when a jitted
-    loop without a bound is differentiated in reverse.
+    Parameters
+    ----------
+    cond
+        Of the carry: a bool or a scalar tensor.
+    body
+        Of the carry: the next one, of the same structure, shapes and dtypes.
+    init
+        The first carry: nested tuples, lists and dicts of tensors.
+    bound
+        Of how many steps at most; after so many the loop ends whatever cond says.
 
-    >>> import minigrad as mg
+    Returns
+    -------
+    The last carry.
+
+    Raises
+    ------
+    ValueError
+        For a carry that changes its type, for what is no scalar from cond.
+    RuntimeError
+        When a jitted loop without a bound is differentiated in reverse.
+
+    Examples
+    --------
     >>> halve = lambda c: (c[0] / 2, c[1] + 1)
     >>> x, steps = mg.while_loop(lambda c: c[0] > 1, halve, (mg.tensor(100.0), 0))
     >>> x.item(), steps.item()

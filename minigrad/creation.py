@@ -29,13 +29,28 @@ def constant(x: Any, dtype: Any = None) -> Tensor:
 def full(shape: Shape, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape filled with one value, whose gradient it keeps.
 
-    value: a number, or a tensor or array without axes. dtype: by default that of the value: float32 for a Python float,
-    int64 for a Python integer, bool for a bool.
+    Parameters
+    ----------
+    shape
+        An integer, or a tuple of them.
+    value
+        A number, or a tensor or array without axes.
+    dtype
+        By default that of the value: float32 for a Python float, int64 for a Python integer, bool for a bool.
+    requires_grad
+        Whether it is a leaf of the tape.
 
-        >>> mg.full((2, 3), 0.5).sum().item()
-        3.0
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a value with axes and for negative sizes.
 
-    Raises TypeError for what is no number, ValueError for a value with axes and for negative sizes.
+    Examples
+    --------
+    >>> mg.full((2, 3), 0.5).sum().item()
+    3.0
     """
     value = constant(value, dtype)
     if value.ndim:
@@ -50,6 +65,13 @@ def full(shape: Shape, value: Any, dtype: Any = None, requires_grad: bool = Fals
 def zeros(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros.
 
+    Parameters
+    ----------
+    shape, dtype, requires_grad
+        As of `full`; float32 by default.
+
+    Examples
+    --------
     >>> mg.zeros((2, 3)).shape
     (2, 3)
     """
@@ -60,6 +82,13 @@ def zeros(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False)
 def ones(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) -> Tensor:
     """A tensor of ones.
 
+    Parameters
+    ----------
+    shape, dtype, requires_grad
+        As of `full`; float32 by default.
+
+    Examples
+    --------
     >>> mg.ones(3, dtype="float64").dtype
     dtype('float64')
     """
@@ -68,7 +97,16 @@ def ones(shape: Shape, dtype: Any = default_dtype, requires_grad: bool = False) 
 
 @checked
 def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of the shape and, unless another is given, the dtype of x, filled with one value.
+    """A tensor of the shape of another one, filled with one value.
+
+    Parameters
+    ----------
+    x
+        A tensor, or what becomes one.
+    value, requires_grad
+        As of `full`.
+    dtype
+        By default that of x.
 
     Examples
     --------
@@ -81,7 +119,12 @@ def full_like(x: Any, value: Any, dtype: Any = None, requires_grad: bool = False
 
 @checked
 def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape and, unless another is given, the dtype of x.
+    """Zeros of the shape of another tensor.
+
+    Parameters
+    ----------
+    x, dtype, requires_grad
+        As of `full_like`.
 
     Examples
     --------
@@ -93,7 +136,12 @@ def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor
 
 @checked
 def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape and, unless another is given, the dtype of x.
+    """Ones of the shape of another tensor.
+
+    Parameters
+    ----------
+    x, dtype, requires_grad
+        As of `full_like`.
 
     Examples
     --------
@@ -109,12 +157,24 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... as long as stop is not reached; arange(n) counts from 0 to n - 1.
 
-    dtype: by default int64 if all are integers, else float32.
+    Parameters
+    ----------
+    start, stop, step
+        Numbers.
+    dtype
+        By default int64 if all are integers, else float32.
+    requires_grad
+        Whether it is a leaf of the tape.
 
-        >>> mg.arange(1, 2, 0.25).tolist()
-        [1.0, 1.25, 1.5, 1.75]
+    Raises
+    ------
+    ValueError
+        For a step of 0.
 
-    Raises ValueError for a step of 0.
+    Examples
+    --------
+    >>> mg.arange(1, 2, 0.25).tolist()
+    [1.0, 1.25, 1.5, 1.75]
     """
     if step == 0:
         raise ValueError("arange: got step=0")
@@ -134,8 +194,19 @@ def arange(
 def eye(
     n: Count, m: Count | None = None, k: int = 0, dtype: Any = default_dtype, requires_grad: bool = False
 ) -> Tensor:
-    """A matrix of shape (n, m) with ones on the k-th diagonal, which begins in column k, and zeros elsewhere.
+    """A matrix with ones on a diagonal, and zeros elsewhere.
 
+    Parameters
+    ----------
+    n, m
+        Its rows and columns; m is n by default.
+    k
+        The column in which the diagonal begins.
+    dtype, requires_grad
+        As of `full`; float32 by default.
+
+    Examples
+    --------
     >>> mg.eye(2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """

@@ -126,10 +126,17 @@ def ordinal(n: int) -> str:
 
 @checked
 def summary(module: Module, *inputs) -> None:
-    """Print a module's layers as they are called on `inputs` (tensors or arrays): output shapes, parameters, calls.
+    """Print a module's layers as they are called: output shapes, parameters, calls. Nothing is recorded.
 
     A layer that is called at every step of a loop is one line, with the number of calls. Parameters of a layer include
-    those of the layers in it; one that is shared is counted once in the total. Nothing is recorded.
+    those of the layers in it; one that is shared is counted once in the total.
+
+    Parameters
+    ----------
+    module
+        The module.
+    *inputs
+        What it is called on: tensors or arrays.
 
     Examples
     --------

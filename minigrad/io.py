@@ -32,13 +32,27 @@ TOO_DEEP = f"lists and dicts lie more than {DEEPEST} deep in each other"
 
 @checked
 def save(path: PathLike, tensors: Mapping[str, Any], metadata: Any = None) -> None:
-    """Write arrays or tensors, by name, and metadata (anything that JSON can hold) to a safetensors file.
+    """Write arrays or tensors to a safetensors file.
 
     A file that is there already is replaced in one step, after the new one is safely on disk.
 
-    Raises TypeError for what is no array of numbers or no JSON; ValueError for JSON of which lists and dicts lie more
-    than 100 deep in each other; OSError when the disk is full or the folder missing,
-    and then the old file is as it was.
+    Parameters
+    ----------
+    path
+        Of the file.
+    tensors
+        Arrays or tensors, by name.
+    metadata
+        Anything that JSON can hold.
+
+    Raises
+    ------
+    TypeError
+        For what is no array of numbers or no JSON.
+    ValueError
+        For JSON of which lists and dicts lie more than 100 deep in each other.
+    OSError
+        When the disk is full or the folder missing, and then the old file is as it was.
 
     Examples
     --------
@@ -57,15 +71,28 @@ def save(path: PathLike, tensors: Mapping[str, Any], metadata: Any = None) -> No
 
 @checked
 def load(path: PathLike) -> tuple[dict[str, np.ndarray], Any]:
-    """(arrays by name, metadata) of a safetensors file, or of one that `torch.save` has written.
+    """What is in a safetensors file, or in one that `torch.save` has written.
 
     Files of other programs have no checksums to compare and their metadata are a dict of strings, or None. What they
     hold in bfloat16 or float16 comes as float32. A file of PyTorch's is read by PyTorch, which has to be installed,
     with weights_only=True, so that it runs no code; tensors within dicts and lists are named by the path to them, as in
     "model.layers.0.weight", and so are other values, which are the metadata.
 
-    Raises ValueError, naming the file and the tensor, for one that is damaged or of another kind; OSError for what
-    cannot be read or is no regular file.
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    (arrays by name, metadata)
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the tensor, for one that is damaged or of another kind.
+    OSError
+        For what cannot be read or is no regular file.
 
     Examples
     --------

@@ -38,7 +38,12 @@ default_generator = np.random.default_rng()
 
 @checked
 def manual_seed(seed: Count) -> None:
-    """Start `default_generator` anew, from `seed`.
+    """Start `default_generator` anew.
+
+    Parameters
+    ----------
+    seed
+        An integer of at least 0; the same one gives the same draws.
 
     Examples
     --------
@@ -68,10 +73,21 @@ def uniform(
 ) -> Tensor:
     """U[low, high).
 
-    size: the shape, by default that of low and high. low, high: numbers, or tensors that broadcast to it.
+    Parameters
+    ----------
+    size
+        The shape, by default that of low and high.
+    low, high
+        Numbers, or tensors that broadcast to it.
+    generator
+        A numpy.random.Generator, by default `default_generator`.
+    dtype
+        float32 or float64.
 
-        >>> mg.random.uniform((2, 3)).shape
-        (2, 3)
+    Examples
+    --------
+    >>> mg.random.uniform((2, 3)).shape
+    (2, 3)
     """
     return add(mul(drawn("random", size, generator, dtype, low, high), sub(constant(high), low)), low)
 
@@ -83,10 +99,19 @@ def normal(
     """N(loc, scale²); with tensors it is the reparametrised sample loc + scale * noise (Kingma & Welling 2013,
     arXiv:1312.6114, eq. 4).
 
-    size: the shape, by default that of loc and scale.
+    Parameters
+    ----------
+    size
+        The shape, by default that of loc and scale.
+    loc, scale
+        Numbers, or tensors that broadcast to it; gradients flow to them.
+    generator, dtype
+        As of `uniform`.
 
-        >>> mg.random.normal((2, 3)).shape
-        (2, 3)
+    Examples
+    --------
+    >>> mg.random.normal((2, 3)).shape
+    (2, 3)
     """
     return add(mul(drawn("standard_normal", size, generator, dtype, loc, scale), scale), loc)
 
@@ -95,7 +120,16 @@ def normal(
 def exponential(
     size: Shape | None = None, scale: Any = 1.0, generator: Generator = None, dtype: Any = default_dtype
 ) -> Tensor:
-    """Exponential numbers of mean scale.
+    """Exponential numbers.
+
+    Parameters
+    ----------
+    size
+        The shape, by default that of scale.
+    scale
+        Their mean.
+    generator, dtype
+        As of `uniform`.
 
     Examples
     --------
@@ -108,6 +142,13 @@ def exponential(
 @checked
 def gumbel(size: Shape, generator: Generator = None, dtype: Any = default_dtype) -> Tensor:
     """Gumbel(0, 1): -log(E) of exponential E. argmax(logits + gumbel) is a sample of softmax(logits).
+
+    Parameters
+    ----------
+    size
+        The shape.
+    generator, dtype
+        As of `uniform`.
 
     Examples
     --------
@@ -122,10 +163,19 @@ def gumbel(size: Shape, generator: Generator = None, dtype: Any = default_dtype)
 def bernoulli(p: Any, size: Shape | None = None, generator: Generator = None) -> Tensor:
     """1 with probability p, else 0, in p's dtype; no gradient passes.
 
-    size: the shape, by default that of p.
+    Parameters
+    ----------
+    p
+        A probability, or a tensor of them.
+    size
+        The shape, by default that of p.
+    generator
+        As of `uniform`.
 
-        >>> mg.random.bernoulli(mg.full(3, 1.0)).tolist()
-        [1.0, 1.0, 1.0]
+    Examples
+    --------
+    >>> mg.random.bernoulli(mg.full(3, 1.0)).tolist()
+    [1.0, 1.0, 1.0]
     """
     p = constant(p)
     return astype(less(drawn("random", size, generator, p.dtype, p), p), p.dtype)
@@ -133,8 +183,18 @@ def bernoulli(p: Any, size: Shape | None = None, generator: Generator = None) ->
 
 @checked
 def categorical(logits: Any, axis: int = -1, generator: Generator = None) -> Tensor:
-    """Places along an axis, int64, each with the probability softmax(logits) gives it (the Gumbel-max trick: Maddison
-    et al. 2014, arXiv:1411.0030).
+    """Places along an axis, int64, each with the probability that softmax(logits) gives it.
+
+    They are found by the Gumbel-max trick (Maddison et al. 2014, arXiv:1411.0030).
+
+    Parameters
+    ----------
+    logits
+        A float tensor.
+    axis
+        Along which the places are.
+    generator
+        As of `uniform`.
 
     Examples
     --------
@@ -149,7 +209,19 @@ def categorical(logits: Any, axis: int = -1, generator: Generator = None) -> Ten
 def integers(low: int, high: int, size: Shape = (), generator: Generator = None) -> Tensor:
     """Integers from low to high - 1, int64, equally likely.
 
-    Raises ValueError unless 0 < high - low <= 2**53.
+    Parameters
+    ----------
+    low, high
+        Integers.
+    size
+        The shape, by default of one number.
+    generator
+        As of `uniform`.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 < high - low <= 2**53.
 
     Examples
     --------
@@ -164,6 +236,13 @@ def integers(low: int, high: int, size: Shape = (), generator: Generator = None)
 @checked
 def permutation(n: Count, generator: Generator = None) -> Tensor:
     """The integers from 0 to n - 1 in a random order, int64.
+
+    Parameters
+    ----------
+    n
+        How many.
+    generator
+        As of `uniform`.
 
     Examples
     --------

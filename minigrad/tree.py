@@ -39,7 +39,16 @@ def rebuild(node, values: Iterable):
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves, in order, and the structure.
+    """The leaves of nested tuples, lists and dicts, in order, and the structure.
+
+    Parameters
+    ----------
+    tree
+        Anything; what is no tuple, list or dict is a leaf.
+
+    Returns
+    -------
+    (leaves, structure)
 
     Examples
     --------
@@ -62,7 +71,19 @@ def _strip(tree, leaves: list):  # not a closure: one that names itself is a cyc
 def unflatten(structure: Any, leaves: Iterable) -> Any:
     """The tree of this structure with these leaves.
 
-    Raises ValueError unless there is a leaf for each place; TypeError for what is no structure.
+    Parameters
+    ----------
+    structure
+        From `flatten`.
+    leaves
+        One for each place.
+
+    Raises
+    ------
+    ValueError
+        Unless there is a leaf for each place.
+    TypeError
+        For what is no structure.
 
     Examples
     --------
@@ -144,7 +165,19 @@ def _collect(structure, tree, leaves: list) -> str:
 def map(f: Callable, tree: Any, *others: Any) -> Any:
     """A tree of f(leaf, leaf of the others in the same place).
 
-    Raises TypeError for an f that cannot be called, ValueError for trees of different structures.
+    Parameters
+    ----------
+    f
+        A function of leaves.
+    tree, *others
+        Trees of one structure.
+
+    Raises
+    ------
+    TypeError
+        For an f that cannot be called.
+    ValueError
+        For trees of different structures.
 
     Examples
     --------
@@ -159,7 +192,14 @@ def map(f: Callable, tree: Any, *others: Any) -> Any:
 
 
 def names(tree: Any, name: str = "") -> list[str]:
-    """How one would write each leaf: ["x[0]['h']", ...] for name "x".
+    """How one would write each leaf.
+
+    Parameters
+    ----------
+    tree
+        As of `flatten`.
+    name
+        Of the whole.
 
     Examples
     --------

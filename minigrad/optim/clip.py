@@ -22,14 +22,30 @@ NORM = Spec((), np.dtype(np.float64))  # of clip_grad_norm in a jitted function
 def clip_grad_norm(
     parameters: Iterable[Tensor] | Tensor, max_norm: NonNegative, error_if_nonfinite: bool = False
 ) -> Any:
-    """Scale all gradients together so that their joint 2-norm is at most max_norm (Pascanu et al. 2013,
-    arXiv:1211.5063). Returns the norm as it was, summed in float64; in a jitted function, as a tensor.
+    """Scale all gradients together so that their joint 2-norm is at most max_norm.
 
-    parameters: one tensor, or several, `module.parameters()` say. Those without a gradient are left alone.
-    A norm that is NaN or infinite makes gradients NaN or 0, as in PyTorch; with error_if_nonfinite it raises
-    RuntimeError, and the gradients stay as they were.
+    This is the clipping of Pascanu et al. 2013, arXiv:1211.5063.
 
-    Raises TypeError for what is no tensor (a module), ValueError for no parameter at all and for max_norm below 0.
+    Parameters
+    ----------
+    parameters
+        One tensor, or several, `module.parameters()` say. Those without a gradient are left alone.
+    max_norm
+        A number of at least 0.
+    error_if_nonfinite
+        A norm that is NaN or infinite makes gradients NaN or 0, as in PyTorch; with this it raises RuntimeError, and
+        the gradients stay as they were.
+
+    Returns
+    -------
+    The norm as it was, summed in float64; in a jitted function, as a tensor.
+
+    Raises
+    ------
+    TypeError
+        For what is no tensor (a module).
+    ValueError
+        For no parameter at all and for max_norm below 0.
 
     Examples
     --------
@@ -37,8 +53,8 @@ def clip_grad_norm(
     >>> w.grad = mg.tensor([3.0, 4.0])
     >>> optim.clip_grad_norm([w], 1.0)
     5.0
-    >>> w.grad.round(decimals=3).numpy().tolist() == np.float32([0.6, 0.8]).tolist()
-    True
+    >>> w.grad.norm().round(decimals=3).item()
+    1.0
     """
     parameters = parameter_list("clip_grad_norm", parameters)
     gradients = gradients_of(parameters)
@@ -62,7 +78,12 @@ def clip_grad_norm(
 def clip_grad_value(parameters: Iterable[Tensor] | Tensor, limit: NonNegative) -> None:
     """Clip every element of every gradient to [-limit, limit]; NaN stays NaN.
 
-    parameters, errors: as of `clip_grad_norm`.
+    Parameters
+    ----------
+    parameters
+        As of `clip_grad_norm`, with its errors.
+    limit
+        A number of at least 0.
 
     Examples
     --------
