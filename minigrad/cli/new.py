@@ -10,8 +10,6 @@ CELL = '''"""CLASS: what it is for, in a line (the paper: authors and year, wher
 It works as it is. The places to change are marked "<-".
 """
 
-import numpy as np
-
 import minigrad as mg
 from minigrad import nn
 
@@ -27,6 +25,8 @@ class CLASS(nn.Module):
     W (2H, I), U (2H, H), b (2H,), in the order f n. 2H(I + H + 1) numbers.
     """
 
+    state_shape = "hidden_size"  # <- of the state before the first step, zeros; of (h, c): "hidden_size", "hidden_size"
+
     def __init__(self, input_size: int, hidden_size: int, *, generator=None):
         self.input_size, self.hidden_size = input_size, hidden_size
         I, H = input_size, hidden_size
@@ -36,15 +36,11 @@ class CLASS(nn.Module):
         ]
 
     def forward(self, x, h):
-        # <- one step: from x and the state to the next state
+        # <- one step: from x and the state to the next state, or to (output, next state)
         f, n = mg.split(x @ self.W.T + h @ self.U.T + self.b, 2, axis=-1)
         f, n = mg.sigmoid(f), mg.tanh(n)
         nn.watch(f=f, n=n)  # <- the gates that you want to see
         return f * h + (1 - f) * n
-
-    def initial_state(self, x):
-        # <- the state before the first step, from that step's x; of a state (h, c): a tuple
-        return mg.tensor(np.zeros((*x.shape[:-1], self.hidden_size), x.dtype))
 '''
 
 TEST = '''"""Run with: pytest test_NAME.py"""
