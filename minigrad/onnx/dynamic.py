@@ -123,7 +123,7 @@ def stable(attempt: Callable, axes: Axes, told: Callable[[Place], str] | None = 
     """told: if none may be fixed."""
     fixed: dict[str, list[Place]] = {}
     while True:
-        sizes = Sizes(dict(reversed(axes.hints.items())))  # of two that are equal, the first one stays
+        sizes = Sizes(axes.hints)
         made = attempt(sizes, axes)
         new, tied = after(axes, sizes)
         if all(name == became for name, became in new.items()):

@@ -7,7 +7,6 @@ import onnx
 import onnxruntime
 
 import minigrad as mg
-from minigrad.modes import no_grad
 
 OPTIONS = onnxruntime.SessionOptions()
 OPTIONS.intra_op_num_threads = OPTIONS.inter_op_num_threads = 1
@@ -35,7 +34,7 @@ def arrays_of(results) -> list[np.ndarray]:
 
 
 def eager(f, *args) -> list[np.ndarray]:
-    with no_grad(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return arrays_of(f(*args))
 

@@ -9,6 +9,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.models import LSTM, LSTMCell, Recurrent
 from minigrad.onnx.graph import Names
+from minigrad.ops.table import table
 
 
 @pytest.fixture
@@ -105,13 +106,24 @@ def test_a_while_loop_with_a_bound_and_branches_in_steps(path):
 def test_a_gradient_is_a_program_too(path):
     """In the backward of a scan the weight's gradient is a sum over the steps."""
 
+    def last(W, xs):
+        return mg.scan(lambda h, x: (mg.tanh(h @ W + x), None), xs[0], xs)[0].sum()
+
     def f(W, xs):
-        def step(h, x):
-            return mg.tanh(h @ W + x), None
+        return mg.grad(last)(W, xs)
 
-        return mg.grad(lambda W: mg.scan(step, xs[0], xs)[0].sum())(W)
+    model = check(f, path, (normal(3, 3), normal(5, 2, 3)), others=[(normal(3, 3), normal(8, 4, 3))])
+    assert count(model, "Scan") == 2
 
-    check(f, path, normal(3, 3), normal(5, 2, 3))
+
+def test_what_is_written_in_place(path):
+    def f(x):
+        table = mg.tensor(np.eye(3), dtype="float64")
+        table[1] = x
+        table += 1
+        return table @ x
+
+    check(f, path, normal(3))
 
 
 # Sizes
@@ -186,8 +198,10 @@ def test_sizes_that_follow_from_others_stay_open(path):
 
 
 def test_what_takes_no_symbols_fixes_its_own_axis_alone(path):
-    """NumPy raises something of a slice that ends at one, whatever that is."""
-    model = mg.export(lambda x: mg.tanh(x) * np.mgrid[: x.shape[2]], (normal(3, 3, 2),), path)
+    """NumPy raises something of slices that end at one, whatever that is."""
+    with pytest.raises(TypeError, match="no attribute 'step'"):
+        mg.export(lambda x: x * np.mgrid[:1, : x.shape[2]][1], (normal(3, 3, 2),), path, dynamic_axes={"x": {2: "n"}})
+    model = mg.export(lambda x: mg.tanh(x) * np.mgrid[:1, : x.shape[2]][1], (normal(3, 3, 2),), path)
     assert dims(model, "x") == ["x_0", "x_1", 2]
 
 
@@ -332,6 +346,17 @@ def test_integers_and_booleans(dtype, path):
         return c if dtype == "bool" else (*c, a // b, a % b, abs(a), a / b, a.astype("float32"))
 
     check(f, path, a, b)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_recurrence_in_both_directions(transposed, path):
+    op = table["linear_recurrence"]
+    check(lambda b, a: op.call(b, a, axis=1, transposed=transposed), path, normal(2, 4), normal(4, 2).T)
+
+
+def test_equations_of_which_the_first_pivot_is_0(path):
+    a, b = np.array([[[0.0, 2.0, 1.0], [1.0, 0.0, 0.0], [3.0, 1.0, 0.0]]] * 2), normal(3, 2)
+    check(lambda a, b: (mg.solve(a, b), mg.inv(a), mg.solve(a[0], b[:, 0])), path, a, b)
 
 
 def test_remainders_have_the_sign_of_the_divisor(path):

@@ -63,13 +63,15 @@ def test_published_cells(tmp_path):
 
 def test_what_is_passed_on_and_multiplied_is_not_lost(tmp_path):
     """onnxruntime makes one node of a product with a transposed weight and a bias."""
+
+    def f(x, W, b):
+        y = mg.tanh(x) * x
+        return y, y @ W.T + b
+
+    def loop(x, W, b):
+        return mg.scan(lambda h, x: f(h + x, W, b), x[0], x)
+
     rng = np.random.default_rng(0)
-    W, b = [mg.tensor(rng.normal(size=size)) for size in ((4, 4), (4,))]
-
-    def step(h, x):
-        h = mg.tanh(h @ W.T + b) * x
-        return h, (h, h, h @ W.T + b)
-
-    x = rng.normal(size=(5, 3, 4))
-    check(lambda x: (y := mg.tanh(x) * x, y, y @ W.T + b), (x,), tmp_path / "model.onnx")
-    check(lambda x: mg.scan(step, x[0], x), (x,), tmp_path / "model.onnx")
+    inputs = [rng.normal(size=size).astype("float32") for size in ((5, 3, 4), (4, 4), (4,))]
+    check(lambda x, W, b: f(x[0], W, b), inputs, tmp_path / "model.onnx")
+    check(loop, inputs, tmp_path / "model.onnx")
