@@ -1,6 +1,8 @@
 """Sequences, images and volumes in another size: along one axis after another, each element of a few weighed ones."""
 
 import math
+from functools import reduce
+from operator import add
 from typing import Literal
 
 import numpy as np
@@ -9,7 +11,6 @@ from minigrad.arguments import is_number
 from minigrad.ops.along import take
 from minigrad.ops.conv import require_float, several
 from minigrad.ops.declare import composite
-from minigrad.ops.reduce import sum
 
 Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
 AXES = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
@@ -81,8 +82,8 @@ def interpolate(x, /, size=None, scale_factor=None, mode: Mode = "nearest", alig
         raise ValueError(f"align_corners={align_corners}, wanted None, which mode={mode!r} has")
     for axis, (m, scale) in enumerate(_scales(x, size, scale_factor), 2):
         places, weights = _weighed(mode, x.shape[axis], m, scale, bool(align_corners), x.dtype)
-        if weights is None:
-            x = take(x, places[0], axis)
-        else:
-            x = sum(take(x, places, axis) * weights.reshape(*weights.shape, *[1] * (x.ndim - axis - 1)), axis)
+        taken = [take(x, row, axis) for row in places]
+        if weights is not None:
+            taken = [y * w.reshape(-1, *[1] * (x.ndim - axis - 1)) for y, w in zip(taken, weights)]
+        x = reduce(add, taken)
     return x

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -209,6 +209,66 @@ def test_pooling_is_pytorchs(torch, size, kernel, stride, padding, counted):
         lambda x: functional.avg_pool2d(x, *window, count_include_pad=counted),
         x,
     )
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+@settings(max_examples=8)
+@given(st.data())
+def test_pooling_of_one_axis_and_of_three_is_pytorchs(torch, ndim, data):
+    """Ties, NaN, indices; and unpooling takes the values back to where they were."""
+    size, k, s, p = [
+        tuple(data.draw(st.integers(low, high)) for _ in range(ndim)) for low, high in ((2, 5), (1, 3), (1, 3), (0, 1))
+    ]
+    ceil_mode = data.draw(st.booleans())
+    assume(all(2 * b <= a <= n for n, a, b in zip(size, k, p)))  # wider ones PyTorch refuses of three axes
+    x = np.round(normal(2, 3, *size))
+    f = torch.nn.functional
+    ours, theirs = [[getattr(m, f"{name}_pool{ndim}d") for name in ("max", "avg")] for m in (mg, f)]
+    compare(lambda x: ours[1](x, k, s, p, ceil_mode), lambda x: theirs[1](x, k, s, p, ceil_mode), x)
+    compare(lambda x: ours[0](x, k, s, p, 1, ceil_mode), lambda x: theirs[0](x, k, s, p, 1, ceil_mode), x)
+    x[x > 1] = np.nan
+    values, indices = ours[0](x, k, s, p, 1, ceil_mode, return_indices=True)
+    wanted, places = theirs[0](torch.tensor(x), k, s, p, 1, ceil_mode, return_indices=True)
+    np.testing.assert_array_equal(values.numpy(), wanted.numpy())
+    np.testing.assert_array_equal(indices.numpy(), places.numpy())
+    back = getattr(mg, f"max_unpool{ndim}d")(values, indices, k, s, p, output_size=size).numpy().reshape(2, 3, -1)
+    flat = [a.numpy().reshape(2, 3, -1) for a in (indices, values)]
+    np.testing.assert_array_equal(np.take_along_axis(back, flat[0], -1), flat[1])
+    assert np.count_nonzero(back) <= np.count_nonzero(flat[1])
+
+
+def test_pooling_and_unpooling_say_what_is_wrong():
+    x = np.ones((1, 2, 4, 4))
+    with pytest.raises(ValueError, match=r"^max_pool3d: got x of shape \(1, 2, 4, 4\), wanted \(N, channels, depth"):
+        mg.max_pool3d(x, 2)
+    with pytest.raises(ValueError, match=r"^max_unpool2d: got x .* and indices \(1, 2, 2, 2\), wanted equal shapes"):
+        mg.max_unpool2d(x, np.zeros((1, 2, 2, 2), int), 2)
+    with pytest.raises(IndexError):
+        mg.max_unpool2d(x, np.full(x.shape, 64), 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(st.data())
+def test_interpolation_is_pytorchs(torch, dtype, data):
+    mode = data.draw(st.sampled_from(["nearest", "nearest-exact", "bilinear", "bicubic"]))
+    size, to = [tuple(data.draw(st.integers(1, 6)) for _ in range(2)) for _ in range(2)]
+    options = {"mode": mode} | ({"align_corners": data.draw(st.booleans())} if mode[0] == "b" else {})
+    options |= {"size": to} if data.draw(st.booleans()) else {"scale_factor": tuple(n / m for n, m in zip(to, size))}
+    assume(all(int(n * f) for n, f in zip(size, options.get("scale_factor", (1, 1)))))
+    compare(
+        lambda x: mg.interpolate(x, **options), lambda x: torch.nn.functional.interpolate(x, **options),
+        normal(2, 1, *size, dtype=dtype),
+    )  # fmt: skip
+
+
+def test_interpolate_says_what_is_wrong():
+    for options, words in (
+        ({}, "either size or scale_factor"), ({"size": 2, "mode": "linear"}, "another number of axes"),
+        ({"scale_factor": 0}, "scale_factor=0, wanted a positive number"),
+        ({"size": 3, "align_corners": True}, "align_corners=True, wanted None"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^interpolate: .*{words}"):
+            mg.interpolate(np.ones((1, 1, 2, 2)), **options)
 
 
 def test_max_pool_of_infinities_and_nan():

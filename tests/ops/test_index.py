@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices, integer_array_indices
 
@@ -171,6 +171,24 @@ def test_topk_takes_the_first_of_equals_and_nan_as_largest():
     assert mg.topk(mg.tensor([2.0, 5.0, 5.0, 1.0, 5.0]), 2)[1].tolist() == [1, 2]
     assert mg.topk(mg.tensor([2.0, np.nan, 5.0]), 2)[1].tolist() == [1, 2]
     assert mg.topk(mg.tensor(np.array([3, 0, 7], "uint8")), 2)[0].tolist() == [7, 3]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2), st.booleans(), st.integers(0, 2**32 - 1))
+def test_descending_sorts_and_running_extremes_are_pytorchs(torch, axis, jitted, seed):
+    """With ties, NaN and infinities; of integers, too."""
+
+    def f(a):
+        return mg.sort(a, axis, True), mg.argsort(a, axis, True), mg.cummax(a, axis), mg.cummin(a, axis)
+
+    x = np.random.default_rng(seed).choice([-np.inf, -1, 0, 1, 2, np.inf, np.nan], size=(2, 3, 4))
+    for a in (x, np.nan_to_num(x, posinf=5, neginf=-5).astype(int)):
+        t = torch.tensor(a)
+        values, places, most, least = (mg.jit(f) if jitted else f)(a)
+        wanted = torch.sort(t, dim=axis, descending=True, stable=True), torch.cummax(t, axis), torch.cummin(t, axis)
+        for pair, two in zip(((values, places), most, least), wanted):
+            np.testing.assert_array_equal(pair[1].numpy(), two[1].numpy())
+            np.testing.assert_array_equal(pair[0].numpy(), two[0].numpy())
 
 
 def test_one_hot():
