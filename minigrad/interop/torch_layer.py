@@ -87,15 +87,20 @@ class Layer(Part):
         places = [k for k, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
         narrow = torch.is_autocast_enabled("cpu")
         given = [x.float() if narrow and x.dtype in NARROW else x for x in (leaves[k] for k in places)]
-        theirs, away = [], []
+        theirs: list[torch.Tensor] = []
+        memory: list[np.ndarray] = []
+        away = []
         for one in self.shared:
             t = getattr(one.owner, one.name)
             theirs.append(t)
             if t is one.home:
                 one.meet()
+                memory.append(one.ours._data)
             else:
-                a = plain(t)
-                away.append((one.ours, a, Leaf(a.shape, a.dtype) if t.requires_grad else None))
+                memory.append(plain(t))
+                away.append(
+                    (one.ours, memory[-1], Leaf(memory[-1].shape, memory[-1].dtype) if t.requires_grad else None)
+                )
 
         def f(*tensors):
             filled = list(leaves)
@@ -104,12 +109,12 @@ class Layer(Part):
             args, kwargs = tree.unflatten(structure, filled)
             return self.call(*args, **kwargs)
 
-        run = Run(named(self.call), f, self.shared, Swapped(away))
+        run = Run(named(self.call), f, self.shared, memory, Swapped(away))
         tensors = (*given, *theirs)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             made = Call.apply(run, *tensors)
         else:
-            arrays = [plain(t) for t in tensors]
+            arrays = run.arrays(tensors)
             made = map(torch.from_numpy, own_memory(run(arrays, [False] * len(given), False).results, arrays))
         return run.filled(made)
 
@@ -128,14 +133,17 @@ def settle(layer: Layer, *_) -> None:
 
 
 class Run:
-    """One call of f, whose last arrays are those of what is shared; what it makes besides tensors is kept here.
+    """One call of f, whose last arrays are those of what is shared, its memory; what it makes besides tensors is kept.
 
     recorded: the call, when it has been made."""
 
     recorded: Recorded
 
-    def __init__(self, name: str, f: Callable, shared: Sequence[Shared], swapped: Swapped):
-        self.name, self.f, self.shared, self.swapped = name, f, shared, swapped
+    def __init__(self, name: str, f: Callable, shared: Sequence[Shared], memory: list[np.ndarray], swapped: Swapped):
+        self.name, self.f, self.shared, self.memory, self.swapped = name, f, shared, memory, swapped
+
+    def arrays(self, tensors: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        return [plain(t) for t in tensors[: len(tensors) - len(self.memory)]] + self.memory
 
     def __call__(self, arrays: list, needs: Sequence[bool], recording: bool = True) -> Recorded:
         count = len(arrays) - len(self.shared)
@@ -160,6 +168,9 @@ class Pull:
     def __init__(self, recorded: Recorded, present: Sequence[int]):
         self.before, self.present = recorded, present
 
+    def arrays(self, tensors: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        return [plain(t) for t in tensors]
+
     def __call__(self, arrays: list, needs: Sequence[bool]) -> Recorded:
         before, count = self.before, len(self.before.entries)
         leaves = [Leaf(x.shape, x.dtype) if need else None for x, need in zip(arrays[count:], needs[count:])]
@@ -176,7 +187,7 @@ class Call(torch.autograd.Function):
 
     @staticmethod
     def forward(run: Run | Pull, *tensors):
-        arrays = [plain(t) for t in tensors]
+        arrays = run.arrays(tensors)
         run.recorded = run(arrays, [t.requires_grad for t in tensors])
         return tuple([torch.from_numpy(x) for x in own_memory(run.recorded.results, arrays)])
 
