@@ -158,6 +158,12 @@ CALLS = {
     "jit": lambda: ([loss], {"checkpoint": 2}),
     "set_num_threads": lambda: ([2], {}),
     "Parameter": lambda: ([np.ones(3)], {"requires_grad": True}),
+    "pad_sequence": lambda: ([[tensor(2, 3), tensor(4, 3)]], {"batch_first": False, "padding_value": 0.0}),
+    "unpad_sequence": lambda: ([tensor(4, 2, 3), [4, 2]], {"batch_first": False}),
+    "pack_padded_sequence": lambda: ([tensor(4, 2, 3), [4, 2]], {"batch_first": False}),
+    "pack_sequence": lambda: ([[tensor(2, 3), tensor(4, 3)]], {}),
+    "pad_packed_sequence": lambda: ([packed()], {"batch_first": False, "padding_value": 0.0}),
+    "unpack_sequence": lambda: ([packed()], {}),
     "from_dlpack": lambda: ([BIG], {}),
     "Buffer": lambda: ([np.ones(3)], {}),
     "Linear": lambda: ([2, 3], {"bias": True, "generator": None}),
@@ -260,7 +266,18 @@ def figures(folder, k):
 NOT_FUNCTIONS = {  # public, and not called from the table, each for a reason
     **dict.fromkeys(["Cell", "Hook", "Module", "Optimizer"], "a base class: its subclasses are in the table"),
     **dict.fromkeys(
-        ["Forest", "Steps", "Report", "Result", "InnerLoop", "KernelReport", "Page", "LearningRates", "Stream"],
+        [
+            "Forest",
+            "Steps",
+            "Report",
+            "Result",
+            "InnerLoop",
+            "KernelReport",
+            "Page",
+            "LearningRates",
+            "Stream",
+            "PackedSequence",
+        ],
         "a result: not made by users",
     ),
     **dict.fromkeys(["RunError", "Stopped"], "an error"),
@@ -307,6 +324,10 @@ def seq2seq():
 
 def tagger():
     return models.Tagger(nn.Embedding(5, 3), 4, 3, models.CRF(3))
+
+
+def packed():
+    return nn.pack_padded_sequence(tensor(4, 2, 3), [4, 2])
 
 
 SEQUENCE = {"lengths": [4, 2]}

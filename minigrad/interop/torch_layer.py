@@ -14,6 +14,7 @@ from minigrad import tree
 from minigrad.interop.recorded import Recorded, Swapped, named, own_memory, record
 from minigrad.interop.torch_memory import NARROW, Shared, plain
 from minigrad.nn.module import Buffer, Module
+from minigrad.nn.sequences import PackedSequence
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor, as_tensor
 
@@ -83,7 +84,7 @@ class Layer(Part):
         settle(self)
 
     def forward(self, *args, **kwargs):
-        leaves, structure = tree.flatten((args, kwargs))
+        leaves, structure = tree.flatten((tuple(map(unpacked, args)), kwargs))
         places = [k for k, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
         narrow = torch.is_autocast_enabled("cpu")
         given = [x.float() if narrow and x.dtype in NARROW else x for x in (leaves[k] for k in places)]
@@ -157,7 +158,20 @@ class Run:
         """What f returned, with PyTorch's tensors."""
         for k, x in zip(self.places, results):
             self.leaves[k] = x
-        return tree.unflatten(self.structure, self.leaves)
+        made = tree.unflatten(self.structure, self.leaves)
+        return tuple(map(packed, made)) if type(made) is tuple else packed(made)
+
+
+def unpacked(x):
+    """PyTorch's packed sequence as ours, which says the order of its sequences in any case."""
+    if not isinstance(x, torch.nn.utils.rnn.PackedSequence):
+        return x
+    order = torch.arange(int(x.batch_sizes[0]))
+    return PackedSequence(*x[:2], *[order if indices is None else indices for indices in x[2:]])
+
+
+def packed(x):
+    return torch.nn.utils.rnn.PackedSequence(*x) if isinstance(x, PackedSequence) else x
 
 
 class Pull:

@@ -17,6 +17,15 @@ from minigrad.nn.normalization import (
     RMSNorm,
 )
 from minigrad.nn.recurrent import Recurrent, Steps, watch
+from minigrad.nn.sequences import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpack_sequence,
+    unpad_sequence,
+)
 from minigrad.nn.stream import Stream
 from minigrad.random import default_generator, manual_seed
 
@@ -38,6 +47,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Module",
+    "PackedSequence",
     "Parameter",
     "RMSNorm",
     "Recurrent",
@@ -49,6 +59,12 @@ __all__ = [
     "functional_call",
     "init",
     "manual_seed",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
     "take_step",
+    "unpack_sequence",
+    "unpad_sequence",
     "watch",
 ]

@@ -50,6 +50,7 @@ from minigrad.nn import init
 from minigrad.nn.cell import AXES, described, first_step, initial_state, output_size, take_step
 from minigrad.nn.declared import batched_context, check_context
 from minigrad.nn.module import Module, Parameter
+from minigrad.nn.sequences import takes_packed
 from minigrad.nn.stream import Stream
 from minigrad.ops.elementwise import where
 from minigrad.ops.join import concatenate, stack
@@ -193,6 +194,7 @@ class Recurrent(Module):
             yield from cell.named_modules(f"{prefix}.cells.{k}" if prefix else f"cells.{k}", seen)
 
     @checked
+    @takes_packed
     def forward(
         self, x: Any, state: Any = None, *, context: Any = None, lengths: Any = None, mask: Any = None,
         return_states: bool = False,
@@ -200,12 +202,13 @@ class Recurrent(Module):
         """Run over x; returns (output, state), with return_states (output, state, [a `Steps` for each cell]).
 
         x: (T, B, input_size), with batch_first (B, T, input_size), or unbatched (T, input_size); float, of the
-        parameters' dtype. state: as a cell's, each of its tensors with a leading axis over the cells, (num_layers *
-        directions, B, ...); by default the cells' initial states. context: what every step of every cell reads, as a
-        memory, cell(x, state, context=context): any structure of tensors, laid out as the cell wants it; where the cell
-        says which axis is the batch (`context_shape`), without that axis if x is unbatched. lengths: B integers from 0
-        to T. mask: bool, (T, B), or (B, T) with batch_first; True where there is a step. What is padding changes
-        nothing: the state passes it unchanged, the output there is 0, and no gradient comes from it.
+        parameters' dtype; or an `nn.PackedSequence`, and then the output is one. state: as a cell's, each of its
+        tensors with a leading axis over the cells, (num_layers * directions, B, ...); by default the cells' initial
+        states. context: what every step of every cell reads, as a memory, cell(x, state, context=context): any
+        structure of tensors, laid out as the cell wants it; where the cell says which axis is the batch
+        (`context_shape`), without that axis if x is unbatched. lengths: B integers from 0 to T. mask: bool, (T, B), or
+        (B, T) with batch_first; True where there is a step. What is padding changes nothing: the state passes it
+        unchanged, the output there is 0, and no gradient comes from it.
 
         output: of the last layer, (T, B, hidden_size), of two directions side by side (T, B, 2 * hidden_size), laid out
         as x; of a cell whose output is several tensors, all of them. state: after each cell's last step (which for the
@@ -214,8 +217,7 @@ class Recurrent(Module):
         Raises ValueError for shapes that do not fit and lengths out of range, TypeError for wrong dtypes.
         """
         x = x if isinstance(x, Tensor) else tensor(x)
-        features = getattr(self.cells[0], "feature_ndim", 1)
-        batched = self._check_input(x, features)
+        batched = self._check_input(x, getattr(self.cells[0], "feature_ndim", 1))
         x = x[:, None] if not batched else x.swapaxes(0, 1) if self.batch_first else x
         given = self._context(context, batched, x.shape[1])
         valid = self._valid_steps(lengths, mask, batched, *x.shape[:2])
@@ -225,8 +227,7 @@ class Recurrent(Module):
         y, finals, history = self._run(x, states, given, valid, return_states)
         final = tree.map(lambda *leaves: stack(leaves), *finals)
         if not batched:
-            final = tree.map(lambda leaf: leaf[:, 0], final)
-            y, history = tree.map(lambda leaf: leaf[:, 0], (y, history))
+            final, y, history = tree.map(lambda leaf: leaf[:, 0], (final, y, history))
         elif self.batch_first:
             y, history = tree.map(lambda leaf: leaf.swapaxes(0, 1), (y, history))
         return (y, final, history) if return_states else (y, final)
@@ -249,8 +250,8 @@ class Recurrent(Module):
                 outputs.append(y)
                 finals.append(final)
                 history.append(Steps(*steps))
-            features = getattr(self.cells[0], "feature_ndim", 1)
-            x = MERGES[self.merge_mode](*outputs, -features) if self.bidirectional else y
+            axis = -getattr(self.cells[0], "feature_ndim", 1)
+            x = MERGES[self.merge_mode](*outputs, axis) if self.bidirectional else y
         return x, finals, history
 
     @checked
@@ -342,8 +343,7 @@ class Recurrent(Module):
                 "leading axis over layers and directions"
             )
         leaves = [s if batched else s[:, None] for s in tree.flatten(state)[0]]
-        structure = tree.flatten(zero)[1]
-        return [tree.unflatten(structure, [leaf[k] for leaf in leaves]) for k in range(cells)]
+        return [tree.unflatten(tree.flatten(zero)[1], [leaf[k] for leaf in leaves]) for k in range(cells)]
 
 
 def specs_of(state):

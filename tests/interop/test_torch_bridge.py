@@ -76,6 +76,23 @@ def test_it_computes_what_the_module_of_pytorch_computes(T, B, jit, double, dire
     same(list(gradients), list(wanted_gradients), 1e-4)
 
 
+@pytest.mark.parametrize("enforce_sorted", [False, True])
+def test_packed_sequences_of_pytorch_go_in_and_come_out(enforce_sorted):
+    theirs = torch.nn.LSTM(3, 4).double()
+    ours = bridge.module(mg.jit(LSTM(3, 4).astype("float64")))
+    ours.load_state_dict(theirs.state_dict())
+    x = draw(5, 3, 3)
+    lengths = torch.tensor([5, 3, 2] if enforce_sorted else [2, 5, 3])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=enforce_sorted)
+    (y, (h, _)), (wanted, (wanted_h, _)) = ours(packed), theirs(packed)
+    same(y.data, wanted.data, 1e-12)
+    same(h, wanted_h, 1e-12)
+    same(y.batch_sizes, wanted.batch_sizes)
+    same(torch.nn.utils.rnn.pad_packed_sequence(y)[1], lengths)
+    gradients = [torch.autograd.grad((each.data**2).sum(), x, retain_graph=True)[0] for each in (y, wanted)]
+    same(*gradients, 1e-12)
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_gradcheck_of_both_orders(jit):
     module = bridge.module(layer(jit))
