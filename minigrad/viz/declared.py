@@ -12,8 +12,9 @@ from minigrad.sites import line_number
 @functools.cache
 def function_text(code) -> tuple[str, int]:
     """Text of the function or file that a code object is of, and its first line; a file's is left out if it is long."""
-    try:
-        lines, first = inspect.getsourcelines(code)
+    try:  # inspect takes the code of a file or a notebook's cell for its first statement
+        whole = linecache.getlines(code.co_filename) if code.co_name == "<module>" else []
+        lines, first = (whole, 1) if whole else inspect.getsourcelines(code)
     except (OSError, TypeError):
         return "", 0
     return ("".join(lines), first or 1) if len(lines) <= 120 else ("", 0)

@@ -14,6 +14,7 @@ from minigrad import cli, nn
 from minigrad.models import Recurrent
 from minigrad.models.tasks.cells import CELLS
 from minigrad.viz import Tape, show, trace
+from minigrad.viz.declared import function_text
 from minigrad.viz.tape import cut
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -45,6 +46,14 @@ def test_the_page_of_every_cell(name):
     if not data["why_not"]:  # of each step something has become a part of a kernel, forward and backward
         assert {loop["title"].split(",")[0] for loop in data["loops"]} == {"forward", "backward"}
         assert any(site["forward"] for site in data["sites"]) and any(site["backward"] for site in data["sites"])
+
+
+def test_a_line_of_a_file_or_cell_is_shown_among_its_lines(tmp_path):
+    file = tmp_path / "cell.py"
+    file.write_text("import minigrad as mg\n\nx = mg.tensor([1.0], requires_grad=True)\ny = (x * x).sum()\n")
+    names = {}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    assert function_text(names["y"]._node.site[0]) == (file.read_text(), 1)
 
 
 def test_the_heat_maps_are_the_states_and_gates():
