@@ -591,6 +591,8 @@ LOOSER = {
 # Ours that are not compared, and why.
 NOT_COMPARED = {
     "astype": "PyTorch's `to` is a method with devices",
+    "scaled_dot_product_attention": "tests/ops/test_scaled_attention.py does", "matvec": "matmul, as NumPy names it",
+    "vecmat": "matmul, as NumPy names it", "matmul_bfloat16": "tests/compile/test_precision.py does",
     "dropout": "the generators differ",
     "stop_gradient": "PyTorch's detach has no entry in the database",
     "linear_recurrence": "PyTorch has none", "cbrt": "PyTorch has none",
