@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 from cells import Cell
-from hypothesis import given, note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from onnx_running import NoKernel, close, eager, run, session_of
 
@@ -22,6 +22,7 @@ def check(f, example, path, others=()):
 
 
 @pytest.mark.parametrize("lines", [8, pytest.param(16, marks=pytest.mark.heavy)])
+@settings(max_examples=6 * settings.default.max_examples // 12)
 @given(data=st.data())
 def test_a_drawn_cell_and_its_gradient(data, lines, tmp_path_factory):
     drawn = Cell(Draw(data), lines)
