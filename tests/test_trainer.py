@@ -26,6 +26,7 @@ from minigrad.training import (
     Trainer,
     files,
     pad,
+    rates,
 )
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
@@ -149,7 +150,7 @@ def test_the_average_is_evaluated_and_saved(tmp_path):
     run.evaluate = lambda: seen.append(run.model.state_dict()) or {}
     run.run()
     kept, settings = io.load(tmp_path / files.WEIGHTS)
-    assert settings["step"] == 12
+    assert settings["step"] == run.ema.count == 12
     for name, array in kept.items():
         assert (array == seen[-1][name]).all() and (array == run.ema.average[name]).all()
         assert (array != run.model.state_dict()[name]).any()
@@ -185,6 +186,11 @@ def test_the_finder_sets_all_back_and_suggests_a_rate_that_learns(tmp_path):
     assert not any(tmp_path.iterdir()) and run.optimizer.lr == 0.01
     with pytest.raises(ValueError, match=r"find_lr: .*least"):
         run.find_lr(1.0, 0.1)
+
+
+def test_the_search_ends_where_the_loss_has_grown_much():
+    found = rates.search(lambda k, rate: 1.0 if k < 5 else 100.0, 1e-4, 1.0, 50)
+    assert len(found.rates) == 5 and found.losses[-1] == pytest.approx(1.0)
 
 
 def test_hooks_are_called_in_order(tmp_path):
