@@ -226,10 +226,22 @@ class Methods:
         """
 
     def all(self, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
-        """Whether every element is true, that is, not 0. No gradient."""
+        """Whether every element is true, that is, not 0. No gradient.
+
+        Examples
+        --------
+        >>> mg.all([[True, True], [True, False]], axis=1)
+        tensor([ True, False], dtype=bool)
+        """
 
     def any(self, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
-        """Whether an element is true, that is, not 0. No gradient."""
+        """Whether an element is true, that is, not 0. No gradient.
+
+        Examples
+        --------
+        >>> mg.any([[False, True], [False, False]], axis=1)
+        tensor([ True, False], dtype=bool)
+        """
 
     def arccos(self) -> Tensor:
         """Arc cosine, in radians.

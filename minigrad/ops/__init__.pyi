@@ -200,10 +200,22 @@ def add(a: TensorLike, b: TensorLike) -> Tensor:
     """
 
 def all(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
-    """Whether every element is true, that is, not 0. No gradient."""
+    """Whether every element is true, that is, not 0. No gradient.
+
+    Examples
+    --------
+    >>> mg.all([[True, True], [True, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
 
 def any(x: TensorLike, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
-    """Whether an element is true, that is, not 0. No gradient."""
+    """Whether an element is true, that is, not 0. No gradient.
+
+    Examples
+    --------
+    >>> mg.any([[False, True], [False, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
 
 def arccos(x: TensorLike) -> Tensor:
     """Arc cosine, in radians.
@@ -333,6 +345,11 @@ def batch_norm(x: TensorLike, running_mean: TensorLike | None = None, running_va
     momentum of those, the variance being the unbiased one. False normalises by running_mean and running_var.
 
     Raises ValueError for one value a channel in training.
+
+    Examples
+    --------
+    >>> mg.batch_norm([[1.0], [3.0]], None, None, training=True).round(decimals=3).tolist()
+    [[-1.0], [1.0]]
     """
 
 def binary_cross_entropy_with_logits(x: TensorLike, target: TensorLike, weight: TensorLike | None = None, pos_weight: TensorLike | None = None, reduction: Literal['mean', 'sum', 'none'] = 'mean') -> Tensor:

@@ -140,6 +140,11 @@ def batch_norm(
     momentum of those, the variance being the unbiased one. False normalises by running_mean and running_var.
 
     Raises ValueError for one value a channel in training.
+
+    Examples
+    --------
+    >>> mg.batch_norm([[1.0], [3.0]], None, None, training=True).round(decimals=3).tolist()
+    [[-1.0], [1.0]]
     """
     axes = (0, *range(2, x.ndim))
     return _normalized(x, axes, running_mean, running_var, weight, bias, training, momentum, eps)

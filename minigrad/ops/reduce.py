@@ -271,13 +271,25 @@ def argmin(x, /, axis=None, keepdims: bool = False):
 
 @op(shape=_truth, sample=_sample, numpy=np.any)
 def any(x, /, axis=None, keepdims: bool = False):
-    """Whether an element is true, that is, not 0. No gradient."""
+    """Whether an element is true, that is, not 0. No gradient.
+
+    Examples
+    --------
+    >>> mg.any([[False, True], [False, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
     return np.logical_or.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @op(shape=_truth, sample=_sample, numpy=np.all)
 def all(x, /, axis=None, keepdims: bool = False):
-    """Whether every element is true, that is, not 0. No gradient."""
+    """Whether every element is true, that is, not 0. No gradient.
+
+    Examples
+    --------
+    >>> mg.all([[True, True], [True, False]], axis=1)
+    tensor([ True, False], dtype=bool)
+    """
     return np.logical_and.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
