@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from minigrad import onnx
 from minigrad.badinput import BadInput
 from minigrad.cli.tasks import TASKS, tasks
 
@@ -18,7 +19,7 @@ def export(
     if out.suffix != ".onnx":
         raise BadInput(f"--out {out}: wanted a name that ends in .onnx")
     try:
-        export = importlib.import_module("minigrad.onnx").export
+        onnx.require()
     except ImportError as error:
         raise BadInput(error) from error
     files, cells = [importlib.import_module(f"{TASKS}.{name}") for name in ("files", "cells")]
@@ -30,7 +31,7 @@ def export(
         made = task(out=run, resume=True)
         files.load_weights(made.model, arrays, run)
         f, args, kwargs = made.served()
-        model = export(f, args, out, kwargs)
+        model = onnx.export(f, args, out, kwargs)
     print(f"{out}: {model.ByteSize() / 1e6:.2f} MB")
     for word, values in (("takes", model.graph.input), ("gives", model.graph.output)):
         for value in values:
@@ -39,7 +40,7 @@ def export(
 
 def told(kind) -> str:
     """Dtype and shape of an input or an output."""
-    import onnx
+    from onnx import helper
 
     sizes = [d.dim_param or str(d.dim_value) for d in kind.shape.dim]
-    return f"{onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)}[{', '.join(sizes)}]"
+    return f"{helper.tensor_dtype_to_np_dtype(kind.elem_type)}[{', '.join(sizes)}]"

@@ -1,4 +1,4 @@
-"""`export`: a model of a function, with names for what goes in, comes out and is kept."""
+"""A model of a function, with names for what goes in, comes out and is kept."""
 
 import functools
 import inspect
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from minigrad import disk, tree
-from minigrad.arguments import REFUSALS, checked, restated
+from minigrad import tree
+from minigrad.arguments import REFUSALS, restated
 from minigrad.compile.passes.canonicalize import canonicalize
 from minigrad.compile.passes.cse_dce import cse_dce
 from minigrad.compile.record import record
@@ -27,43 +27,6 @@ from minigrad.symbolic import Sizes, Symbolic, printing
 from minigrad.tensor import Tensor, as_tensor
 
 OPSET, IR = 18, 9  # the versions of ONNX's ops and of its files: what has been read everywhere since 2023
-
-
-@checked
-def export(
-    f: Callable, args, path, kwargs: Mapping | None = None, *, dynamic_axes: Mapping | None = None,
-    output_names: Sequence | None = None,
-):  # fmt: skip
-    """Write a function, a layer or a model as an ONNX file, which onnxruntime and others run without Python.
-
-        mg.export(layer, (x,), "layer.onnx")            # x (T, B, features): the model takes any T and B
-        mg.export(layer, (x,), "layer.onnx", {"lengths": lengths}, output_names=("output", "state"))
-
-    f: traced as `jit` traces it, on tensors of the shapes of the example, args and kwargs: tensors or arrays in nested
-    tuples, lists and dicts, which are the model's inputs, and Python values, which are part of it. Loops (`mg.scan`, a
-    `Recurrent` layer, `mg.while_loop`) are loops of ONNX, `Scan` or `Loop`, branches (`mg.cond`) are `If`. Modules are
-    exported as in `eval()`, dropout passes everything through.
-
-    dynamic_axes: which axes the model takes in any size, as of torch.onnx.export, {"x": {0: "T", 1: "B"}, "lengths":
-    {0: "B"}}; what has one name has one size. By default all that f leaves open and that have 2 or more in the example:
-    those that Python asks for the number of (`range(x.shape[0])`), or that must fit a parameter, are fixed.
-    output_names: one for each result; those of a nested result follow as in Python, "state[0]".
-
-    Inputs are called as f's parameters ("x", "state[0]"), outputs "output", or "output[0]", "output[1]"; parameters
-    have their names in the state dict; of a function that closes over a module `model`, they begin with "model.".
-
-    The file has the ops of ONNX's opset 18. Returns the onnx.ModelProto. Wants the onnx package
-    (pip install 'minigrad-rnn[onnx]').
-
-    Raises NotImplementedError where ONNX has nothing for an op, with the op and its line; ValueError for an axis of
-    dynamic_axes that f fixes; and what `jit` raises of functions that cannot be traced.
-    """
-    if not isinstance(args, (tuple, list)):
-        raise TypeError(f"export: args is a {type(args).__name__}, wanted a tuple, (x,) of one argument")
-    model = model_of(f, tuple(args), dict(kwargs or {}), dynamic_axes, output_names)
-    onnx.checker.check_model(model)
-    disk.replace(path, model.SerializeToString())
-    return model
 
 
 def model_of(f: Callable, args: tuple, kwargs: dict, dynamic_axes: Mapping | None, output_names: Sequence | None):
@@ -93,7 +56,9 @@ def model_of(f: Callable, args: tuple, kwargs: dict, dynamic_axes: Mapping | Non
         (g, inputs, outputs), axes, *_ = settled(axes, dynamic_axes is not None, told, trace, write)
     for name, (k, axis) in axes.places().items():
         called.setdefault(name, f"{names[k]}_{axis}")
-    return assembled(f, g, inputs, outputs, called)
+    model = assembled(f, g, inputs, outputs, called)
+    onnx.checker.check_model(model)
+    return model
 
 
 def is_tensor(x) -> bool:

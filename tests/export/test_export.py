@@ -1,5 +1,8 @@
 """What an exported model is: loops and branches, sizes, names, and what is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -286,6 +289,17 @@ def test_a_method_and_tensors_that_are_closed_over_are_named(path):
 def test_the_file_is_the_model(path):
     model = mg.export(nn.Linear(2, 3), (normal(4, 2).astype("float32"),), path)
     assert onnx.load(path) == model
+
+
+def test_without_the_onnx_package_the_rest_works():
+    code = (
+        "import sys; sys.modules['onnx'] = None\n"
+        "from minigrad import *\n"
+        "try: export(exp, (ones(2),), 'model.onnx')\n"
+        "except ImportError as error: print(error)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'minigrad-rnn[onnx]'" in told
 
 
 def test_names_are_all_different():
