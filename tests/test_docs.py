@@ -18,8 +18,15 @@ CELL = re.compile(r"^```(?:\{code-cell\}[^\n]*|python)\n((?::[^\n]*\n)*)(.*?)^``
 PAGES = [path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))] if CELL.search(path.read_text())]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+def of_page(page):
+    marks = [pytest.mark.parity] if "\nimport torch\n" in page.read_text() else []
+    return pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize("page", map(of_page, PAGES))
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, request):
+    if request.node.get_closest_marker("parity"):
+        pytest.importorskip("torch")
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
