@@ -9,7 +9,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -122,6 +122,7 @@ def test_a_heat_map_is_the_matrix():
 programs = st.lists(st.sampled_from(["a = x", "b = exp(a)", "c < d", "", "return"]), max_size=30)
 
 
+@example(["a = x", "c < d"], ["b = exp(a)", "c < d"])
 @given(programs, programs)
 def test_programs_side_by_side_stand_on_the_same_lines(before, after):
     root = ET.fromstring(side_by_side("\n".join(before), "\n".join(after)))
