@@ -23,7 +23,7 @@ def of_page(page):
     return pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("page", map(of_page, PAGES))
+@pytest.mark.parametrize("page", [of_page(page) for page in PAGES])
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, request):
     if request.node.get_closest_marker("parity"):
         pytest.importorskip("torch")
