@@ -58,7 +58,7 @@ def differences(a: list[str], b: list[str]) -> Iterator[tuple[list[tuple[str, bo
         for side in (0, 1):
             if k or group[0][1] or group[0][3]:
                 yield [("⋮", False)], side, 1
-        for kind, a0, a1, b0, b1 in group:
-            span = max(a1 - a0, b1 - b0)
-            for side, lines in enumerate((a[a0:a1], b[b0:b1])):
-                yield [(line, kind != "equal") for line in lines], side, span
+        for _, a0, a1, b0, b1 in group:
+            both = a[a0:a1], b[b0:b1]
+            for side, lines in enumerate(both):
+                yield [(line, both[0] != both[1]) for line in lines], side, max(map(len, both))

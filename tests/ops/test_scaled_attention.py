@@ -44,7 +44,7 @@ def test_it_is_pytorchs(torch, case, jitted):
 def test_a_trace_serves_every_length():
     fast = mg.jit(lambda q, k, v: mg.scaled_dot_product_attention(q, k, v, is_causal=True))
     rng = np.random.default_rng(1)
-    for L, S in ((3, 4), (5, 6), (7, 5)):
+    for L, S in ((7, 5), (9, 6), (8, 9)):
         q, k, v = [mg.tensor(rng.normal(size=(2, n, 3))) for n in (L, S, S)]
         wanted = mg.scaled_dot_product_attention(q, k, v, mg.tensor(np.tri(L, S, dtype=bool)))
         np.testing.assert_allclose(fast(q, k, v).numpy(), wanted.numpy(), rtol=1e-12)
