@@ -35,7 +35,8 @@ def from_dlpack(x: Any) -> Tensor:
         array = np.from_dlpack(x)
     except Exception as error:  # of every library its own
         raise TypeError(f"from_dlpack: NumPy cannot look at this {type(x).__name__}: {error}") from error
-    array = as_array(array)
+    if as_array(array) is not array:  # float16, which comes as float32
+        raise TypeError(f"from_dlpack: a tensor of {array.dtype} has memory of its own; tensor copies it")
     return thread.program.borrow(array) if tracing() else Tensor(array)
 
 
