@@ -133,12 +133,14 @@ def table(cells: list[Compared], task=None) -> str:
     for c in cells:
         row = [Path(c.name).name, f"{c.parameters:,}", f"{c.flops / 1e6:.4g}", f"{1e3 * c.eager:.3g}"]
         row += [f"{1e3 * c.jitted:.3g}", "" if c.pytorch is None else f"{1e3 * c.pytorch:.3g}"]
-        row += [f"{c.saved / 1e6:.3g}", f"{c.peak / 1e6:.3g}", f"{c.norms[0] / c.norms[-1] if c.norms[-1] else 0:.1e}"]
+        reach = c.norms[0] / next((norm for norm in c.norms[::-1] if norm), np.inf)
+        row += [f"{c.saved / 1e6:.3g}", f"{c.peak / 1e6:.3g}", f"{reach:.1e}"]
         if c.curves:
             last = [curve[-1][1] for curve in c.curves]
             row.append(f"{statistics.median(last):.4g} ({min(last):.4g} to {max(last):.4g})")
         rows.append(row)
-    return "\n".join([aligned(rows), "", "reach: ‖∂L/∂h_0‖ over ‖∂L/∂h_T‖, for a loss on the last output, untrained"])
+    reach = "reach: ‖∂L/∂h_0‖ over that of the last state that counts, for a loss on the last output, untrained"
+    return "\n".join([aligned(rows), "", reach])
 
 
 def draw(cells: list[Compared], task, path: Path) -> None:

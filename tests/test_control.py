@@ -1,23 +1,16 @@
 """cond, switch and while_loop in eager code: Python's `if` and `while`; what they say of arguments that do not fit."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import control
 from minigrad.testing import gradcheck
 
 
 def draw(seed, *shape):
     return mg.tensor(np.random.default_rng(seed).uniform(-1, 1, shape), requires_grad=True)
-
-
-def test_the_examples_of_the_docstrings():
-    assert doctest.testmod(control).failed == 0
 
 
 @given(st.booleans(), st.sampled_from([bool, np.bool_, int, float, mg.tensor, np.asarray]))

@@ -77,7 +77,9 @@ def test_any_cell(name):
     assert flow.total == pytest.approx(total, rel=1e-10)
     parts, structure = mg.tree.flatten(flow.norms)
     assert structure == mg.tree.flatten(state)[1]
-    assert all(part.shape == (6,) and np.isfinite(part).all() for part in parts) and np.sum(parts, axis=0).all()
+    assert all(part.shape == (6,) and np.isfinite(part).all() for part in parts)
+    last = 5 if name == "gridlstm" else 6  # whose output is beside the state: nothing reads the last one
+    assert np.sum(parts, axis=0)[:last].all()
 
 
 class ShowsMemory(LSTMCell):

@@ -34,9 +34,8 @@ def test_kl_is_zero_at_itself_alone(n, rng):
 
 
 @given(n=st.integers(1, 3), rng=seeds())
-def test_gaussian_is_torchs(n, rng):
-    from torch import distributions, from_numpy
-
+def test_gaussian_is_torchs(torch, n, rng):
+    distributions, from_numpy = torch.distributions, torch.from_numpy
     q, p, x = random_gaussian(rng, 2, n), random_gaussian(rng, 2, n), rng.normal(size=(2, n))
     theirs = [distributions.Normal(*map(from_numpy, (g.mean.numpy().copy(), g.std.numpy().copy()))) for g in (q, p)]
     np.testing.assert_allclose(q.log_prob(mg.tensor(x)), theirs[0].log_prob(from_numpy(x)).sum(-1), rtol=1e-12)

@@ -119,7 +119,7 @@ def test_gates_that_there_are():
     [
         (lambda: LSTMVariantCell(2, 3, coupled=True, forget_gate=False), "LSTMVariantCell: coupled makes f of i, so"),
         (lambda: LSTMVariantCell(2, 3)(np.zeros((1, 2)), mg.tensor([[1.0]])), "LSTMVariantCell: got the state"),
-        (lambda: LSTMVariantCell(2, 0), "LSTMVariantCell: got hidden_size=0, wanted an integer of at least 1"),
+        (lambda: LSTMVariantCell(2, -1), "LSTMVariantCell: got hidden_size=-1, wanted an integer of at least 0"),
     ],
 )
 def test_errors(make, message):

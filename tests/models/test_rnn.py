@@ -64,5 +64,5 @@ def test_irnn_begins_as_the_identity():
 def test_errors():
     with pytest.raises(ValueError, match="RNNCell: got nonlinearity 'gelu', wanted 'tanh' or 'relu'"):
         RNNCell(2, 3, nonlinearity="gelu")
-    with pytest.raises(ValueError, match="got hidden_size=0, wanted an integer of at least 1"):
-        RNNCell(2, 0)
+    with pytest.raises(ValueError, match="got hidden_size=-1, wanted an integer of at least 0"):
+        RNNCell(2, -1)

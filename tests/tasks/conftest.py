@@ -8,16 +8,6 @@ import pytest
 from minigrad import cli, io, optim
 
 
-@pytest.fixture(autouse=True)
-def _interrupts():
-    """Signals as in a terminal: in the background SIGINT is ignored, under nohup SIGHUP, in child processes too."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def minigrad(monkeypatch, capsys):
     """Calls the command; returns (exit code, stdout, stderr)."""
