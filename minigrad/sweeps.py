@@ -167,15 +167,15 @@ def results(run: Callable, missing: Iterator, out: Path, pool: Executor) -> Iter
 
 def keep(future: Future, folder: Path, options: dict) -> dict:
     """The row of a run that has ended, written to its folder."""
-    options = {name: written(value) for name, value in options.items()}
     try:
         figures = future.result()
+        text = json.dumps([options, figures], default=written)
     except (BrokenExecutor, CancelledError):
         raise
     except Exception as error:  # whatever the run raises is told, and the others go on
         return row_of(folder.name, options, {"error": f"{type(error).__name__}: {error}".splitlines()[0]})
     folder.mkdir(parents=True, exist_ok=True)
-    disk.replace(folder / RESULT, json.dumps([options, figures]).encode())
+    disk.replace(folder / RESULT, text.encode())
     return row_of(folder.name, options, figures)
 
 

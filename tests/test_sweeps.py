@@ -84,6 +84,16 @@ def test_a_run_that_raises_is_told_and_tried_again(tmp_path):
     assert [row["k2"] for row in rows] == [0, 1, 4]
 
 
+def of_numpy(folder, k):
+    return {"k2": np.float32(k * k) if k else np.zeros(2)}
+
+
+def test_figures_of_numpy_are_numbers_and_what_is_none_is_told(tmp_path):
+    failed, row = mg.sweep(of_numpy, {"k": np.arange(2).tolist()}, tmp_path, Now())
+    assert failed["error"].startswith("TypeError") and row["k2"] == 1.0
+    assert sweeps.kept(tmp_path) == [row]
+
+
 def killed_once(folder, k):
     if k == 1 and not folder.exists():
         folder.mkdir(parents=True)
