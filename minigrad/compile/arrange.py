@@ -83,8 +83,12 @@ class Arrangement:
                 raise Unsupported("a sum over the batch inside a step")
 
     def are_one(self, v: Value, u: Value, x: Value) -> bool:
-        """Whether elementwise v, which reads u as x, may be computed in the same task."""
-        return self.plan.is_fused(u) and x is u and u.shape == v.shape and self.kinds[u] == self.kinds[v]
+        """Whether elementwise v, which reads u as x, is computed in the same task if both have one level."""
+        return self.plan.is_fused(u) and x is u and self.kind_of(u) == self.kind_of(v)
+
+    def kind_of(self, v: Value) -> tuple:
+        """Of values that one task may compute: by keys, since shapes may be equal that are not known to be."""
+        return key_of(v.shape), self.kinds[v]
 
     def find_levels(self) -> None:
         for v in self.order:
@@ -118,8 +122,8 @@ class Arrangement:
             for u, x in users[v]:
                 if u in self.skipped:
                     continue
-                together = plan.is_fused(u) and x is v and u.shape == v.shape and self.kinds[u] == self.kinds[v]
                 ahead = plan.is_fused(u) or (is_join(u) and x is not v)
+                together = plan.is_fused(u) and self.are_one(u, v, x)
                 limits.append(self.depth[u] - (0 if together or not ahead else 1))
             if limits and v not in plan.homes and not any(self.base(w) is v for w, _ in plan.copies):
                 self.depth[v] = max(self.depth[v], min(limits))
@@ -141,7 +145,7 @@ class Arrangement:
             if v.op is None or v in self.skipped or plan.is_view(v):
                 continue
             if plan.is_fused(v):
-                key, axis = (self.depth[v], key_of(v.shape), self.kinds[v]), axis_of(self.kinds[v])
+                key, axis = (self.depth[v], *self.kind_of(v)), axis_of(self.kinds[v])
                 self.fused.setdefault(key, Fused(v.shape, axis is not None, axis=axis or 0)).values.append(v)
             elif v not in self.within:
                 self.barriers.setdefault(self.depth[v], []).append((v,))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.symbolic.base import Symbolic
-from minigrad.symbolic.size import Real, Size
-from minigrad.symbolic.sizes import SCOPE, Sizes
+from minigrad.symbolic.size import Real, Size, number
+from minigrad.symbolic.sizes import SCOPE, Sizes, reduced
 
 
 def replacing(number: Callable) -> Callable:
@@ -51,8 +51,10 @@ def evaluator(sizes: Sizes, values: dict[str, int]) -> Callable:
 
 
 def key_of(x):
-    """What stands for nested tuples with Sizes in a key of a dict: equal for equal expressions, and hashed without a
-    question."""
+    """What stands for nested tuples with Sizes in a key of a dict: equal for expressions that are known to be equal, and
+    hashed without a question."""
+    if type(x) is Size:
+        x = number(x.sizes, reduced(x.sizes, x.terms))
     if isinstance(x, Symbolic):
         return Symbolic, x.text
     return tuple([key_of(part) for part in x]) if type(x) is tuple else x

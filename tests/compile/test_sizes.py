@@ -327,6 +327,18 @@ def test_programs_hold_no_arrays_of_their_last_call(compiled):
         assert array() is None
 
 
+def test_sizes_that_a_guard_makes_equal_are_of_one_task():
+    """Two values of one shape by the guard T == 2 alone: one task, or one after the other; what reads never goes first."""
+
+    def f(x, y):
+        other = mg.stack([y, -y]) if x.shape[0] == 2 else y
+        return mg.einsum("...i,...i->...", x, x), x * other
+
+    jitted = mg.jit(f)
+    for T in (4, 2, 3, 2):
+        agree(jitted, f, [x_of(T, 2, 3), x_of(2, 3)])
+
+
 # Drawn programs
 
 UNARY = {
