@@ -51,8 +51,8 @@ def evaluator(sizes: Sizes, values: dict[str, int]) -> Callable:
 
 
 def key_of(x):
-    """What stands for nested tuples with Sizes in a key of a dict: equal for expressions that are known to be equal, and
-    hashed without a question."""
+    """What stands for nested tuples with Sizes in a key of a dict: equal for expressions that are known to be equal,
+    and hashed without a question."""
     if type(x) is Size:
         x = number(x.sizes, reduced(x.sizes, x.terms))
     if isinstance(x, Symbolic):

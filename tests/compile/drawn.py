@@ -353,7 +353,8 @@ def branching(program, d):
     """Branches and loops that the numbers decide, inside of loops and around them."""
     a = program.pick()
     shape = program.values[a].shape
-    q = program.pick(lambda b: broadcasts(b, program.values[a], shape))
+    dtype = program.values[a].dtype  # a carry keeps it, which eager code does not find out in a loop of no step
+    q = program.pick(lambda b: broadcasts(b, program.values[a], shape) and b.dtype == dtype)
     t, bound = f"{d.integer(-5, 5)}.0371e-1", d.integer(1, 4)
     f, g, h = [
         d.choice([f"mg.tanh({{u}} * {q})", f"mg.where({{u}} > {t}, {{u}}, {q})", f"{{u}} * 0.5 + mg.sin({q})",

@@ -90,7 +90,8 @@ def check_calls(dtype, chosen) -> None:
 
 def test_python_numbers_and_bools_in_compiled_loops():
     """Of ops that take bools as numbers, or Python numbers as bools, every combination."""
-    check_calls("float32", lambda op, kinds: op.name in ("logical_or", "logical_not", "abs", "add", "where", "less"))
+    names = ("logical_or", "logical_not", "abs", "add", "where", "less", "pow")
+    check_calls("float32", lambda op, kinds: op.name in names)
 
 
 @pytest.mark.heavy

@@ -328,7 +328,7 @@ def test_programs_hold_no_arrays_of_their_last_call(compiled):
 
 
 def test_sizes_that_a_guard_makes_equal_are_of_one_task():
-    """Two values of one shape by the guard T == 2 alone: one task, or one after the other; what reads never goes first."""
+    """Two values of one shape by the guard T == 2 alone: one task, or one after the other, as they read each other."""
 
     def f(x, y):
         other = mg.stack([y, -y]) if x.shape[0] == 2 else y

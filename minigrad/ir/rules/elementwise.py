@@ -54,7 +54,9 @@ def of_integers(make) -> Rule:
     """Of a function that kernels have of floats alone. make: (o, *inputs) -> the same of integers, by operators."""
 
     def lower(o, value, *inputs):
-        return make(o, *inputs) if value.dtype.kind in "iu" else None
+        if value.dtype.kind not in "iu":
+            return None
+        return make(o, *[x if type(x) is Number else o.astype(x, dtype=value.dtype) for x in inputs])
 
     return replace(ELEMENTWISE, lower=lower)
 
