@@ -16,7 +16,7 @@ from minigrad.compile.sources import Consumed, refusing
 from minigrad.compile.stages import Stages, stopped
 from minigrad.compile.walk import Walk
 from minigrad.ir.absent import Presence, Reach
-from minigrad.ir.actions import Actions
+from minigrad.ir.actions import Actions, is_other
 from minigrad.ir.draws import generators_of
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Pick, Program, Value
@@ -139,6 +139,8 @@ class Compiled:
         variables += [leaf for [(_, leaf, _)] in program.captured.values()]
         taped = [k for k, x in enumerate(made) if x._node is not None]
         acts = program.actions.close()
+        if self.kept:
+            program.actions.refuse_views([x._data for x in made])
         self.differentiable, self.stopped = ([], taped) if acts else (taped, [])
         program.cotangents = [program.input(made[k]) for k in self.differentiable]
         self.present = frozenset(range(len(program.cotangents))) if present is None else present
@@ -247,6 +249,11 @@ class Compiled:
         root = root or self
         own = became if root is self else self.translated(root, became)
         kept = [own.get(id(x), x) for x in self.kept]
+        if any(is_other(x, t) for x in kept for t in tensors):
+            raise RuntimeError(
+                f"jit: an argument of {self.name} lies in the memory of a tensor that copy_ changes there, and would "
+                "not follow; pass a copy"
+            )
         change = [*self.borrowed, *kept] if self.differentiable else []
         copies = {id(t._data): (t._data, t._data.copy()) for t in change}
         outs, residuals, states = self.run(tensors, copies, own)

@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad.compile.execute import Sequence, apart, compile_loops, memory_of
 from minigrad.compile.passes.pipeline import optimise
-from minigrad.ir.actions import Action
+from minigrad.ir.actions import Action, base_of
 from minigrad.ir.rewrite import order_of
 from minigrad.ir.trace import Value
 from minigrad.ops.table import on_tape
@@ -41,10 +41,20 @@ class Stages:
         roots = [*outputs, *[v for action in self.acts for _, v, _ in action.sets if v is not None]]
         of = {v: bisect_left(ends, v.seq) for v in order_of(roots) if v.op is not None}
         changed = {v: (k, action) for k, action in enumerate(self.acts) for v in action.stale}
+        others = [(v, k, action) for k, action in enumerate(self.acts) for v in (*action.stale, *action.shared)]
         wanted: list[dict] = [{} for _ in ends]  # of each stage, what is read after it
         for v in roots:
             if v in of:
                 wanted[of[v]][v] = None
+        uses = [(of[x], of[v], x) for v in of for x in v.inputs if x in of]
+        uses += [(of[x], len(ends), x) for x in outputs if x in of]
+        for made, then, x in uses:
+            for base, k, action in others:
+                if base_of(x) is base and made <= k < then:
+                    raise RuntimeError(
+                        f"jit: {x.dtype}{list(x.shape)}, a view of what {action.name} changes, is read after that and "
+                        "was made before; make it after that, or copy() it"
+                    )
         for v, k in of.items():
             for x in v.inputs:
                 if isinstance(x, Value) and x in changed and changed[x][0] < k:

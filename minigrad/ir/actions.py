@@ -17,8 +17,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from minigrad.ir.trace import Program, Value
+from minigrad.ir.rewrite import order_of
+from minigrad.ir.trace import Pick, Program, Value
 from minigrad.modes import clock, no_grad
+from minigrad.mutations import memory_of
 from minigrad.ops.shape import copy
 from minigrad.ops.table import Spec
 from minigrad.sites import call_site, line_of_site
@@ -31,7 +33,8 @@ class Action(NamedTuple):
     """name: with the line. sets: (tensor, its gradient from now on, a value or None, and whether that is on the tape).
     call: what is called after that; None at the end. result: the value that stands for what it returns, or None.
     became: (tensor, the value that stands for its gradient afterwards) where the call changes that in place. stale:
-    inputs that are read no more, since it changes them. seq: values that are younger come after it."""
+    inputs that are read no more, since it changes them. shared: inputs in the memory of those. seq: values that are
+    younger come after it."""
 
     name: str
     sets: list[tuple[Tensor, Value | None, bool]]
@@ -39,7 +42,24 @@ class Action(NamedTuple):
     result: Value | None
     became: list[tuple[Tensor, Value]]
     stale: list[Value]
+    shared: list[Value]
     seq: int
+
+
+def base_of(value: Value) -> Value:
+    """What a value of a trace is a view of; itself, if of nothing."""
+    made = value.inputs[0] if value.op is Pick else value
+    return base_of(made.inputs[0]) if getattr(made.op, "view", False) else value
+
+
+def share(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors from outside lie in the same memory."""
+    return memory_of(a._data) is memory_of(b._data)
+
+
+def is_other(a: Tensor, b: Tensor) -> bool:
+    """Whether they do as two arrays."""
+    return a._data is not b._data and share(a, b)
 
 
 class Actions:
@@ -61,6 +81,7 @@ class Actions:
         self.watched: list[tuple[Callable, float]] = []
         self.now: dict[Leaf, tuple[Tensor, Tensor | None]] = {}  # by leaf, (tensor, its gradient) where it is known
         self.kept: dict[int, tuple[Tensor, Value]] = {}  # by their arrays' ids, tensors and their values
+        self.replaced: list[tuple[Value, float]] = []  # what a tensor was before copy_, and when
         self.outside: dict[Leaf, Value | None] = {}  # what the gradient of the caller's leaf is at this time
 
     def leaf_of(self, x: Tensor, what: str) -> Leaf | None:
@@ -141,6 +162,8 @@ class Actions:
         for x in tensors:
             if isinstance(x._data, Value):
                 raise RuntimeError(f"jit: {name} inside a jitted function, of a tensor that was made there")
+        captured = [(value, other) for [(value, _, other)] in self.program.captured.values()]
+        shared = [value for value, other in captured if any(other is not x and share(other, x) for x in tensors)]
         stale, became = [], []
         for x in tensors:
             self.touched[id(x)] = x
@@ -155,14 +178,33 @@ class Actions:
                 became.append((x, g._data))
         result = gives and self.program.input(gives)
         name = f"{name} ({line_of_site(call_site())})"
-        self.done.append(Action(name, sets, call, result, became, stale, next(clock)))
+        self.done.append(Action(name, sets, call, result, became, stale, shared, next(clock)))
         return Tensor(result)
 
     def keep(self, x: Tensor, new: Tensor) -> None:
         """x, a tensor from outside that is not on the tape, is `new` from here on. A call writes that into it when all
         is computed."""
-        self.program.enter(x)  # so that it is watched whether another tensor takes its place
-        self.kept[id(x._data)] = x, self.program.enter(new)[0]
+        old = self.program.enter(x)[0]  # so that it is watched whether another tensor takes its place
+        if any(g is not None and (g._data is x._data or g._data is old) for _, g in self.now.values()):
+            raise RuntimeError("jit: copy_ of a tensor that is a gradient, which would not follow; give that a copy")
+        with no_grad():  # a value of its own: what `new` is a view of stays as it is, and what is a view of x does not
+            self.kept[id(x._data)] = x, self.program.enter(copy(new))[0]
+        self.replaced.append((old, next(clock)))
+
+    def refuse_views(self, roots: Sequence[Value]) -> None:
+        """Raise if something reads the memory of a tensor that copy_ has changed in another way than by the tensor."""
+        kept = [x for x, _ in self.kept.values()]
+        shared = {value for [(value, _, t)] in self.program.captured.values() if any(is_other(t, x) for x in kept)}
+        read = [(v, x) for v in order_of(roots) for x in v.inputs if isinstance(x, Value)]
+        ages = dict(self.replaced)
+        for v, x in [*read, *[(None, x) for x in roots]]:
+            base = base_of(x)
+            later = base is not x and base in ages and (v is None or v.seq > ages[base])
+            if later or base in shared:
+                raise RuntimeError(
+                    f"jit: {x.dtype}{list(x.shape)} lies in the memory of a tensor that copy_ changes here, and would "
+                    "not follow; take a view of that tensor after copy_, or copy() before"
+                )
 
     def refuse_look(self, array) -> None:
         """Raise if Python asks for numbers that the function has changed."""
@@ -183,6 +225,9 @@ class Actions:
     def flush(self) -> list[tuple[Tensor, Value | None, bool]]:
         """What is to be set, so that the caller's leaves have the gradients of this time."""
         sets = []
+        data = [g._data for _, g in self.now.values() if g is not None]
+        if len({id(each) for each in data}) < len(data):
+            raise RuntimeError("jit: two tensors have one gradient, which would change for both; give one a copy")
         for leaf, x, g in self.changed():
             if g is not None and not isinstance(g._data, Value):  # a tensor from outside, not to be changed with it
                 g = Tensor(*self.program.enter(g))
@@ -194,7 +239,7 @@ class Actions:
     def close(self) -> bool:
         """The end of the trace: whether the function does anything besides returning results."""
         if self.done or self.changed():
-            self.done.append(Action("the end", self.flush(), None, None, [], [], next(clock)))
+            self.done.append(Action("the end", self.flush(), None, None, [], [], [], next(clock)))
         self.now, self.outside, self.arguments = {}, {}, set()
         return bool(self.done)
 

@@ -135,3 +135,53 @@ def test_what_is_refused():
     with pytest.raises(RuntimeError, match="an in-place change inside a jitted function"):
         mg.jit(lambda x: c.copy_(w * x))(np.ones(2))
     assert c.tolist() == [0, 0]
+
+
+def test_other_ways_to_the_memory_of_what_is_changed_are_refused():
+    a = mg.tensor(np.array([1.0, 2.0]))
+    held = {"view": a[:1], "rows": mg.reshape(a, (2, 1))}
+
+    def view_before(x):
+        view = a[:1]
+        a.copy_(a * 2 + x)
+        return view * 1
+
+    def other_tensor(x):
+        a.copy_(a * 2 + x)
+        return held["view"] * x[:1]
+
+    def read_before(x):
+        y = held["rows"] * 2
+        a.copy_(a * 2 + x)
+        return y
+
+    def returned(x):
+        view = a[1:]
+        a.copy_(x)
+        return view
+
+    def changes(x):
+        a.copy_(a + 1)
+        return x * 1
+
+    x = mg.tensor(np.ones(2))
+    for f in (view_before, other_tensor, read_before, returned):
+        with pytest.raises(RuntimeError, match="lies in the memory of a tensor that copy_ changes here"):
+            mg.jit(f)(x)
+    with pytest.raises(RuntimeError, match="an argument of changes lies in the memory of a tensor that copy_ changes"):
+        mg.jit(changes)(held["view"])
+    assert a.tolist() == [1, 2]
+
+    def allowed(x):
+        half = a[:1] * 2
+        a.copy_(a * 2 + x)
+        later = a[1:] * 3
+        b = a * 1
+        a.copy_(b + 1)
+        return half, later, b[:1], a[:1] * 1
+
+    start = a.numpy().copy()
+    got = [y.tolist() for y in mg.jit(allowed)(x)]
+    kept = a.tolist()
+    a.copy_(start)
+    assert got == [y.tolist() for y in allowed(x)] and kept == a.tolist()

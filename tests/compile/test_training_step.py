@@ -417,6 +417,50 @@ def test_what_is_refused():
     np.testing.assert_array_equal(w.numpy(), before)
 
 
+def test_other_ways_to_the_memory_of_what_a_step_changes_are_refused():
+    w, u = [nn.Parameter(np.arange(4.0).reshape(2, 2)) for _ in range(2)]
+    alias, opt = w.detach(), optim.SGD([w], lr=0.5)
+
+    def stepped(view, x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+        return view
+
+    x = mg.tensor(np.ones((2, 2)))
+    for f in (
+        lambda x: x @ stepped(mg.transpose(w), x).detach(), lambda x: stepped(w.detach()[:1], x) * 1,
+        lambda x: stepped(mg.transpose(alias), x) * 1, lambda x: stepped(alias[:1], x),
+    ):  # fmt: skip
+        refused(f, "a view of what SGD.step .* changes, is read after that and was made before", x)
+
+    def one_for_two(x):
+        stepped(None, x)
+        u.grad = w.grad
+
+    def changed(x):
+        w.grad = n
+        n.copy_(n * 2)
+
+    n = mg.tensor(np.ones((2, 2)))
+    refused(one_for_two, "two tensors have one gradient", x)
+    refused(changed, "copy_ of a tensor that is a gradient", x)
+
+    def allowed(x):
+        before = mg.transpose(w) * 2
+        stepped(None, x)
+        w.grad, u.grad = u.grad, w.grad
+        return before, mg.transpose(w) * 2, alias * 1
+
+    start, found = w.numpy().copy(), []
+    for f in (allowed, mg.jit(allowed)):
+        with mg.no_grad():
+            w.copy_(start)
+        w.grad = u.grad = None
+        found.append([y.tolist() for y in f(x)] + [w.tolist(), w.grad, u.grad.tolist()])
+    assert found[0] == found[1]
+
+
 def test_results_have_no_backward_outside():
     w, v = leaf(3), leaf(3, seed=1)
 
