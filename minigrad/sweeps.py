@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad import disk
 from minigrad.arguments import checked
-from minigrad.kernels import threads
+from minigrad.kernels import machine, threads
 
 __all__ = ["kept", "processes", "sweep"]
 
@@ -181,7 +181,9 @@ def keep(future: Future, folder: Path, options: dict) -> dict:
 
 def alone(run: Callable, folder: Path, options: dict) -> dict:
     """One run, in the process that does it."""
-    with ALONE:
+    from threadpoolctl import threadpool_limits  # late: only who sweeps needs it
+
+    with ALONE, threadpool_limits(1):  # BLAS has threads of its own
         count = threads.count
         threads.set_num_threads(1)
         try:
@@ -207,7 +209,7 @@ def processes(count: int | None = None) -> Iterator[Executor]:
     """As many as there are cores. If the sweep is interrupted, they are told to stop, and waited for."""
     others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count or threads.count, spawn, initializer=become_own)
+    pool = ProcessPoolExecutor(count or machine.found().usable, spawn, initializer=become_own)
     try:
         yield pool
     except BaseException:

@@ -7,9 +7,9 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from minigrad.kernels import team
+from minigrad.kernels import machine, team
 
-count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+count = machine.found().threads
 TURNS = 8000  # looks of a worker before it sleeps: some 300 us
 ROOM = 1 << 19  # bytes for packed blocks, that stay in the L2 cache
 WAKE = object()
@@ -33,11 +33,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin)
 
 
-MOST = 1024  # threads
-
-
 def set_num_threads(n: int) -> None:
-    """How many threads a kernel may use, the caller's included; at first as many as there are cores.
+    """How many threads a kernel may use, the caller's included.
+
+    At first it is $OMP_NUM_THREADS, or a thread for each physical core that this process may use: affinity, a
+    container's quota and other ranks on the machine count (`minigrad doctor`).
 
     Results are the same bits each time for one number of threads, and agree to rounding between numbers.
 
@@ -50,9 +50,9 @@ def set_num_threads(n: int) -> None:
     global count
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
         raise TypeError(f"set_num_threads: got {n!r}, wanted an integer")
-    if not 1 <= n <= MOST:  # it would start as many, and divide products into as many parts
+    if not 1 <= n <= machine.MOST:  # it would start as many, and divide products into as many parts
         got = n if abs(n) < 10**9 else f"an integer of {int(n).bit_length()} bits"
-        raise ValueError(f"set_num_threads: got {got}, wanted 1 to {MOST}")
+        raise ValueError(f"set_num_threads: got {got}, wanted 1 to {machine.MOST}")
     count = int(n)
 
 
