@@ -8,13 +8,15 @@ Neural Computation 9(8), section 5.4, in the form of Le, Jaitly & Hinton 2015 (a
 import numpy as np
 
 import minigrad as mg
-from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader
+from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader, Row
 
 
 class Adding(CellTask):
     steps, lr, batch, every, memory = 1000, 0.02, 64, 100, 200
     figure, loss_unit = "held_out_loss", "squared error"
     known = "constant guess 0.167; LSTM under 0.01 (Le, Jaitly & Hinton 2015, arXiv:1504.00941)"
+    family = "memory"
+    rows = [Row("--cell lstm", 0.01), Row("--cell gru", 0.01), Row("--cell rnn")]
 
     length: Annotated[int, Option(min=2, max=100_000, help="Steps of a sequence, T.")] = 200
 

@@ -17,7 +17,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn
 from minigrad.models.tasks import files
-from minigrad.models.tasks.training import Annotated, CellTask, Option
+from minigrad.models.tasks.training import Annotated, CellTask, Option, Row
 
 PERIOD = 40  # points of a beat, on average
 #        place in the beat, height, width, of the waves P Q R S T
@@ -45,6 +45,8 @@ class Anomaly(CellTask):
     figure, unit, loss_unit = "roc_auc", "windows", "squared error"
     higher_is_better = True
     known = "above mean_auc and period_before_auc"
+    family = "sequences"
+    rows = [Row(promise="period_before_auc")]
 
     length: Annotated[int, Option(min=2, max=100_000, help="Points of a window.")] = 60
     beats: Annotated[int, Option(min=10, max=100_000, help="Beats of each series.")] = 500

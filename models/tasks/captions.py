@@ -20,7 +20,7 @@ from minigrad.models import Captioner, Seq2Seq, ShowAndTell, ShowAttendTell, con
 from minigrad.models.latent import Bernoulli
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import OF_VECTORS, vector_cell_named
-from minigrad.models.tasks.training import Annotated, Option, SymbolTask
+from minigrad.models.tasks.training import Annotated, Option, Row, SymbolTask
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PLACES = [("top", "left"), ("top", "right"), ("bottom", "left"), ("bottom", "right")]
@@ -52,6 +52,8 @@ class Captions(SymbolTask):
     figure, unit = "exact", "scenes"
     higher_is_better = True
     known = "one caption told of every scene 0.008"
+    family = "images"
+    rows = [Row(promise=0.9), Row("--decoder tell", 0.008)]
 
     decoder: Annotated[str, Option(help="attend or tell.")] = "attend"
     cell: Annotated[str, Option(help=f"Of the decoder: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "lstm"

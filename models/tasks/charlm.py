@@ -20,7 +20,7 @@ from minigrad import disk, nn, tree
 from minigrad.models import Recurrent
 from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.files import load_weights, read_weights
-from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
+from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option, Row
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for characters that are too rare to learn
 STANDARD_LIBRARY = 2_000_000  # characters of it that make up the default text
@@ -50,6 +50,8 @@ class CharacterTask(CellTask):
     every, hidden = 250, 256
     figure, unit, loss_unit = "bits_per_character", "characters", "nats a character"
     known = "tiny Shakespeare in minutes 1.75 nats, 2.52 bits; fully trained 1.4 to 1.6 nats (Karpathy 2015)"
+    family = "sequences"
+    rows = [Row("--text tinyshakespeare/input.txt", 2.52)]
     may_change = ("steps", "text")
 
     text: Annotated[Path | None, Option(help="UTF-8 text.  [default: Python's standard library]")] = None

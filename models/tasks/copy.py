@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 import minigrad as mg
-from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader
+from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader, Row
 
 SYMBOLS, COUNT = 8, 10
 BLANK, SIGN = SYMBOLS, SYMBOLS + 1
@@ -22,6 +22,8 @@ class Copy(CellTask):
     steps, lr, batch, every, memory, hidden = 6000, 0.01, 64, 500, 75, 128
     loss_unit = "nats a step"
     known = "without a memory 10 ln 8 / (T + 20), 0.297 at T = 50 (Arjovsky, Shah & Bengio 2016, arXiv:1511.06464)"
+    family = "memory"
+    rows = [Row("--cell lstm", "without_memory"), Row("--cell gru", "without_memory"), Row("--cell rnn")]
 
     length: Annotated[int, Option(min=1, max=100_000, help="Steps between the symbols and their copy, T.")] = 50
 

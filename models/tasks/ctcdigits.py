@@ -14,7 +14,7 @@ from minigrad import nn
 from minigrad.models import ctc_greedy, ctc_loss
 from minigrad.models.lengths import valid_steps
 from minigrad.models.tasks import files
-from minigrad.models.tasks.training import Annotated, CellTask, Option
+from minigrad.models.tasks.training import Annotated, CellTask, Option, Row
 
 SIDE, HEIGHT, GAP = 8, 10, 3  # pixels: of a digit, of the strip, at most between two digits
 BLANK = 10
@@ -37,6 +37,8 @@ class CTCDigits(CellTask):
     steps, lr, batch, every, hidden = 2000, 0.01, 32, 200, 64
     figure, loss_unit, unit = "label_error", "nats a digit", "strings"
     known = "under 0.05 wanted, 1 if nothing is told; TIMIT's phonemes 0.315 (Graves et al. 2006)"
+    family = "structured"
+    rows = [Row(promise=0.05)]
 
     longest: Annotated[int, Option(min=1, max=1000, help="Digits of a string, at most.")] = 8
 

@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad.models import Seq2Seq
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import OF_VECTORS, vector_cell_named
-from minigrad.models.tasks.training import Annotated, Option, SymbolTask
+from minigrad.models.tasks.training import Annotated, Option, Row, SymbolTask
 
 FIRST, DAYS = date(1970, 1, 1), 36_525
 MONTHS = [
@@ -45,6 +45,8 @@ class Dates(SymbolTask):
     figure, loss_unit, unit = "exact", "nats a character", "dates"
     higher_is_better = True
     known = "0.99 wanted; a day guessed 1/36,525"
+    family = "attention"
+    rows = [Row(promise=0.99)]
 
     cell: Annotated[str, Option(help=f"Of both: {', '.join(OF_VECTORS)} or path/to/file.py:Class.")] = "gru"
 

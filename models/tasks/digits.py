@@ -6,13 +6,15 @@ is held out. The small sister of sequential MNIST (Le, Jaitly & Hinton 2015, arX
 
 import numpy as np
 
-from minigrad.models.tasks.training import LabelTask, Reader
+from minigrad.models.tasks.training import LabelTask, Reader, Row
 
 
 class Digits(LabelTask):
     steps, lr, batch, every, layers = 1500, 0.01, 64, 150, 2
     unit = "digits"
     known = "chance 0.9; LSTM on sequential MNIST 0.018 (Arjovsky, Shah & Bengio 2016, arXiv:1511.06464)"
+    family = "memory"
+    rows = [Row(promise=0.05)]
 
     def build(self):
         from sklearn.datasets import load_digits

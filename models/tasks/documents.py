@@ -15,7 +15,7 @@ from minigrad.models import DocumentClassifier
 from minigrad.models.tasks import reviews
 from minigrad.models.tasks.cells import CELLS, cell_named
 from minigrad.models.tasks.reviews import ASPECTS, OTHERS, one_of
-from minigrad.models.tasks.training import Annotated, Option, Task
+from minigrad.models.tasks.training import Annotated, Option, Row, Task
 from minigrad.training import pad
 
 LINKS = ["and", "but", "but", "admittedly"]  # how what follows stands to what came before
@@ -29,6 +29,8 @@ class Documents(Task):
     figure, loss_unit, unit = "accuracy", "nats", "reviews"
     higher_is_better = True
     known = "above bag_of_words"
+    family = "sequences"
+    rows = [Row(promise="bag_of_words")]
 
     cell: Annotated[str, Option(help=f"Over words: {', '.join(CELLS)} or path/to/file.py:Class.")] = "lstm"
     hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 48

@@ -15,7 +15,7 @@ from minigrad.badinput import BadInput
 from minigrad.models import DRAW
 from minigrad.models.latent import importance_bound, noise
 from minigrad.models.tasks import files
-from minigrad.models.tasks.training import Annotated, Option, Task
+from minigrad.models.tasks.training import Annotated, Option, Row, Task
 
 SIDE, SAMPLES = 8, 50
 
@@ -24,6 +24,8 @@ class Draw(Task):
     steps, lr, batch, every = 4000, 0.01, 64, 500
     figure, loss_unit, unit = "held_out_loss", "nats a digit", "digits"
     known = "below ten_means; of 28x28 pixels 80.97, without attention 87.40 (Gregor et al. 2015, arXiv:1502.04623)"
+    family = "generative"
+    rows = [Row(promise="ten_means"), Row("--attention 0", "ten_means")]
 
     strokes: Annotated[int, Option(min=1, max=100_000, help="Strokes a digit.")] = 8
     attention: Annotated[int, Option(min=0, max=28, help="Points a side that are read and written, 0 for all.")] = 4

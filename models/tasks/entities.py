@@ -17,6 +17,7 @@ from itertools import pairwise
 from minigrad.models import bio_forbidden
 from minigrad.models.tasks.dates import MONTHS, WEEKDAYS
 from minigrad.models.tasks.tagging import Sentence, Tagging
+from minigrad.models.tasks.training import Row
 
 MONTH, WEEKDAY = ({short.lower() for name in names for short in (name, name[:3])} for names in (MONTHS, WEEKDAYS))
 DATE, DAY, YEAR = (re.compile(p) for p in (r"\d{1,4}([/-])\d{1,2}\1\d{1,4}", r"[0-3]?\d", r"1\d{3}|20\d\d"))
@@ -28,6 +29,8 @@ ENTITY = re.compile(r"(?P<date>(w,?)?(m[dt]?|[dt]m)(,?y)?|w|i)|(?P<name>[Pmw]+)|
 class Entities(Tagging):
     figure, known = "f1", "above most_frequent_tag"
     higher_is_better = True
+    family = "structured"
+    rows = [Row("--data ud-ewt", "most_frequent_tag")]
     crf = True
 
     def sentences(self, *parts):

@@ -17,7 +17,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.badinput import BadInput
 from minigrad.models import LSTM, ChildSumTreeLSTM, NaryTreeLSTM, forest
-from minigrad.models.tasks.training import Annotated, Option, SymbolTask
+from minigrad.models.tasks.training import Annotated, Option, Row, SymbolTask
 
 OPERATIONS: dict[str, Callable[[list[int]], int]] = {
     "MAX": max,
@@ -50,6 +50,8 @@ class ListOps(SymbolTask):
     figure, loss_unit, unit = "exact", "nats a list", "trees"
     higher_is_better = True
     known = "above majority_guess; trees given 0.987, LSTM 0.715 (Nangia & Bowman 2018, arXiv:1804.06028)"
+    family = "trees"
+    rows = [Row(promise=0.9), Row("--layer string --hidden 96", "majority_guess")]
 
     layer: Annotated[str, Option(help=f"{', '.join(LAYERS)}: two Tree-LSTMs, and an LSTM.")] = "nary"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import disk, nn
-from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option
+from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option, Row
 
 LOWEST, KEYS = 21, 88
 
@@ -36,6 +36,12 @@ class Music(CellTask):
     steps, lr, batch, every, memory, hidden = 3000, 0.01, 8, 100, 20, 150
     figure, best_on, unit, loss_unit = "nats_a_step", "held_out_loss", "pieces", "nats a step"
     known = "JSB chorales, test: tanh 9.10, GRU 8.54, LSTM 8.67 (Chung et al. 2014, arXiv:1412.3555)"
+    family = "sequences"
+    rows = [
+        Row("--data jsb-chorales/jsb-chorales-quarter.json --cell lstm", 8.67),
+        Row("--data jsb-chorales/jsb-chorales-quarter.json --cell gru", 8.54),
+        Row("--data jsb-chorales/jsb-chorales-quarter.json --cell rnn --lr 0.001", 9.10),
+    ]
     may_change = ("steps", "data")
 
     data: Annotated[Path | None, Option(help="JSON of train, valid and test pieces.  [required]")] = None

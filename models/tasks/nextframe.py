@@ -15,7 +15,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.models import EncoderForecaster
 from minigrad.models.tasks.files import save_figure
-from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
+from minigrad.models.tasks.training import Annotated, BadInput, Option, Row, Task
 
 FRAME, DIGIT = 24, 8
 SEEN, TOLD = 10, 10  # frames
@@ -27,6 +27,8 @@ class NextFrame(Task):
     unit, loss_unit, clip = "films", "nats a frame", 10.0
     figure = "held_out_loss"
     known = "of 64x64 pixels ConvLSTM 367, fully connected LSTM 483 (Shi et al. 2015, table 1, a tenth of a sequence)"
+    family = "space"
+    rows = [Row(promise=90), Row("--patch 24 --kernel 1 --hidden 27")]
 
     hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden channels a layer.")] = 32
     layers: Annotated[int, Option(min=1, max=100, help="Layers of encoder and forecaster.")] = 1

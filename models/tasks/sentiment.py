@@ -16,7 +16,7 @@ from minigrad.models import LSTM, AspectClassifier
 from minigrad.models.lengths import valid_steps
 from minigrad.models.tasks import files, reviews
 from minigrad.models.tasks.reviews import ASPECTS, OTHERS
-from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
+from minigrad.models.tasks.training import Annotated, BadInput, Option, Row, Task
 from minigrad.training import pad
 
 SIGNS = [1, -1, 0]  # of the three classes
@@ -50,6 +50,8 @@ class Sentiment(Task):
     figure, loss_unit, unit = "accuracy", "nats", "sentences"
     higher_is_better = True
     known = "above bag_of_words"
+    family = "attention"
+    rows = [Row(promise="bag_of_words"), Row("--attention none", "bag_of_words")]
 
     attention: Annotated[str, Option(help="words, or none: the last state alone.")] = "words"
     hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 64

@@ -10,7 +10,7 @@ a period ago (seasonal), the one that does best to 1920.
 import numpy as np
 
 import minigrad as mg
-from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader
+from minigrad.models.tasks.training import Annotated, CellTask, Option, Reader, Row
 
 FIRST, LEARNT = 1700, 1920
 SPANS = [(1921, 1955), (1956, 1979)]
@@ -21,6 +21,8 @@ class Sunspots(CellTask):
     steps, lr, batch, every, hidden, decay = 1000, 5e-3, 16, 100, 16, 3.0
     figure, loss_unit, unit = "error_1921_1955", "error over variance", "series"
     known = "network 0.086, threshold autoregression 0.097 (Weigend, Huberman & Rumelhart 1990)"
+    family = "sequences"
+    rows = [Row(promise="persistence_1921_1955")]
 
     length: Annotated[int, Option(min=2, max=200, help="Years of a training sequence.")] = 20
 

@@ -7,7 +7,7 @@ learns it and networks without gates do not; with `--symbols 3` 6b, a third one 
 
 import numpy as np
 
-from minigrad.models.tasks.training import Annotated, LabelTask, Option, Reader
+from minigrad.models.tasks.training import Annotated, LabelTask, Option, Reader, Row
 
 BEGIN, END, X = 4, 5, 6  # 0 to 3 are a, b, c, d; 7 is Y
 LONGEST = 111
@@ -20,6 +20,8 @@ class TemporalOrder(LabelTask):
         "chance 0.75 (6b: 0.875); LSTM 1 (6b: 2) of 2,560 after 31,390 (571,100) sequences "
         "(Hochreiter & Schmidhuber 1997, table 9)"
     )
+    family = "memory"
+    rows = [Row(promise=0.01)]
 
     symbols: Annotated[int, Option(min=2, max=3, help="How many are to be put in order.")] = 2
 

@@ -10,6 +10,8 @@ docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
         figure = "wrong"                            # the one of evaluate's figures that the bar and the table show
         higher_is_better = False                    # of the figure, as it is unless told
         known = "chance 0.875"                      # what it is in the literature, or a baseline, with the source
+        family = "memory"                           # the chapter of docs/models that it is in
+        rows = [Row(promise=0.3), Row("--cell rnn")]        # its runs in the table of benchmarks/tasks.py
         loss_unit = "nats"                          # for the picture of the curves
 
         length: Annotated[int, Option(min=4, help="Steps of a sequence.")] = 20         # an option of its own
@@ -45,7 +47,7 @@ import math
 import numbers
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 from typer import Option
@@ -57,7 +59,21 @@ from minigrad.models import Recurrent
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import OF_VECTORS, cell_path, remember, vector_cell_named
 
-__all__ = ["Annotated", "BadInput", "CellTask", "LabelTask", "Option", "Reader", "SymbolTask", "Task"]
+__all__ = ["Annotated", "BadInput", "CellTask", "LabelTask", "Option", "Reader", "Row", "SymbolTask", "Task"]
+
+
+class Row(NamedTuple):
+    """A run that the table of all tasks has, made with several seeds. Nothing else lists the runs.
+
+    options: the words after `minigrad train NAME`; a path is one in the folder of the data sets.
+    promise: what the median of the task's figure over the seeds is to reach, else `benchmarks/tasks.py` fails: a
+    number, or the name of another of evaluate's figures, a baseline. None: nothing.
+    known: of this run, what `Task.known` is of all.
+    """
+
+    options: str = ""
+    promise: float | str | None = None
+    known: str = ""
 
 
 class Task:
@@ -78,6 +94,8 @@ class Task:
     higher_is_better = False  # of the figure
     best_on = ""
     known = ""
+    family = ""
+    rows: list[Row] = [Row()]
     loss_unit = "loss"
     unit = "sequences"
     clip = 1.0  # of the gradient's norm

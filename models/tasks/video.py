@@ -13,7 +13,7 @@ import minigrad as mg
 from minigrad.models import FrameClassifier, convolutions
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import CELLS, cell_named
-from minigrad.models.tasks.training import Annotated, BadInput, Option, Task
+from minigrad.models.tasks.training import Annotated, BadInput, Option, Row, Task
 
 FRAME, DIGIT, LENGTH = 16, 8, 16
 MOTIONS = np.array([(0, 2), (0, -2), (2, 0), (-2, 0), (0, 0)])  # pixels down and to the right, a frame
@@ -26,6 +26,8 @@ class Video(Task):
     steps, lr, batch, every = 1000, 5e-3, 32, 100
     figure, loss_unit, unit = "wrong", "nats a frame", "clips"
     known = "0.8, the best that a frame alone can do"
+    family = "images"
+    rows = [Row(promise=0.05), Row("--frames alone")]
 
     frames: Annotated[str, Option(help="What a label is told from: the frames before as well, or its own alone.")] = (
         "before"

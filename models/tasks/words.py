@@ -21,7 +21,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.models.tasks.charlm import UNKNOWN, CharacterTask, generate, held_out_loss, read_text
-from minigrad.models.tasks.training import Annotated, Option
+from minigrad.models.tasks.training import Annotated, Option, Row
 
 VOCABULARY = 10_000
 
@@ -30,6 +30,8 @@ class WordTask(CharacterTask):
     steps, lr, batch, every, hidden, layers = 1000, 4e-3, 32, 200, 128, 2
     figure, unit, loss_unit = "perplexity", "words", "nats a word"
     known = "under the trigram's"
+    family = "sequences"
+    rows = [Row("--text tinyshakespeare/input.txt", "trigram")]
 
     text: Annotated[Path | None, Option(help="UTF-8 text.  [default: Python's language reference]")] = None
     embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a word's embedding; see above.")] = 128
