@@ -21,13 +21,14 @@ HELP = """Train recurrent networks, and see what they have learnt.
   minigrad sweep temporal --cell lstm gru --seed 0..4
   minigrad sample runs/book --prompt "Once"
   minigrad export runs/book -o book.onnx     for onnxruntime, without Python
+  minigrad doctor                            what this machine is and can do, and what to mend
 """
 
 
 def application():
     import typer
 
-    from minigrad.cli import cache, cells, export, sweep, tasks
+    from minigrad.cli import cache, cells, doctor, export, sweep, tasks
 
     # without Rich's boxes an error is a line, and a paragraph of a docstring is one of the help
     plain = {"no_args_is_help": True, "add_completion": False, "rich_markup_mode": None}
@@ -55,6 +56,7 @@ def application():
         "profile": cells.profile_cell,
         "compare": cells.compare_cells,
         "show": cells.show_cell,
+        "doctor": doctor.doctor,
     }.items():
         app.command(name)(function)
     app.command("sweep", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(sweep.sweep)

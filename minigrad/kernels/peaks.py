@@ -36,15 +36,21 @@ def bandwidth() -> float:
 @functools.cache
 def found(what: str, count: int) -> float:
     """A peak of so many threads, as it was kept or as it is now; kept if the machine was idle."""
-    text = f"{what} {build.CPU_NAME} {platform.node()} {count} threads"
-    key = hashlib.sha256(text.encode()).hexdigest()
-    kept = cache.read(key)
-    if kept is not None and len(kept) == 8:
-        return struct.unpack("d", kept)[0]
-    rate, idle = fastest(*MEASURED[what]())
-    if idle:
-        cache.write(key, struct.pack("d", rate))
+    rate = kept(what, count)
+    if rate is None:
+        rate, idle = fastest(*MEASURED[what]())
+        if idle:
+            cache.write(key(what, count), struct.pack("d", rate))
     return rate
+
+
+def kept(what: str, count: int) -> float | None:
+    content = cache.read(key(what, count))
+    return struct.unpack("d", content)[0] if content is not None and len(content) == 8 else None
+
+
+def key(what: str, count: int) -> str:
+    return hashlib.sha256(f"{what} {build.CPU} {platform.node()} {count} threads".encode()).hexdigest()
 
 
 def fastest(run: Callable, amount: float) -> tuple[float, bool]:
