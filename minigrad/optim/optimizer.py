@@ -55,11 +55,11 @@ class Optimizer:
         refuse_traced(f"{name} is made")
         self.settings = settings
         self.lr = lr
-        self.parameters: list[Tensor] = []
+        self.parameters: tuple[Tensor, ...] = ()  # with their state beside them, so nobody else appends to it
         self.groups: list[tuple[float, dict[str, float]]] = []  # of each parameter: a factor of lr, and settings
         for group in groups_of(name, parameters):
             listed = parameter_list(name, group["params"])
-            self.parameters += listed
+            self.parameters += tuple(listed)
             self.groups += [self.own(group)] * len(listed)
         for p in self.parameters:
             if not p.requires_grad or not p.is_leaf:
