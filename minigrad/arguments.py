@@ -203,9 +203,14 @@ def checks_of(f: Callable) -> dict[str, Kind]:
     return {name: kind for name, kind in kinds.items() if kind}
 
 
+def is_masked(data) -> bool:
+    """Whether it is a masked array. Asked of what cannot be one, it does not import numpy.ma, which takes 20 ms."""
+    return isinstance(data, np.ndarray) and type(data) is not np.ndarray and isinstance(data, np.ma.MaskedArray)
+
+
 def refuse_masked(data) -> None:
     """Raise TypeError for a masked array: what is behind its mask would be computed with."""
-    if isinstance(data, np.ma.MaskedArray):
+    if is_masked(data):
         raise TypeError(
             "tensor: got a masked array, whose mask would be lost; give a.filled(0), and the mask apart (mg.where)"
         )

@@ -352,8 +352,7 @@ def unwrap(value):
     """`value` with every tensor in it (in a tuple or a list too) replaced by its array."""
     if isinstance(value, Tensor):
         return look(value._data)
-    if isinstance(value, np.ma.MaskedArray):
-        refuse_masked(value)
+    refuse_masked(value)
     if isinstance(value, (tuple, list)):
         return type(value)([unwrap(v) for v in value])
     return value

@@ -716,6 +716,8 @@ OUT_OF_ORDER = {
     "a sum": lambda x: x.T.sum(axis=0, keepdims=True) + x.T,
     "copy": lambda x: x.T.copy(),
     "matmul": lambda x: x.T @ x,
+    "matmul of transposes": lambda x: x.T @ (x.T.copy() + 1.0).T,
+    "matmul of a stack": lambda x: mg.stack([x, x, x]).swapaxes(0, 1) @ x.T,
     "sort": lambda x: mg.sort(x.T, axis=0),
 }
 

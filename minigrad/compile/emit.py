@@ -3,7 +3,6 @@
 Sizes and strides come as numbers at run time, so that one text, compiled once, serves every length, batch and width.
 """
 
-import ast
 import math
 import re
 
@@ -201,7 +200,7 @@ class Emitter:
         return name
 
     def call_of(self, lines, addresses: dict[str, str], kind, doc, rows: bool) -> str:
-        used = {node.id for line in lines for node in names_of(line)}
+        used = loops.names_in("\n".join(lines))
         numbers = [n for n in self.numbers if n in used]
         bounds = ["first", "last"] if rows else []
         name = self.function(lines, [*bounds, *addresses, *numbers], kind, doc)
@@ -265,9 +264,3 @@ class Emitter:
         lines.append(f"{indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({fold.made}))")
         addresses = {"x": self.base(x), "y": self.base(to)}
         return self.call_of(lines, addresses, SUMMED, f"{task.value.op.name} over {task.axes}", task.rows)
-
-
-def names_of(line: str):
-    text = line.strip()
-    tree = ast.parse(text + " pass" if text.endswith(":") else text)
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Name)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arguments import is_masked
 from minigrad.ir.draws import drawn_specs
 from minigrad.ir.number import Number
 from minigrad.ir.rules import canonical_form
@@ -260,10 +261,9 @@ class Program:
         do, and then a reshape of it may be a copy."""
         if not self.lies_in_order(value):
             operands = [self.memory_of(x.value if type(x) is Number else x) for x in value.inputs]
-            params = hinted(value.params)
             try:
                 with np.errstate(all="ignore"):
-                    made = value.op.forward(*([operands] if value.op.variadic else operands), **params)
+                    made = value.op.forward(*([operands] if value.op.variadic else operands), **hinted(value.params))
             except (ArithmeticError, ValueError, IndexError, TypeError):  # of numbers that nobody has set
                 made = None
             if isinstance(made, np.ndarray) and made.shape == hinted(value.shape) and made.dtype == value.dtype:
@@ -288,7 +288,7 @@ class Program:
                 known[v] = self.memory_of(v).flags.c_contiguous
             else:
                 orders = [known[x] for x in made.inputs if isinstance(x, Value)]
-                known[v] = v is not made or (all(orders) and made.op.keeps_order)
+                known[v] = v is not made or (all(orders) and made.op.keeps_order) or made.op.orders(*made.inputs)
         return known[value]
 
     def memory_if_changed(self, value: Value) -> np.ndarray | None:
@@ -396,5 +396,5 @@ class Program:
 
 def numbers(array: np.ndarray) -> tuple:
     """What is to be the same, that an array's numbers are."""
-    mask = np.ma.getmaskarray(array).tobytes() if isinstance(array, np.ma.MaskedArray) else None
+    mask = is_masked(array) and np.ma.getmaskarray(array).tobytes()
     return array.shape, array.dtype, np.ndarray.tobytes(array), mask  # of a masked array, its own method may raise

@@ -107,6 +107,7 @@ def _matmul_operator(a, b):
     return matmul(a, b)
 
 
+matmul.op.orders = lambda a, b: a.ndim <= 2 and b.ndim <= 2  # of a stack, NumPy keeps the order of its leading axes
 Tensor.__matmul__ = _matmul_operator
 Tensor.__rmatmul__ = lambda self, other: _matmul_operator(other, self)
 

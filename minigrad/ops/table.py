@@ -67,6 +67,7 @@ class Op:
     public = True  # or only for the vjps of other ops
     view = False  # whether results share the memory of the input, or may
     keeps_order = True  # whether its result lies in C order if its inputs do
+    orders = staticmethod(lambda *inputs: False)  # whether it lies in C order however these lie
     place: Any = None  # of an op with several results that are views: the index of each in the input
     defaults: dict = {}  # of parameters
 
