@@ -64,7 +64,7 @@ def op_table() -> str:
 def interface() -> str:
     """The public names, a section a module."""
     lines = []
-    for module in (mg.nn, mg.optim, mg.training, mg.testing, mg.tree, mg.io, models):
+    for module in (mg.nn, mg.optim, mg.training, mg.distributed, mg.testing, mg.tree, mg.io, models):
         lines += [f"## {module.__name__}", "", cell((module.__doc__ or "").strip().splitlines()[0]), ""]
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
             value = getattr(module, name)

@@ -40,6 +40,7 @@ from minigrad.compile.switch import disable_jit as disable_jit
 from minigrad.kernels.threads import set_num_threads as set_num_threads
 from minigrad import debug as debug
 from minigrad.debug import detect_anomaly as detect_anomaly
+from minigrad import distributed as distributed
 from minigrad.onnx import export as export
 from minigrad.kernels.inspection import inspect_kernel as inspect_kernel
 from minigrad import interop as interop
@@ -101,6 +102,7 @@ __all__ = [
     'diag',
     'diagonal',
     'disable_jit',
+    'distributed',
     'div',
     'dot',
     'dropout',

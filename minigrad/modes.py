@@ -24,6 +24,7 @@ class _Mode(threading.local):
     mode = ON
     program: Any = None
     generators: dict | None = None  # the random generators drawn from, with their states before, if a checkpoint asks
+    drawing: Any = None  # what draws random numbers in place of the generator (minigrad/distributed/samples.py)
     written: list | None = None  # tensors changed in place on the tape (weakly), and the lines, if a checkpoint asks
     pulled: Any = None  # site of the node that is pulled back while tracing: what is traced then belongs to its line
 

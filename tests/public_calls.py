@@ -226,6 +226,12 @@ CALLS = {
     "EMA": lambda: ([nn.Linear(2, 2)], {"decay": 0.5}),
     "Batches": lambda: ([4, 2], dict(lengths=[1, 2, 3, 4], pool=2, seed=0)),
     "EarlyStopping": lambda: ([], dict(figure="loss", patience=2, by=0.1)),
+    "Division": lambda: ([4], {"terms": len, "trial": None}),
+    "DataParallel": lambda: ([nn.Linear(2, 1)], {}),
+    "all_reduce": lambda: ([np.ones(2)], {"op": "max"}),
+    "share": lambda: ([5], {}),
+    "rank": lambda: ([], {}),
+    "distributed.size": lambda: ([], {}),
     "training.pad": lambda: ([[[1.0], [2.0, 3.0]]], {"value": 0.5}),
     # models: constructors get what their parameters' names mean
     "Recurrent": lambda: (

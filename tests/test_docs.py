@@ -50,7 +50,10 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, request):
     matplotlib.pyplot.close("all")
 
 
-MODULES = [mg, mg.random, mg.tree, mg.io, nn, nn.init, optim, mg.testing, mg.training, mg.viz, models, minigrad.observe]
+MODULES = [
+    mg, mg.random, mg.tree, mg.io, nn, nn.init, optim, mg.testing, mg.training, mg.distributed, mg.viz, models,
+    minigrad.observe,
+]  # fmt: skip
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in MODULES

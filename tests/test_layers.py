@@ -24,7 +24,7 @@ FLOORS = [
     "io nn optim",
     "compile",
     "observe",
-    "debug interop onnx profiling sweeps testing training viz",
+    "debug distributed interop onnx profiling sweeps testing training viz",
     "minigrad",
     "models",
     "__main__ cli",

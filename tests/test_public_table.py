@@ -116,6 +116,7 @@ PUBLIC = [
     "minigrad.tree",
     "minigrad.testing",
     "minigrad.training",
+    "minigrad.distributed",
     "minigrad.viz",
     "minigrad.debug",
     "minigrad.profiling",

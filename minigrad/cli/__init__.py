@@ -9,6 +9,7 @@ import sys
 
 from minigrad import __version__
 from minigrad.badinput import BadInput
+from minigrad.distributed import world
 
 HELP = """Train recurrent networks, and see what they have learnt.
 
@@ -73,13 +74,15 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")  # a sample may have characters that this terminal has not
     try:
         try:
+            world.mute()
             application()(prog_name="minigrad")
         finally:
             sys.stdout.flush()
-    except BadInput as error:
+    except (BadInput, world.RankError) as error:
         message = str(error)
     except ImportError as error:
-        message = f"{error}; the command needs all of: pip install 'minigrad-rnn[cli]'"
+        cure = "" if "pip install" in str(error) else "; the command needs all of: pip install 'minigrad-rnn[cli]'"
+        message = f"{error}{cure}"
     except MemoryError as error:
         message = f"not enough memory: {error}"
     except OSError as error:
@@ -88,5 +91,4 @@ def main() -> None:
             sys.stdout.flush()
         except OSError:
             sys.stdout = None  # it is what is full; Python would complain again at exit
-    print("minigrad:", " ".join(message.split()), file=sys.stderr)
-    sys.exit(2)
+    world.leave(f"minigrad: {' '.join(message.split())}", 2)

@@ -267,6 +267,8 @@ def draw(generator: np.random.Generator, shape, kind: str = "random", dtype=FLOA
         return thread.program.draw(generator, shape, kind, dtype)
     if thread.generators is not None:
         thread.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+    if thread.drawing is not None:
+        return thread.drawing(generator, tuple(shape), kind, dtype)
     return np.asarray(getattr(generator, kind)(shape, dtype=dtype))
 
 

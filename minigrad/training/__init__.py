@@ -3,6 +3,7 @@
 from minigrad.training.batches import Batches, pad
 from minigrad.training.ema import EMA
 from minigrad.training.hooks import CSV, Curves, EarlyStopping, Hook, Progress, TensorBoard
+from minigrad.training.ranks import Division
 from minigrad.training.rates import LearningRates
 from minigrad.training.trainer import RunError, Stopped, Trainer
 
@@ -11,6 +12,7 @@ __all__ = [
     "EMA",
     "Batches",
     "Curves",
+    "Division",
     "EarlyStopping",
     "Hook",
     "LearningRates",

@@ -24,7 +24,8 @@ class Hook:
     evaluation), `trainer.rows` (a dict an evaluation, in order), `trainer.rate` (of what `unit` counts, a second),
     `trainer.model`, `trainer.optimizer`, `trainer.out`. What it may do: `trainer.stop(reason)`, set
     `trainer.optimizer.lr`, write files into `trainer.out`. A hook with a state of its own that a resumed run needs has
-    `state_dict` and `load_state_dict`, and is given to the Trainer in `parts` as well.
+    `state_dict` and `load_state_dict`, and is given to the Trainer in `parts` as well. In a run on several ranks it is
+    called on all of them, or, with `on_every_rank = False`, on the first alone; rows and losses are the same on all.
 
     Examples
     --------
@@ -33,6 +34,8 @@ class Hook:
     ...     def step(self, trainer):
     ...         self.losses.append(trainer.losses[-1])
     """
+
+    on_every_rank = True
 
     def begin(self, trainer) -> None:
         """Before the first step of this process; in a resumed run with all that was done before."""
@@ -53,6 +56,8 @@ class Hook:
 class CSV(Hook):
     """Writes the rows as CSV to `log.csv` of the run's folder."""
 
+    on_every_rank = False
+
     def saved(self, trainer) -> None:
         if trainer.rows:
             files.write_rows(trainer.rows, trainer.out / files.LOG)
@@ -60,6 +65,8 @@ class CSV(Hook):
 
 class Curves(Hook):
     """Draws the loss, and the figure `held_out_loss` beside it, as `curves.png` in the run's folder."""
+
+    on_every_rank = False
 
     def __init__(self, loss_unit: str = "loss"):
         self.loss_unit = loss_unit
@@ -74,6 +81,8 @@ class TensorBoard(Hook):
 
     Raises ImportError without the tensorboard package.
     """
+
+    on_every_rank = False
 
     def __init__(self) -> None:
         try:
@@ -131,6 +140,7 @@ class EarlyStopping(Hook):
 class Progress(Hook):
     """A bar, where there is a terminal or a notebook, and a line an evaluation. Without tqdm there are lines alone."""
 
+    on_every_rank = False
     bar: Any = None
 
     def begin(self, trainer) -> None:

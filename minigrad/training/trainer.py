@@ -20,6 +20,7 @@ import numpy as np
 from minigrad import io, optim, tree
 from minigrad.arguments import Finite, Fraction, Size, checked, described
 from minigrad.creation import full_like
+from minigrad.distributed.world import rank, size
 from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.random import default_generator
@@ -27,6 +28,7 @@ from minigrad.tensor import Tensor, tensor
 from minigrad.training import files, rates
 from minigrad.training.ema import EMA
 from minigrad.training.hooks import CSV, Hook, Progress, say, written
+from minigrad.training.ranks import Division, Ranks
 from minigrad.training.record import Record
 
 __all__ = ["RunError", "Stopped", "Trainer"]
@@ -86,6 +88,8 @@ class Trainer:
         Kept in the file of the weights: JSON.
     unit, size
         For the log: a step consumes `size` of these.
+    division
+        How ranks divide a batch, for `mpiexec -n 4 python train.py` (`Division`; docs/distributed.md).
 
     Examples
     --------
@@ -105,7 +109,7 @@ class Trainer:
         every: Size = 250, evaluate: Callable | None = None, figure: str = "", best_on: str = "",
         schedule: Callable | None = None, clip: Finite | None = None, accumulate: Size = 1, ema: Fraction | None = None,
         hooks: Iterable[Hook] | None = None, parts: Mapping | None = None, settings: Mapping | None = None,
-        unit: str = "steps", size: Size = 1,
+        unit: str = "steps", size: Size = 1, division: Division | None = None,
     ):  # fmt: skip
         self.model, self.optimizer, self.loss, self.batches = model, optimizer, loss, batches
         self.steps, self.out, self.every, self.evaluate = steps, Path(out), every, evaluate or dict
@@ -124,6 +128,7 @@ class Trainer:
         if taken := self.parts.keys() & (parts or {}).keys():
             raise ValueError(f"Trainer: got parts named {', '.join(sorted(taken))}, names that it has itself")
         self.parts |= parts or {}
+        self.division, self.ranks = division, None  # type: Division | None, Ranks | None
         self.best: dict[str, np.ndarray] = {}  # weights of the row that is told at the end
         self.signal = 0
         self.reason = ""
@@ -173,14 +178,16 @@ class Trainer:
         """
         if resume:
             self._resume()
-            self.began = self.done
-        else:
+        elif rank() == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             if not files.is_fresh(self.out):
                 raise RunError(f"{self.out} is not empty: run(resume=True) goes on with it")
+        if size() > 1:
+            self.ranks = Ranks(self, self.division)
+            self.ranks.begin()
+        self.began = self.done
         try:
-            for hook in self.hooks:
-                hook.begin(self)
+            self._call("begin")
             if self.done >= self.steps:
                 self._write_weights()  # the run may have been killed between its checkpoint and these
                 self._call("saved")
@@ -220,7 +227,8 @@ class Trainer:
 
     def _call(self, moment: str) -> None:
         for hook in self.hooks:
-            getattr(hook, moment)(self)
+            if hook.on_every_rank or rank() == 0:
+                getattr(hook, moment)(self)
 
     @contextmanager
     def _stopping(self) -> Iterator[None]:
@@ -250,16 +258,25 @@ class Trainer:
     def _loop(self) -> None:
         """Steps until the last, or until a signal, or until a hook asked to stop."""
         self.since = (self.done, self.record.seconds)
-        while self.done < self.steps and not self.signal and not self.reason:
+        stopped = self._stopped()
+        while self.done < self.steps and not stopped and not self.reason:
             self._step()
             self._call("step")
+            stopped = self._stopped()
             if self.done % self.every == 0 or self.done == self.steps or self.reason:
                 self._evaluate()
                 self.since = (self.done, self.record.seconds)
+                stopped = self._stopped()
         if self.reason:
             say(f"stopped after step {self.done}: {self.reason}")
-        if self.signal:
+        if stopped:
             self._save()
+
+    def _stopped(self) -> bool:
+        """Whether a signal ends the run; ranks agree on it, and on whether a hook asked to stop."""
+        if self.ranks:
+            self.ranks.agree()
+        return bool(self.signal)
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -282,15 +299,21 @@ class Trainer:
     def _gradients(self, step: int) -> float:
         """Fill the gradients with those of a step's batches, averaged; returns the mean of their losses."""
         self.optimizer.zero_grad()
+        if self.ranks:
+            return self.ranks.gradients(step)
         total, n = 0.0, self.accumulate
         for k in range(step * n, step * n + n):
-            batch = tree.map(lambda x: tensor(x) if isinstance(x, np.ndarray) else x, tuple(self.batches(k)))
-            loss = self.loss(*batch)
-            if not isinstance(loss, Tensor) or loss.size != 1:
-                raise TypeError(f"Trainer: loss gave {described(loss)}, wanted a tensor of one number")
+            loss = self.loss_of(self.batches(k))
             loss.backward(full_like(loss.detach(), 1 / n))
             total += loss.item()
         return total / n
+
+    def loss_of(self, batch: tuple, loss: Callable | None = None) -> Tensor:
+        """The loss of a batch, whose arrays become tensors; or another function of the batch."""
+        value = (loss or self.loss)(*tree.map(lambda x: tensor(x) if isinstance(x, np.ndarray) else x, tuple(batch)))
+        if not isinstance(value, Tensor) or value.size != 1:
+            raise TypeError(f"Trainer: loss gave {described(value)}, wanted a tensor of one number")
+        return value
 
     def _evaluate(self) -> None:
         """Add a row to the log, and save."""
@@ -306,6 +329,8 @@ class Trainer:
             raise RunError(f"{text}: {self._remedy}") from error
         finally:
             self.model.train(training)
+        if self.ranks:
+            figures = self.ranks.of_first(figures)
         if missing := {name for name in (self.figure, self.best_on) if name} - figures.keys():
             raise ValueError(f"Trainer: evaluate gave no {', '.join(missing)}; it gave {', '.join(figures)}")
         for name in {self.best_on, self.figure} & figures.keys():
@@ -313,7 +338,8 @@ class Trainer:
         if "held_out_loss" in figures:
             self.refuse_runaway("held-out loss", figures["held_out_loss"])
         row = {"step": self.done, "seconds": round(record.seconds, 2), "loss": float(np.mean(record.losses)), **figures}
-        record.rows.append({**row, f"{self.unit}_per_second": round(self.rate)})
+        row[f"{self.unit}_per_second"] = round(self.rate)
+        record.rows.append(self.ranks.of_first(row) if self.ranks else row)
         record.losses = []
         self._call("evaluated")
         self._save()
@@ -338,12 +364,15 @@ class Trainer:
             raise RunError(f"a weight is not finite at step {self.done}: {self._remedy}")
         if not self.best_on or not self.rows or self.chosen["step"] == self.done:
             self.best = {name: array.copy() for name, array in self.ema.average.items()} if self.ema else weights
-        self._write_weights()
-        position = self.best if self.best_on else {}
-        io.save_checkpoint(self.out / files.CHECKPOINT, **self.parts, position=position)
+        if self.ranks is None or self.ranks.save():
+            self._write_weights()
+            position = self.best if self.best_on else {}
+            io.save_checkpoint(self.out / files.CHECKPOINT, **self.parts, position=position)
         self._call("saved")
 
     def _write_weights(self) -> None:
+        if rank():
+            return
         step = self.chosen["step"] if self.best_on and self.rows else self.done
         io.save(self.out / files.WEIGHTS, self.best, {**self.settings, "step": step})
 

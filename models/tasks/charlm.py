@@ -17,10 +17,12 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import disk, nn, tree
+from minigrad.distributed import size
+from minigrad.distributed.samples import gathered, own_rows
 from minigrad.models import Recurrent
 from minigrad.models.tasks.cells import vector_cell_named
 from minigrad.models.tasks.files import load_weights, read_weights
-from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option, Row
+from minigrad.models.tasks.training import ALL, Annotated, BadInput, CellTask, Option, Row, sample_axes, taken
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for characters that are too rare to learn
 STANDARD_LIBRARY = 2_000_000  # characters of it that make up the default text
@@ -96,30 +98,56 @@ class CharacterTask(CellTask):
         logits, state = self.model(characters, state)
         return mg.cross_entropy(logits.reshape(-1, len(self.vocabulary)), following.reshape(-1)), state
 
-    def train_loss(self, step):
+    def batch_at(self, step, rows=ALL):
         window = step % ((len(self.training) - 1) // self.length)
-        piece = self.training[window * self.length :][: self.length + 1]
-        state = self.state if window else None  # the streams begin again
-        loss, state = self.loss_of(mg.tensor(piece[:-1]), mg.tensor(piece[1:]), state)
+        piece = self.training[window * self.length :, rows][: self.length + 1]
+        if not window:
+            self.state = None  # the streams begin again
+        return mg.tensor(piece[:-1]), mg.tensor(piece[1:])
+
+    def train_loss(self, characters, following):
+        loss, state = self.loss_of(characters, following, self.state)
         self.state = tree.map(lambda s: s.detach(), state)
         return loss
 
+    def trial(self, characters, following):
+        return self.loss(characters, following, None)[0]
+
+    def terms(self, characters, following):
+        return following.size
+
+    def state_of(self, streams: int):
+        """A state of so many streams."""
+        self.model.eval()  # dropout would draw from the generator
+        with mg.no_grad():
+            _, state = self.model(mg.tensor(self.training[:1, [0] * streams]))
+        self.model.train()
+        return state
+
+    def state_axes(self) -> list[int | None]:
+        """Along which axis of each array of a state the streams lie."""
+        return sample_axes(self.name, lambda count: (self.state_of(count),))
+
     def position(self):
-        return {f"state{k}": leaf for k, leaf in enumerate(tree.flatten(self.state)[0])}
+        """The state, of all ranks' streams."""
+        leaves = tree.flatten(self.state)[0]
+        if size() > 1 and leaves:
+            leaves = [gathered(leaf.numpy(), axis, self.batch) for leaf, axis in zip(leaves, self.state_axes())]
+        return {f"state{k}": leaf for k, leaf in enumerate(leaves)}
 
     def restore(self, kept):
+        self.state = None
         if kept:
-            self.model.eval()  # dropout would draw from the generator
-            with mg.no_grad():
-                _, like = self.model(mg.tensor(self.training[:1]))
-            self.model.train()
-            leaves, structure = tree.flatten(like)
+            leaves, structure = tree.flatten(self.state_of(self.batch))
             wanted = {f"state{k}": (leaf.shape, leaf.dtype) for k, leaf in enumerate(leaves)}
             arrays = {name: array for name, array in kept.items() if isinstance(array, np.ndarray)}
             found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
             if found != wanted or len(arrays) < len(kept):
                 raise ValueError(f"the state between batches is {found}, wanted {wanted}")
-            self.state = tree.unflatten(structure, [mg.tensor(arrays[name]) for name in wanted])
+            state = tree.unflatten(structure, [arrays[name] for name in wanted])
+            if size() > 1:
+                state = taken(state, self.state_axes(), own_rows(self.batch))
+            self.state = tree.map(mg.tensor, state)
 
     def evaluate(self):
         nats = held_out_loss(self.model, self.held_out, self.length, len(self.vocabulary))

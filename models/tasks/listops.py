@@ -17,7 +17,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.badinput import BadInput
 from minigrad.models import LSTM, ChildSumTreeLSTM, NaryTreeLSTM, forest
-from minigrad.models.tasks.training import Annotated, Option, Row, SymbolTask
+from minigrad.models.tasks.training import ALL, Annotated, Option, Row, SymbolTask
 
 OPERATIONS: dict[str, Callable[[list[int]], int]] = {
     "MAX": max,
@@ -66,6 +66,14 @@ class ListOps(SymbolTask):
 
     def draw(self, generator, count):
         return self.laid_out([expression(generator) for _ in range(count)])[0]
+
+    def batch_at(self, step, rows=ALL):
+        """All lists are drawn, and those wanted are laid out."""
+        lists = [expression(self.draws) for _ in range(self.batch)]
+        return mg.tree.map(mg.tensor, self.laid_out(lists[rows])[0])
+
+    def terms(self, symbols, trees, answers):
+        return (answers >= 0).sum()
 
     def loss(self, symbols, trees, answers):
         told, answers = self.model(symbols, trees).reshape(-1, 10), answers.reshape(-1)

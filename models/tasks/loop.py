@@ -1,13 +1,17 @@
 """A run of a task: the `Trainer` that it has, and what the commands tell about it."""
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from minigrad import optim
 from minigrad.badinput import BadInput
+from minigrad.distributed import rank, size
 from minigrad.models.tasks import files
-from minigrad.training import CSV, Curves, Progress, RunError, Stopped, Trainer
+from minigrad.training import CSV, Curves, Division, Progress, RunError, Stopped, Trainer
 from minigrad.training.hooks import say, written
 
 
@@ -41,7 +45,10 @@ class Position:
 def train(task) -> dict:
     """The whole run of a task. Returns the chosen row of the log. Raises BadInput if the loss runs away."""
     model, out = task.model, task.out
-    say(f"{task.name}: {sum(p.size for p in model.parameters()):,} parameters{task.about and '; '}{task.about}")
+    if rank():
+        task.out = Path(tempfile.mkdtemp())  # for pictures that an evaluation draws, of which the first rank's are kept
+    ranks = f"{size()} ranks; " if size() > 1 else ""
+    say(f"{task.name}: {ranks}{sum(p.size for p in model.parameters()):,} parameters{task.about and '; '}{task.about}")
     optimizer = optim.AdamW(model.parameters(), lr=task.lr, weight_decay=task.decay)
     rise = max(1, min(100, task.steps // 10))
 
@@ -52,11 +59,12 @@ def train(task) -> dict:
         return figures
 
     trainer = Trainer(
-        model, optimizer, task.train_loss, lambda step: (step,), steps=task.steps, out=out, every=task.every,
+        model, optimizer, task.train_loss, task.batch_at, steps=task.steps, out=out, every=task.every,
         evaluate=evaluate, figure=task.figure, best_on=task.best_on,
         schedule=optim.warmup(rise, optim.cosine(task.steps - rise or 1, last=0.05)), clip=task.clip,
         hooks=[CSV(), Curves(task.loss_unit), told], parts={"draws": task.draws, "task": Position(task)},
         settings=task.settings, unit=task.unit, size=task.size,
+        division=Division(task.examples, task.terms, task.trial),
     )  # fmt: skip
     resume = task.resume and (out / files.CHECKPOINT).exists()
     try:
@@ -67,6 +75,9 @@ def train(task) -> dict:
         command = f"minigrad train {task.name} --resume --out {out}"
         print(f"stopped after step {trainer.done}; {command}", file=sys.stderr)
         sys.exit(128 + stopped.number)
+    finally:
+        if rank():
+            shutil.rmtree(task.out, ignore_errors=True)
     if trainer.began >= task.steps:
         say(f"{out}: its {trainer.done} steps are done; --steps N goes on to N")
         return chosen

@@ -66,8 +66,15 @@ class Tagging(CellTask):
         first = generator.integers(max(1, len(self.training) - count + 1))
         return self.numbers(self.training[first : first + count])
 
+    def terms(self, words, tags, lengths):
+        return lengths.sum()
+
     def loss(self, words, tags, lengths):
         return self.model.loss(words, tags, lengths)
+
+    @property
+    def examples(self):
+        return min(self.batch, len(self.training))
 
     def served(self):
         words, _, lengths = self.draw(self.test_draws, 2)

@@ -33,19 +33,21 @@ docstring the help of `minigrad train NAME`; NAME is the file's. Complete:
             return {"held_out_loss": self.loss_of(x, symbols).item(), "wrong": float((told != symbols).mean())}
 
 What need not be given has a default below: `train_loss` (a loss that carries a state from step to step, or whose shapes
-change too often to be jitted), `position` and `restore` (what else a resumed run must find), `shown` (text after an
-evaluation), `best_on` (a figure of validation data: the run's weights and what it tells at its end are those of the
-evaluation at which it was least), `clip` and `decay`, `unit` and `size` (of what a step consumes), `served` (what
-`minigrad export` writes, if it is not the model as the loss calls it), `may_change` (options that a resumed run may
-have anew). Pictures go to `self.out` with `files.save_figure`. Bad input raises
-BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine, clipping, log, curves, checkpoints and
-signals are the `Trainer`'s, which loop.py makes.
+change too often to be jitted), `batch_at` (if a step's batch is not just drawn), `terms` (what the loss is a mean of,
+if not of the samples: the words of sentences, say) and `trial`, for several ranks (docs/distributed.md), `position` and
+`restore` (what else a resumed run must find), `shown` (text after an evaluation), `best_on` (a figure of validation
+data: the run's weights and what it tells at its end are those of the evaluation at which it was least), `clip` and
+`decay`, `unit` and `size` (of what a step consumes), `served` (what `minigrad export` writes, if it is not the model as
+the loss calls it), `may_change` (options that a resumed run may have anew). Pictures go to `self.out` with
+`files.save_figure`. Bad input raises BadInput, in a sentence, from `build`. AdamW, a warm-up and half a cosine,
+clipping, log, curves, checkpoints and signals are the `Trainer`'s, which loop.py makes.
 """
 
 import inspect
 import math
 import numbers
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
@@ -59,6 +61,7 @@ from minigrad.models import Recurrent
 from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import OF_VECTORS, cell_path, remember, vector_cell_named
 
+ALL = slice(None)
 __all__ = ["Annotated", "BadInput", "CellTask", "LabelTask", "Option", "Reader", "Row", "SymbolTask", "Task"]
 
 
@@ -181,9 +184,27 @@ class Task:
 
     # What a task may give
 
-    def train_loss(self, step: int):
+    def batch_at(self, step: int, rows: slice = ALL) -> tuple:
+        """What train_loss takes in a step; rows: of the whole batch, the samples that are wanted."""
+        batch = tuple(self.draw(self.draws, self.batch))
+        return mg.tree.map(mg.tensor, batch if rows == ALL else taken(batch, self.axes, rows))
+
+    @cached_property
+    def axes(self) -> list[int | None]:
+        """Along which axis of each array of a batch the samples lie, as three small batches show it."""
+        return sample_axes(self.name, lambda count: self.draw(np.random.default_rng(0), count))
+
+    def train_loss(self, *batch):
         """The loss of a training step."""
-        return self.loss_of(*mg.tree.map(mg.tensor, tuple(self.draw(self.draws, self.batch))))
+        return self.loss_of(*batch)
+
+    def trial(self, *batch):
+        """A loss of `batch_at` without effects, and with the draws of train_loss."""
+        return self.loss(*batch)
+
+    def terms(self, *batch):
+        """How many terms the loss of a batch is a mean of."""
+        return batch_size(batch, self.axes)
 
     def position(self) -> dict:
         """What a resumed run must find again besides model, optimizer and generators: arrays and JSON by name."""
@@ -205,6 +226,11 @@ class Task:
     def chosen(cls, rows: list[dict]) -> dict:
         """The row of the log that is told: the best on `best_on`, else the last."""
         return min(rows, key=lambda row: float(row[cls.best_on])) if cls.best_on else rows[-1]
+
+    @property
+    def examples(self) -> int:
+        """The samples of a batch."""
+        return self.batch
 
     @property
     def size(self) -> int:
@@ -260,6 +286,32 @@ class SymbolTask(Task):
 
     hidden: Annotated[int, Option(min=1, max=2**20, help="Hidden units.")] = 64
     embedding: Annotated[int, Option(min=1, max=2**20, help="Size of a symbol's embedding.")] = 32
+
+
+def sample_axes(name: str, draw: Callable[[int], tuple]) -> list[int | None]:
+    """Along which axis of each array that draw(count) gives the count lies; None where there is none."""
+    counts = 2, 3, 5
+    arrays = [mg.tree.flatten(tuple(draw(count)))[0] for count in counts]
+    found: list[int | None] = []
+    for same in zip(*arrays):
+        shapes = [np.shape(x) for x in same]
+        axes = [k for k, sizes in enumerate(zip(*shapes)) if sizes == counts]
+        if len(axes) > 1 or (not axes and len(set(shapes)) > 1):
+            raise BadInput(f"{name} cannot be divided between ranks: arrays of shapes {shapes} for {counts} samples")
+        found.append(axes[0] if axes else None)
+    return found
+
+
+def taken(batch: tuple, axes: list[int | None], rows: slice) -> tuple:
+    """The samples `rows` of a batch."""
+    arrays, structure = mg.tree.flatten(batch)
+    parts = [x if axis is None else x[(slice(None),) * axis + (rows,)] for x, axis in zip(arrays, axes)]
+    return mg.tree.unflatten(structure, parts)
+
+
+def batch_size(batch: tuple, axes: list[int | None]) -> int:
+    """The samples of a batch."""
+    return next(x.shape[axis] for x, axis in zip(mg.tree.flatten(batch)[0], axes) if axis is not None)
 
 
 class Reader(nn.Module):
