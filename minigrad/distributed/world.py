@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from minigrad.arguments import checked
+from minigrad.kernels import machine
 from minigrad.tensor import Tensor, as_array
 
 __all__ = ["all_reduce", "rank", "size"]
@@ -41,7 +42,7 @@ def launched() -> bool:
 
 @cache
 def world():
-    """MPI's communicator of all ranks."""
+    """MPI's communicator of all ranks, each of which keeps to its part of its machine's cores."""
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # the latter where there is no library of MPI's
@@ -54,6 +55,7 @@ def world():
         abort(1)
 
     if MPI.COMM_WORLD.size > 1:
+        machine.pin()
         sys.excepthook = ended
     return MPI.COMM_WORLD
 

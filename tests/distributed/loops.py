@@ -12,6 +12,7 @@ from minigrad import nn, optim
 from minigrad.distributed import DataParallel, all_reduce, gradients, rank, share, size
 from minigrad.distributed.samples import gathered
 from minigrad.distributed.world import RankError, broadcast, refuse_apart
+from minigrad.kernels import machine
 from minigrad.training import Stopped
 
 RNG = np.random.default_rng(0)
@@ -77,6 +78,13 @@ def check_sums() -> None:
     assert all_reduce(np.arange(9)[share(9)].sum()) == 36
 
 
+def check_places(cores: int) -> None:
+    """Ranks share no processor, if there are cores enough."""
+    mine = machine.affinity()
+    there = all_reduce(np.array([k in mine for k in range(1024)]))
+    assert there.max() == 1 or size() > cores
+
+
 def check_apart() -> None:
     model = nn.Linear(2, 2, generator=np.random.default_rng(0))
     refuse_apart(model.state_dict(), 3)
@@ -101,7 +109,9 @@ def check_signal(out: Path) -> None:
 
 if __name__ == "__main__":
     mg.set_num_threads(1)
+    cores = len(machine.found().cores)
     check_sums()
+    check_places(cores)
     check_steps(7, by_rank=True)
     check_steps(2, by_rank=False)
     check_apart()
