@@ -9,16 +9,16 @@ a CRF (table 2).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import disk
 from minigrad.models import CRF, SpelledWords, Tagger
+from minigrad.models.tasks import files
 from minigrad.models.tasks.cells import vector_cell_named
+from minigrad.models.tasks.conll import Sentence, conllu, read
 from minigrad.models.tasks.training import Annotated, BadInput, CellTask, Option, Row
 
 UNKNOWN = 1  # number of a word or character that training has not seen; 0 is padding
@@ -26,15 +26,43 @@ SPELLED = 16  # last characters of a word that are read
 STEP = 8  # sentences are padded to multiples of it, so that batches have few different shapes
 
 
-class Sentence(NamedTuple):
-    words: list[str]
-    tags: list[str]
+class Annotator:
+    """What the settings of a run tell: numbers of words, characters and tags, and the model that reads them."""
+
+    def __init__(self, settings: dict, forbidden: Callable):
+        self.words, self.characters = numbered(settings["words"]), numbered(settings["characters"])
+        self.tags, hidden = settings["tags"], settings["hidden"]
+        words = SpelledWords(len(self.words) + 2, len(self.characters) + 2, 48, 24, 24)
+        cell = vector_cell_named(settings["cell"], words.embedding_dim, hidden)
+        crf = CRF(len(self.tags), forbidden(self.tags)) if settings["crf"] else None
+        self.model = Tagger(words, hidden, len(self.tags), crf, settings["dropout"], cell, settings["layers"])
+        self.decode = mg.jit(self.model.decode)
+
+    def tagged(self, words, lengths) -> list[list[str]]:
+        """The tags of sentences, from what `numbers` makes of them."""
+        rows = self.decode(words, lengths).numpy().T
+        return [[self.tags[k] for k in row[:length]] for row, length in zip(rows, lengths)]
+
+    def numbers(self, sentences: list[Sentence]):
+        """((words (T, B), spelling (T, B, SPELLED)), tags (T, B), lengths (B,)), T a multiple of STEP."""
+        lengths = np.array([len(sentence.words) for sentence in sentences])
+        T, B = -(-lengths.max() // STEP) * STEP, len(sentences)
+        words, tags = np.zeros((2, T, B), np.int64)
+        spelling = np.zeros((T, B, SPELLED), np.int64)
+        for b, sentence in enumerate(sentences):
+            for t, (word, tag) in enumerate(zip(*sentence)):
+                words[t, b] = self.words.get(word.lower(), UNKNOWN)
+                tags[t, b] = self.tags.index(tag) if tag in self.tags else 0
+                characters = word[-SPELLED:]
+                spelling[t, b, : len(characters)] = [self.characters.get(c, UNKNOWN) for c in characters]
+        return (words, spelling), tags, lengths
 
 
 class Tagging(CellTask):
     steps, lr, batch, every, hidden = 800, 5e-3, 32, 100, 64
     figure, loss_unit, unit = "accuracy", "nats a word", "sentences"
     higher_is_better = True
+    formats = {"*{}.conllu": conllu}  # of the files that --data may have
     known = "0.03 above most_frequent_tag wanted"
     family = "structured"
     rows = [Row("--data ud-ewt --softmax", 0.842), Row("--data ud-ewt --crf", 0.842)]
@@ -42,29 +70,31 @@ class Tagging(CellTask):
     data: Annotated[Path | None, Option(help="Folder of the .conllu files.")] = None
     crf: Annotated[bool, Option("--crf/--softmax", help="A CRF over the sentence, or a softmax a word.")] = False
     dropout: Annotated[float, Option(min=0, max=0.95, help="On embeddings and states.")] = 0.4
+    hide: Annotated[float, Option(min=0, max=1, help="Words, in training, of which the spelling alone is read.")] = 0.0
 
     def build(self):
         training, self.test = self.sentences("train", "dev"), self.sentences("test")
         counts = Counter(word.lower() for sentence in training for word in sentence.words)
-        self.words = numbered(word for word, n in counts.items() if n > 1)  # the rest teach what an unknown word is
-        self.characters = numbered(character for sentence in training for word in sentence.words for character in word)
-        self.tags = sorted({tag for sentence in training for tag in sentence.tags})
+        names = {
+            "words": {word for word, n in counts.items() if n > 1},  # the rest teach what an unknown word is
+            "characters": {character for sentence in training for word in sentence.words for character in word},
+            "tags": {tag for sentence in training for tag in sentence.tags},
+        }
+        for kind, found in names.items():
+            self.settings.setdefault(kind, sorted(found))
         self.training, self.test = [sorted(part, key=lambda s: len(s.words)) for part in (training, self.test)]
         self.baseline = self.figures_of(most_frequent_tags(training, self.test))[self.figure]
-        words = SpelledWords(len(self.words) + 2, len(self.characters) + 2, 48, 24, 24)
-        crf = CRF(len(self.tags), self.forbidden()) if self.crf else None
-        self.model = Tagger(
-            words, self.hidden, len(self.tags), crf, self.dropout,
-            vector_cell_named(self.cell, words.embedding_dim, self.hidden), self.layers,
-        )  # fmt: skip
-        self.decode = mg.jit(self.model.decode)
+        self.annotator = Annotator(self.settings, self.forbidden)
+        self.model, self.tags = self.annotator.model, self.annotator.tags
         size, held_out = [sum(len(sentence.words) for sentence in part) for part in (training, self.test)]
         self.about = f"{size:,} words to train on and {held_out:,} held out, {len(self.tags)} tags"
 
     def draw(self, generator, count):
         """Sentences that are neighbours by length, so that little is padding."""
         first = generator.integers(max(1, len(self.training) - count + 1))
-        return self.numbers(self.training[first : first + count])
+        (words, spelling), tags, lengths = self.annotator.numbers(self.training[first : first + count])
+        hidden = (words != 0) & (generator.random(words.shape) < self.hide)
+        return (np.where(hidden, UNKNOWN, words), spelling), tags, lengths
 
     def terms(self, words, tags, lengths):
         return lengths.sum()
@@ -82,9 +112,10 @@ class Tagging(CellTask):
 
     def sentences(self, *parts: str) -> list[Sentence]:
         """Those of the first of the parts that --data has."""
-        return read(self.data, *parts)
+        return read(self.data, self.formats, *parts)
 
-    def forbidden(self) -> Iterable[tuple[int | None, int | None]]:
+    @staticmethod
+    def forbidden(tags: list[str]) -> Iterable[tuple[int | None, int | None]]:
         """Pairs of tags that the CRF may not decode."""
         return ()
 
@@ -95,29 +126,14 @@ class Tagging(CellTask):
     def evaluate(self):
         loss, total, self.told = 0.0, 0, []
         for first in range(0, len(self.test), 100):
-            words, tags, lengths = self.numbers(self.test[first : first + 100])
+            words, tags, lengths = self.annotator.numbers(self.test[first : first + 100])
             loss += self.loss_of(words, tags, lengths).item() * lengths.sum()
             total += lengths.sum()
-            rows = self.decode(words, lengths).numpy().T
-            self.told += [[self.tags[k] for k in row[:length]] for row, length in zip(rows, lengths)]
+            self.told += self.annotator.tagged(words, lengths)
         return {"held_out_loss": float(loss / total), **self.figures_of(self.told), "most_frequent_tag": self.baseline}
 
     def shown(self, step):
-        return "  " + " ".join(f"{word}/{tag}" for word, tag in zip(self.test[-1].words[:12], self.told[-1]))
-
-    def numbers(self, sentences: list[Sentence]):
-        """((words (T, B), spelling (T, B, SPELLED)), tags (T, B), lengths (B,)), T a multiple of STEP."""
-        lengths = np.array([len(sentence.words) for sentence in sentences])
-        T, B = -(-lengths.max() // STEP) * STEP, len(sentences)
-        words, tags = np.zeros((2, T, B), np.int64)
-        spelling = np.zeros((T, B, SPELLED), np.int64)
-        for b, sentence in enumerate(sentences):
-            for t, (word, tag) in enumerate(zip(*sentence)):
-                words[t, b] = self.words.get(word.lower(), UNKNOWN)
-                tags[t, b] = self.tags.index(tag) if tag in self.tags else 0
-                characters = word[-SPELLED:]
-                spelling[t, b, : len(characters)] = [self.characters.get(c, UNKNOWN) for c in characters]
-        return (words, spelling), tags, lengths
+        return "  " + joined(self.test[-1].words[:12], self.told[-1])
 
 
 def numbered(names) -> dict[str, int]:
@@ -125,40 +141,23 @@ def numbered(names) -> dict[str, int]:
     return {name: k for k, name in enumerate(sorted(set(names)), UNKNOWN + 1)}
 
 
-def read(folder: Path | str | None, *parts: str) -> list[Sentence]:
-    """The sentences of the first of the parts ("train", "dev", "test") that the folder has."""
-    if folder is None:
-        raise BadInput("--data is missing: wanted a folder with *-train.conllu or *-dev.conllu, and *-test.conllu")
-    for part in parts:
-        for path in sorted(Path(folder).glob(f"*{part}.conllu")):
-            try:
-                sentences = conllu(disk.read_text(path))
-            except (OSError, ValueError) as error:
-                raise BadInput(f"--data {folder}: {path.name}: {getattr(error, 'strerror', None) or error}") from error
-            if sentences:
-                return sentences
-    raise BadInput(f"--data {folder}: no sentence in any {' or '.join(f'*{part}.conllu' for part in parts)} there")
+def sample(
+    folder: Path, prompt: str, length: int, temperature: float, seed: int, task: type[Tagging] = Tagging
+) -> Iterator[str]:
+    """The words of the prompt, which spaces part, with the tags that the model of a run tells them to have."""
+    arrays, options = files.read_weights(folder)
+    annotator = Annotator(task.checked(options, folder), task.forbidden)
+    annotator.model.eval()
+    files.load_weights(annotator.model, arrays, folder)
+    words = prompt.split()
+    if not words:
+        raise BadInput('--prompt is empty: wanted the words of a sentence, with spaces between, "It is good ."')
+    inputs, _, lengths = annotator.numbers([Sentence(words, [""] * len(words))])
+    yield joined(words, annotator.tagged(inputs, lengths)[0])
 
 
-def conllu(text: str) -> list[Sentence]:
-    """Words and universal tags of a text in CoNLL-U: a line a word, of ten columns, an empty line after a sentence.
-
-    Left out are comments, and lines that are no words of the sentence's tree: those numbered 1-2 or 1.1. Raises
-    ValueError for a line of other columns.
-    """
-    sentences: list[Sentence] = []
-    words: list[tuple[str, str]] = []
-    for number, line in enumerate([*text.splitlines(), ""], 1):
-        columns = line.split("\t")
-        if not line.strip():
-            if words:
-                sentences.append(Sentence(*map(list, zip(*words))))
-            words = []
-        elif not line.startswith("#") and len(columns) != 10:
-            raise ValueError(f"line {number} has {len(columns)} columns, wanted the ten of CoNLL-U")
-        elif columns[0].isdigit():
-            words.append((columns[1], columns[3]))
-    return sentences
+def joined(words: list[str], tags: list[str]) -> str:
+    return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags))
 
 
 def most_frequent_tags(training: list[Sentence], test: list[Sentence]) -> list[list[str]]:

@@ -5,7 +5,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.models.tasks import tagging
-from minigrad.models.tasks.tagging import Sentence, accuracy, conllu, most_frequent_tags
+from minigrad.models.tasks.conll import Sentence, conllu
+from minigrad.models.tasks.tagging import accuracy, most_frequent_tags
 
 TEXT = """# sent_id = 1
 # text = He isn't here
@@ -64,10 +65,10 @@ def test_most_frequent_tags():
 def test_numbers(folder, tmp_path):
     task = tagging.Tagging(out=tmp_path / "run", data=folder, hidden=2)
     sentences = [Sentence(["AB", "zz"], ["VERB", "NOUN"]), Sentence(["d" * 20 + "a"], ["ODD"])]
-    (words, spelling), tags, lengths = task.numbers(sentences)
+    (words, spelling), tags, lengths = task.annotator.numbers(sentences)
     assert words.shape == tags.shape == (8, 2) and spelling.shape == (8, 2, 16) and lengths.tolist() == [2, 1]
-    assert words[0, 0] == task.words["ab"] > 1 == words[1, 0] == words[0, 1] and not words[2:].any()
-    a, d = task.characters["a"], task.characters["d"]
+    assert words[0, 0] == task.annotator.words["ab"] > 1 == words[1, 0] == words[0, 1] and not words[2:].any()
+    a, d = task.annotator.characters["a"], task.annotator.characters["d"]
     assert spelling[0, 1].tolist() == [*[d] * 15, a]  # the end of a long word
     assert spelling[0, 0].tolist() == [1, 1, *[0] * 14]  # capitals are characters of their own, here unknown ones
     assert tags[:2, 0].tolist() == [1, 0] and task.tags == ["NOUN", "VERB"]
