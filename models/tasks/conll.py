@@ -64,7 +64,8 @@ def columns(text: str) -> list[Sentence]:
 
     Raises ValueError for a line of other columns, and for tags that are not O, B-kind or I-kind.
     """
-    sentences, words = [], []
+    sentences: list[Sentence] = []
+    words: list[tuple[str, str]] = []
     for number, line in enumerate([*text.split("\n"), ""], 1):
         if not line.strip():
             if words:
