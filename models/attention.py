@@ -28,12 +28,14 @@ def attend(scores, memory, mask=None):
 
 
 class Attention(nn.Module):
-    """What all have in common. A subclass has `score(query, memory)`: (..., B, Q) and (T, B, M) to (..., T, B)."""
+    """What all have in common. A subclass has `score(query, keys)`: (..., B, Q) and (T, B, K) to (..., T, B), with
+    `keys(memory)`, of its (T, B, M), where these are not the memory itself."""
 
     @checked
-    def forward(self, query, memory, mask=None):
+    def forward(self, query, memory, mask=None, keys=None):
         """(context, weights). mask: bool (T, B), True where there is a step; what the memory holds elsewhere changes
-        nothing and gets no gradient, and a memory without any step gives the context 0.
+        nothing and gets no gradient, and a memory without any step gives the context 0. keys: self.keys(memory), for
+        who asks one memory many times and computes them once; the memory is then finite everywhere.
 
         Raises ValueError for shapes that do not fit, TypeError for a mask that is not bool.
         """
@@ -50,9 +52,13 @@ class Attention(nn.Module):
             if mask.shape != memory.shape[:2]:
                 raise ValueError(f"{name}: got a mask {mask.shape}, wanted the memory's (T, B), {memory.shape[:2]}")
             memory = keep(mask, memory, 0)
-        return attend(self.score(query, memory), memory, mask)
+        return attend(self.score(query, self.keys(memory) if keys is None else keys), memory, mask)
 
-    def score(self, query, memory):
+    def keys(self, memory):
+        """What of the score does not depend on the query."""
+        return memory
+
+    def score(self, query, keys):
         raise NotImplementedError(f"{type(self).__name__} has no score method")
 
 
@@ -75,8 +81,11 @@ class BahdanauAttention(Attention):
         self.U = nn.Linear(memory_size, hidden_size, bias=False, generator=generator)
         self.v = nn.Linear(hidden_size, 1, bias=False, generator=generator)
 
-    def score(self, query, memory):
-        return self.v(mg.tanh(self.W(query)[..., None, :, :] + self.U(memory)))[..., 0]
+    def keys(self, memory):
+        return self.U(memory)
+
+    def score(self, query, keys):
+        return self.v(mg.tanh(self.W(query)[..., None, :, :] + keys))[..., 0]
 
 
 class LuongAttention(Attention):
@@ -109,13 +118,16 @@ class LuongAttention(Attention):
             self.W = nn.Linear(query_size + memory_size, query_size, bias=False, generator=generator)
             self.v = nn.Linear(query_size, 1, bias=False, generator=generator)
 
-    def score(self, query, memory):
+    def keys(self, memory):
+        return self.W(memory) if self.kind == "general" else memory
+
+    def score(self, query, keys):
         query = query[..., None, :, :]
         if self.kind == "concat":
-            shape = (*query.shape[:-3], *memory.shape[:-1])
-            pair = [mg.broadcast_to(x, (*shape, x.shape[-1])) for x in (query, memory)]
+            shape = (*query.shape[:-3], *keys.shape[:-1])
+            pair = [mg.broadcast_to(x, (*shape, x.shape[-1])) for x in (query, keys)]
             return self.v(mg.tanh(self.W(mg.concatenate(pair, axis=-1))))[..., 0]
-        return (query * (self.W(memory) if self.kind == "general" else memory)).sum(axis=-1)
+        return (query * keys).sum(axis=-1)
 
 
 class AspectClassifier(nn.Module):

@@ -95,9 +95,12 @@ class ShowAttendTell(Decoder):
         mean = state.mean(axis=0)
         return tree.map(lambda layer: mg.tanh(layer(mean)), self.first)
 
+    def prepare(self, memory):
+        return memory, self.attention.keys(memory)
+
     def forward(self, y, state, memory, mask):
-        h, y = output_of(self.cell, state), self.embedding(y)
-        context, weights = self.attention(h, memory, mask)
+        h, y, (memory, keys) = output_of(self.cell, state), self.embedding(y), memory
+        context, weights = self.attention(h, memory, mask, keys)
         z = mg.sigmoid(self.beta(h)) * context
         h, state = take_step(self.cell, mg.concatenate([y, z], axis=-1), state)
         return self.output(y + self.L_h(h) + self.L_z(z)), state, weights

@@ -1,7 +1,8 @@
 """Sequence to sequence: an encoder reads, a decoder writes what it is told to, or what it finds likeliest.
 
-A decoder is one step: from the symbol before, its state, and the memory (T, B, M) of what the encoder read, to logits
-of the next symbol, its next state, and the weights of its attention (T, B), None if it has none.
+A decoder is one step: from the symbol before, its state, and what its `prepare` gives of the memory (T, B, M) that the
+encoder wrote, to logits of the next symbol, its next state, and the weights of its attention (T, B), None if it has
+none.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn, tree
-from minigrad.arguments import Count, Generator, Size, checked
+from minigrad.arguments import Count, Generator, Probability, Size, checked
 from minigrad.models.attention import BahdanauAttention, LuongAttention
 from minigrad.models.gru import GRUCell
 from minigrad.models.lengths import valid_steps
@@ -32,8 +33,12 @@ class Decoder(nn.Module):
     reading: dict[str, Any] = {"reverse": True}  # how the encoder reads for it: here from the end, as in the paper
 
     @checked
-    def __init__(self, vocabulary: Size, embedding: Size, hidden: Size, cell, *, generator: Generator = None):
+    def __init__(
+        self, vocabulary: Size, embedding: Size, hidden: Size, cell, *, dropout: Probability = 0.0,
+        generator: Generator = None,
+    ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
+        self.drop = nn.Dropout(dropout, generator=generator)
         self.cell = cell(embedding, hidden)
         self.output = nn.Linear(hidden, vocabulary, generator=generator)
 
@@ -41,14 +46,19 @@ class Decoder(nn.Module):
         """Its state before the first symbol, from the last one of the encoder."""
         return state
 
+    def prepare(self, memory):
+        """What its steps read of the memory: tensors (T, B, ...) that depend on no step."""
+        return memory
+
     def forward(self, y, state, memory, mask):
-        s, state = take_step(self.cell, self.embedding(y), state)
-        return self.output(s), state, None
+        s, state = take_step(self.cell, self.drop(self.embedding(y)), state)
+        return self.output(self.drop(s)), state, None
 
 
 class BahdanauDecoder(Decoder):
     """s_i = f(s_{i-1}, y_{i-1}, c_i), with c_i the context that s_{i-1} asks for: RNNsearch (Bahdanau, Cho & Bengio
-    2014, arXiv:1409.0473, section 3.1). Logits are linear in [s_i; c_i; y_{i-1}], without the paper's maxout.
+    2014, arXiv:1409.0473, section 3.1). Logits are linear in [s_i; c_i; y_{i-1}], or, with `readout` units, in those of
+    the paper's appendix A.2.2: each is the greater of two that are linear in these.
 
     Examples
     --------
@@ -60,17 +70,30 @@ class BahdanauDecoder(Decoder):
     reading = {"bidirectional": True}
 
     @checked
-    def __init__(self, vocabulary: Size, embedding: Size, hidden: Size, cell, *, generator: Generator = None):
+    def __init__(
+        self, vocabulary: Size, embedding: Size, hidden: Size, cell, readout: Size | None = None, *,
+        dropout: Probability = 0.0, generator: Generator = None,
+    ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
+        self.drop = nn.Dropout(dropout, generator=generator)
         self.attention = BahdanauAttention(hidden, 2 * hidden, hidden, generator=generator)
         self.cell = cell(embedding + 2 * hidden, hidden)
-        self.output = nn.Linear(3 * hidden + embedding, vocabulary, generator=generator)
+        known = 3 * hidden + embedding
+        self.readout = None if readout is None else nn.Linear(known, 2 * readout, generator=generator)
+        self.output = nn.Linear(known if readout is None else readout, vocabulary, generator=generator)
+
+    def prepare(self, memory):
+        return memory, self.attention.keys(memory)
 
     def forward(self, y, state, memory, mask):
-        y = self.embedding(y)
-        context, weights = self.attention(output_of(self.cell, state), memory, mask)
+        y, (memory, keys) = self.drop(self.embedding(y)), memory
+        context, weights = self.attention(output_of(self.cell, state), memory, mask, keys)
         s, state = take_step(self.cell, mg.concatenate([y, context], axis=-1), state)
-        return self.output(mg.concatenate([s, context, y], axis=-1)), state, weights
+        known = mg.concatenate([s, context, y], axis=-1)
+        if self.readout is not None:
+            pairs = self.readout(known)
+            known = pairs.reshape(*pairs.shape[:-1], -1, 2).max(axis=-1)
+        return self.output(self.drop(known)), state, weights
 
 
 class LuongDecoder(Decoder):
@@ -89,9 +112,10 @@ class LuongDecoder(Decoder):
     @checked
     def __init__(
         self, vocabulary: Size, embedding: Size, hidden: Size, cell, score: str = "general", *,
-        generator: Generator = None,
+        dropout: Probability = 0.0, generator: Generator = None,
     ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
+        self.drop = nn.Dropout(dropout, generator=generator)
         self.attention = LuongAttention(hidden, hidden, score, generator=generator)
         self.cell = cell(embedding + hidden, hidden)
         self.combine = nn.Linear(2 * hidden, hidden, bias=False, generator=generator)
@@ -101,12 +125,15 @@ class LuongDecoder(Decoder):
         s = output_of(self.cell, state)
         return state, mg.zeros(s.shape, s.dtype)
 
+    def prepare(self, memory):
+        return memory, self.attention.keys(memory)
+
     def forward(self, y, state, memory, mask):
-        state, fed = state
-        s, state = take_step(self.cell, mg.concatenate([self.embedding(y), fed], axis=-1), state)
-        context, weights = self.attention(s, memory, mask)
+        (state, fed), (memory, keys) = state, memory
+        s, state = take_step(self.cell, mg.concatenate([self.drop(self.embedding(y)), fed], axis=-1), state)
+        context, weights = self.attention(s, memory, mask, keys)
         fed = mg.tanh(self.combine(mg.concatenate([context, s], axis=-1)))
-        return self.output(fed), (state, fed), weights
+        return self.output(self.drop(fed)), (state, fed), weights
 
 
 class Seq2Seq(nn.Module):
@@ -115,7 +142,8 @@ class Seq2Seq(nn.Module):
     decoder: the class of one; with `options` to it. The encoder's last state (of a bidirectional one, that of the
     backward direction, which has just read the first symbol) is the decoder's first. cell: the class of those of both,
     called as cell(input_size, hidden_size), with `generator` if one is given. start: the symbol that the decoder is
-    given first. end: the one that ends what it writes.
+    given first. end: the one that ends what it writes. dropout: on embeddings and on what logits are linear in, not on
+    what is carried through time, while training.
 
     source: (T, B) integers; lengths: B integers from 1 to T, by default T. What is padding changes nothing.
 
@@ -129,7 +157,7 @@ class Seq2Seq(nn.Module):
     @checked
     def __init__(
         self, sources: Size, targets: Size, embedding: Size, hidden: Size, decoder=BahdanauDecoder, cell=GRUCell,
-        start: Count = 0, end: Count = 1, *, generator: Generator = None, **options,
+        start: Count = 0, end: Count = 1, *, dropout: Probability = 0.0, generator: Generator = None, **options,
     ):  # fmt: skip
         if not (0 <= start < targets and 0 <= end < targets):
             raise ValueError(f"Seq2Seq: got start={start} and end={end}, wanted two of the {targets} target symbols")
@@ -137,8 +165,9 @@ class Seq2Seq(nn.Module):
         if generator is not None:
             cell = partial(cell, generator=generator)
         self.embedding = nn.Embedding(sources, embedding, generator=generator)
+        self.drop = nn.Dropout(dropout, generator=generator)
         self.encoder = Recurrent(cell, embedding, hidden, **decoder.reading)
-        self.decoder = decoder(targets, embedding, hidden, cell, generator=generator, **options)
+        self.decoder = decoder(targets, embedding, hidden, cell, dropout=dropout, generator=generator, **options)
 
     @checked
     def encode(self, source, lengths=None):
@@ -146,7 +175,7 @@ class Seq2Seq(nn.Module):
         if source.ndim != 2:
             raise ValueError(f"Seq2Seq: got a source of shape {source.shape}, wanted (T, B)")
         mask = valid_steps("Seq2Seq", lengths, *source.shape, least=1)
-        memory, state = self.encoder(self.embedding(source), mask=mask)
+        memory, state = self.encoder(self.drop(self.embedding(source)), mask=mask)
         return self.decoder.start(tree.map(lambda s: s[-1], state)), memory, mask
 
     @checked
@@ -154,6 +183,7 @@ class Seq2Seq(nn.Module):
         """Logits of each target symbol given the true ones before it (teacher forcing), (S, B, targets), and the
         weights of the attention, (S, T, B) or None. target: (S, B) integers, the end symbol among them."""
         state, memory, mask = self.encode(source, lengths)
+        memory = self.decoder.prepare(memory)
         start = mg.full((1, source.shape[1]), self.start)
 
         def step(state, y):
@@ -171,7 +201,7 @@ class Seq2Seq(nn.Module):
         max_length symbols.
         """
         state, memory, mask = self.encode(source, lengths)
-        B = source.shape[1]
+        memory, B = self.decoder.prepare(memory), source.shape[1]
 
         def step(carry, _):
             state, y, ended = carry
@@ -193,19 +223,19 @@ class Seq2Seq(nn.Module):
         kindred form). Where there are fewer than `width` continuations at all, the last have the log probability -inf.
         """
         state, memory, mask = self.encode(source, lengths)
-        B, V = source.shape[1], self.targets
+        B, V, dtype = source.shape[1], self.targets, memory.dtype
         state = tree.map(lambda s: mg.repeat(s, width, axis=0), state)  # rows: all beams of the first source, and so on
-        memory, mask = mg.repeat(memory, width, axis=1), mg.repeat(mask, width, axis=1)
+        memory, mask = tree.map(lambda m: mg.repeat(m, width, axis=1), (self.decoder.prepare(memory), mask))
         parent_of, symbol_of = mg.tensor(np.repeat(np.arange(width), V)), mg.tensor(np.tile(np.arange(V), width))
         first_row = mg.arange(B)[:, None] * width
-        as_it_is = mg.tensor(np.where(np.arange(V) == self.end, 0, -np.inf).astype(memory.dtype))
+        as_it_is = mg.tensor(np.where(np.arange(V) == self.end, 0, -np.inf).astype(dtype))
 
         def step(carry, _):
             state, y, score, ended, count = carry
             logits, state, _ = self.decoder(y.reshape(-1), state, memory, mask)
             log_p = mg.log_softmax(logits).reshape(B, width, V)
             log_p = mg.where(ended[:, :, None], as_it_is, log_p)
-            score, best = mg.topk((score[:, :, None] + log_p).reshape(B, width * V), width)
+            score, best = greatest((score[:, :, None] + log_p).reshape(B, width * V), width)
             parent, y = mg.take(parent_of, best), mg.take(symbol_of, best)
             rows = (first_row + parent).reshape(-1)
             state = tree.map(lambda s: mg.take(s, rows, axis=0), state)
@@ -216,7 +246,7 @@ class Seq2Seq(nn.Module):
             y, parent = chosen
             return mg.take_along_axis(parent, k), mg.take_along_axis(y, k)
 
-        alone = np.where(np.arange(width) == 0, 0, -np.inf).astype(memory.dtype)  # at first there is one beam
+        alone = np.where(np.arange(width) == 0, 0, -np.inf).astype(dtype)  # at first there is one beam
         begin = (
             state, mg.full((B, width), self.start), mg.broadcast_to(alone, (B, width)),
             mg.zeros((B, width), bool), mg.zeros((B, width), np.int64),
@@ -225,3 +255,14 @@ class Seq2Seq(nn.Module):
         order = mg.argsort(-score / count.astype(score.dtype) ** length_penalty)
         _, symbols = mg.scan(back, order, chosen, reverse=True)
         return symbols, mg.take_along_axis(count, order), mg.take_along_axis(score, order)
+
+
+def greatest(scores, k: int):
+    """(values, places) of the k greatest of each row, as `topk` gives them but for -inf: k searches of thousands of
+    scores, where a sort takes five times as long."""
+    found = []
+    for _ in range(k):
+        place = scores.argmax(axis=-1)[:, None]
+        found.append((mg.take_along_axis(scores, place), place))
+        scores = mg.where(mg.arange(scores.shape[-1]) == place, -np.inf, scores)
+    return [mg.concatenate(parts, axis=1) for parts in zip(*found)]

@@ -77,6 +77,20 @@ def test_no_mask_is_a_mask_without_padding(kind):
 
 
 @without_layer
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_may_be_computed_before(kind):
+    rng = np.random.default_rng(2)
+    attention, mask = made(kind, 3, 2, rng).astype("float64"), rng.random((5, 4)) < 0.7
+    query = mg.tensor(rng.normal(size=(4, 3)))
+    memory = mg.tensor(rng.normal(size=(5, 4, 3 if kind == "dot" else 2)))
+    keys = attention.keys(memory)
+    for a, b in zip(attention(query, memory, mask), attention(query, memory, mask, keys)):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+    other = attention(query, memory, mask, keys + mg.tensor(rng.normal(size=keys.shape)))[1]
+    assert not np.allclose(other.numpy(), attention(query, memory, mask)[1].numpy())
+
+
+@without_layer
 @both
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradcheck(call, kind):

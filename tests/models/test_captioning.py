@@ -133,7 +133,7 @@ def test_attention_does_not_see_the_order_of_regions(rng):
     y, mask = mg.tensor(rng.integers(V, size=3)), mg.tensor(np.ones((6, 3), bool))
     results = []
     for memory in (mg.tensor(regions), mg.tensor(regions[order])):
-        results.append(decoder(y, decoder.start(memory), memory, mask))
+        results.append(decoder(y, decoder.start(memory), decoder.prepare(memory), mask))
     (logits, state, weights), (logits_2, state_2, weights_2) = results
     np.testing.assert_allclose(logits.numpy(), logits_2.numpy(), rtol=1e-10)
     np.testing.assert_allclose(state.numpy(), state_2.numpy(), rtol=1e-10)
@@ -146,7 +146,7 @@ def test_a_closed_gate_hides_the_regions():
     decoder = ShowAttendTell(V, E, H, 6, 2, GRUCell, generator=rng).astype("float64")
     mask, y = mg.tensor(np.ones((6, 1), bool)), mg.tensor(np.array([2]))
     state = mg.tensor(rng.normal(size=(1, H)))
-    a, b = [mg.tensor(rng.normal(size=(6, 1, 2))) for _ in range(2)]
+    a, b = [decoder.prepare(mg.tensor(rng.normal(size=(6, 1, 2)))) for _ in range(2)]
     assert abs(decoder(y, state, a, mask)[0].numpy() - decoder(y, state, b, mask)[0].numpy()).max() > 1e-3
     with mg.no_grad():
         decoder.beta.bias += -1000.0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import nn
 from minigrad.models import BahdanauDecoder, Decoder, GRUCell, LSTMCell, LuongDecoder, Seq2Seq
+from minigrad.models.seq2seq import greatest
 from minigrad.testing import gradcheck, seeds
 
 DECODERS = [Decoder, BahdanauDecoder, LuongDecoder]
@@ -89,7 +90,11 @@ def plain(model, source, target):
             W, U, v = [p[f"decoder.attention.{name}.weight"] for name in "WUv"]
             c, alpha = attend(np.array([v[0] @ np.tanh(W @ s + U @ h) for h in memory]), memory)
             s = gru(p, "decoder.cell", "", np.concatenate([y, c]), s)
-            logits.append(W_o @ np.concatenate([s, c, y]) + b_o)
+            t = np.concatenate([s, c, y])
+            if model.decoder.readout is not None:
+                t = p["decoder.readout.weight"] @ t + p["decoder.readout.bias"]
+                t = np.maximum(t[0::2], t[1::2])
+            logits.append(W_o @ t + b_o)
             weights.append(alpha)
         else:
             s = gru(p, "decoder.cell", "", np.concatenate([y, fed]), s)
@@ -100,9 +105,15 @@ def plain(model, source, target):
     return np.array(logits), np.array(weights)
 
 
-@given(decoder=decoders, lengths=sources, S=st.integers(1, 4), rng=seeds())
-def test_teacher_forcing_is_that_of_the_equations(decoder, lengths, S, rng):
-    model, source = made(decoder, rng), source_of(rng, lengths)
+kinds = st.one_of(
+    decoders.map(lambda decoder: (decoder, {})), st.just((BahdanauDecoder, {"readout": 2}))
+)  # fmt: skip
+
+
+@given(kind=kinds, lengths=sources, S=st.integers(1, 4), rng=seeds())
+def test_teacher_forcing_is_that_of_the_equations(kind, lengths, S, rng):
+    decoder, options = kind
+    model, source = made(decoder, rng, **options), source_of(rng, lengths)
     target = rng.integers(1, 4, (S, len(lengths)))
     logits, weights = model(source, mg.tensor(target), lengths)
     for b, length in enumerate(lengths):
@@ -210,6 +221,29 @@ def test_any_beam_gives_different_continuations_with_their_probabilities(decoder
         assert len({tuple(x) for x in symbols[:, b].T}) == width
 
 
+@given(rows=st.integers(1, 3), n=st.integers(1, 8), data=st.data(), rng=seeds())
+def test_the_greatest_are_those_of_topk(rows, n, data, rng):
+    scores, k = mg.tensor(rng.integers(0, 4, (rows, n)).astype(float)), data.draw(st.integers(1, n))
+    for got, wanted in zip(greatest(scores, k), mg.topk(scores, k)):
+        np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+
+
+@whole
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_dropout_is_while_training_and_the_same_jitted(decoder):
+    model, source = made(decoder, np.random.default_rng(0), CELLS[decoder], dropout=0.5), mg.tensor([[2, 3], [4, 1]])
+    call = lambda f: f(source, mg.tensor([[2, 3], [1, 1]]))[0].numpy()  # noqa: E731
+    state = model.decoder.drop.generator.bit_generator.state
+    first, second = call(model), call(model)
+    assert not np.allclose(first, second)
+    model.decoder.drop.generator.bit_generator.state = state
+    np.testing.assert_allclose(call(mg.jit(model)), first, rtol=1e-10)
+    model.eval()
+    without = made(decoder, np.random.default_rng(1), CELLS[decoder])
+    without.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(call(model), call(without))
+
+
 # Padding and sizes
 
 
@@ -230,16 +264,17 @@ def test_padding_of_the_source_changes_nothing(decoder, lengths, padding, rng):
         np.testing.assert_allclose(got[name], p.grad.numpy(), rtol=1e-9, atol=1e-11, err_msg=name)
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", [*DECODERS, "with a readout"])
 def test_parameter_count(decoder):
-    N, V, E, H = 7, 5, 3, 4
+    N, V, E, H, R = 7, 5, 3, 4, 6
     gru = lambda size: 3 * (H * (size + H) + 2 * H)  # noqa: E731
     wanted = {
         Decoder: gru(E) + gru(E) + V * (H + 1),
         BahdanauDecoder: 2 * gru(E) + H * (H + 2 * H + 1) + gru(E + 2 * H) + V * (3 * H + E + 1),
         LuongDecoder: gru(E) + H * H + gru(E + H) + H * 2 * H + V * (H + 1),
+        "with a readout": 2 * gru(E) + H * (H + 2 * H + 1) + gru(E + 2 * H) + 2 * R * (3 * H + E + 1) + V * (R + 1),
     }[decoder]
-    model = Seq2Seq(N, V, E, H, decoder)
+    model = Seq2Seq(N, V, E, H, decoder) if decoder in DECODERS else Seq2Seq(N, V, E, H, readout=R)
     assert sum(p.size for p in model.parameters()) == (N + V) * E + wanted
 
 
