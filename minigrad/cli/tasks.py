@@ -54,17 +54,24 @@ def list_tasks():
 
 def sample(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    prompt: Annotated[str, typer.Option(help="Text to begin with.")] = "",
-    length: Annotated[int, typer.Option(min=1, max=10**9, help="Characters to add.")] = 500,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest each time.")] = 0.8,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draws.")] = 0,
+    prompt: Annotated[str, typer.Option(help="Text to begin with, or to translate.")] = "",
+    length: Annotated[int | None, typer.Option(min=1, max=10**9, help="Characters to add.  [default: 500]")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="0 takes the likeliest each time.  [default: 0.8]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of the draws.  [default: 0]")] = None,
+    width: Annotated[int | None, typer.Option(min=1, max=1000, help="Of the beam of a translation.")] = None,
 ):
-    """Print text from a trained character model."""
+    """Print text from a trained character model, or the translation of a sentence."""
     settings = importlib.import_module(f"{TASKS}.files").read_settings(run)
     module, _ = tasks().get(settings["task"], (None, None))
     if not hasattr(module, "sample"):
         raise BadInput(f"{run}: a run of {settings['task']} has nothing to sample")
-    for piece in module.sample(run, prompt, length, temperature, seed):
+    options = {"length": length, "temperature": temperature, "seed": seed, "width": width}
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := given.keys() - inspect.signature(module.sample).parameters.keys():
+        raise BadInput(f"{run}: a run of {settings['task']} has no --{', --'.join(sorted(unknown))}")
+    for piece in module.sample(run, prompt, **given):
         print(piece, end="", flush=True)
     print()
 

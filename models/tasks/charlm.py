@@ -167,7 +167,9 @@ class CharacterTask(CellTask):
         return textwrap.indent(text, "  | ", lambda line: True)
 
 
-def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
+def sample(
+    folder: Path, prompt: str, length: int = 500, temperature: float = 0.8, seed: int = 0
+) -> Iterator[str]:  # fmt: skip
     """Text from the model of a run, in pieces: the prompt and `length` more characters."""
     if not math.isfinite(temperature):
         raise BadInput(f"--temperature {temperature}: wanted a finite number")

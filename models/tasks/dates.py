@@ -5,6 +5,7 @@ at random; a tenth of the days is held out. Encoder and decoder with the attenti
 (arXiv:1409.0473); attention.png shows at which characters it looked when it wrote each of its own.
 """
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 from string import ascii_letters, digits
@@ -115,14 +116,14 @@ def encoded(texts: list[str], isos: list[str]) -> tuple[np.ndarray, np.ndarray, 
     return source, (source > 0).sum(axis=0), target
 
 
-def draw_attention(text: str, iso: str, weights: np.ndarray, path) -> None:
-    """Weights (characters written, characters read), as a picture."""
+def draw_attention(read: Sequence[str], written: Sequence[str], weights: np.ndarray, path) -> None:
+    """Weights (symbols written, symbols read), as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(0.3 * len(text) + 1, 4), layout="constrained")
+    figure = Figure(figsize=(0.3 * len(read) + 1, 0.3 * len(written) + 1), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(weights[: len(iso), : len(text)], cmap="gray_r", vmin=0, vmax=1)
-    axes.set_xticks(range(len(text)), text)
-    axes.set_yticks(range(len(iso)), iso)
+    axes.imshow(weights[: len(written), : len(read)], cmap="gray_r", vmin=0, vmax=1)
+    axes.set_xticks(range(len(read)), read, rotation=90 if max(map(len, read)) > 1 else 0)
+    axes.set_yticks(range(len(written)), written)
     axes.set(xlabel="read", ylabel="written")
     files.save_figure(figure, path)
