@@ -23,6 +23,7 @@ from minigrad.tensor import Tensor, as_array
 __all__ = ["all_reduce", "rank", "size"]
 # How launchers tell a process that it is one of several: Hydra (MPICH, Intel MPI; Slurm's PMI), Open MPI, MVAPICH.
 LAUNCHERS = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"
+PMIX = "PMIX_RANK"  # set by others, srun say, whatever their number
 # Seconds of waiting: in the first steps, which compile; later, at least; and as a multiple of the work before.
 START, PATIENCE, TIMES = 300.0, 30.0, 3
 SPINS = 200  # looks at a request before a rank sleeps between them
@@ -37,7 +38,8 @@ class Meetings:
 
 def launched() -> bool:
     """Whether this process is one of several."""
-    return any(os.environ.get(name, "1") not in ("", "0", "1") for name in LAUNCHERS) or "mpi4py.MPI" in sys.modules
+    several = any(os.environ.get(name, "1") not in ("", "0", "1") for name in LAUNCHERS)
+    return several or PMIX in os.environ or "mpi4py.MPI" in sys.modules
 
 
 @cache
@@ -104,6 +106,7 @@ def abort(code: int) -> None:
         if stream is not None:
             stream.flush()
     world().Abort(code)
+    os._exit(code)  # MPICH's comes back before it ends the process
 
 
 def leave(message: str, code: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from minigrad import io, tree
 from minigrad.arguments import Size, checked
 from minigrad.badinput import BadInput
 from minigrad.compile.switch import disable_jit
+from minigrad.creation import full_like
 from minigrad.distributed.gradients import Gradients
 from minigrad.distributed.samples import Draws, own_rows, share
 from minigrad.distributed.world import broadcast, rank, reduced, refuse_apart
-from minigrad.modes import no_grad
 from minigrad.tensor import Tensor
 
 __all__ = ["Division"]
-NEAR = 1e-4  # of two losses that should be equal but for rounding
+NEAR = 1e-3  # of what should be equal but for rounding: a hundred times float32's
 
 
 class Division:
@@ -56,6 +56,30 @@ class Division:
         return self.examples(step) if callable(self.examples) else self.examples
 
 
+class Tried(NamedTuple):
+    """What a trial has given: the loss of some samples, its gradient, and of how many terms it is the mean."""
+
+    loss: float
+    gradient: np.ndarray
+    terms: float
+
+
+def compare(whole: Tried, parts: list[Tried]) -> None:
+    """Raise ValueError unless a loss and its gradient are the means of those of the parts."""
+    every = sum(part.terms for part in parts) or 1
+    loss = sum(part.loss * part.terms for part in parts) / every
+    gradient = sum(part.gradient * (part.terms / every) for part in parts)
+    scale = max(float(np.linalg.norm(part.gradient)) for part in (whole, *parts))
+    off = float(np.linalg.norm(whole.gradient - gradient)) / (scale or 1)
+    if off > NEAR or abs(whole.loss - loss) > NEAR * max(abs(part.loss) for part in (whole, *parts)):
+        told = " and ".join(f"{part.loss:.6g} (of {part.terms:g} terms)" for part in parts)
+        raise ValueError(
+            f"the loss of a few samples is {whole.loss:.6g}, of two parts of them {told}, whose mean is {loss:.6g}; "
+            f"gradients differ by {off:.1g}. What mixes the samples of a batch, as BatchNorm does, or is a sum of "
+            "means over different things, can be trained in one process"
+        )
+
+
 class Ranks:
     """What the ranks do together in a Trainer's run."""
 
@@ -79,34 +103,27 @@ class Ranks:
 
     # The trial
 
-    def try_draws(self, step: int, half: int) -> tuple[Draws, float]:
-        """Where a step's draws have their samples, and the loss of twice `half` samples."""
-        losses: dict[int, float] = {}
+    def try_draws(self, step: int, half: int) -> tuple[Draws, "Tried"]:
+        """Where a step's draws have their samples, and what a batch of twice `half` samples gives."""
+        found: dict[int, Tried] = {}
 
         def run(n: int) -> None:
-            losses[n] = self.tried(step, slice(0, n), nullcontext())[0]
+            found[n] = self.tried(step, slice(0, n), nullcontext())
 
         draws = Draws(run, (half, 2 * half))
-        return draws, losses[2 * half]
+        return draws, found[2 * half]
 
     def try_loss(self, step: int) -> None:
-        """Whether the loss of a few samples is that of its two halves."""
+        """Whether the loss of a few samples, and its gradient, follow from those of their parts."""
         half = self.half(step)
         try:
             draws, whole = self.try_draws(step, half)
-            rows = slice(0, half), slice(half, 2 * half)
-            parts = [self.tried(step, part, draws.of(part, 2 * half)) for part in rows]
+            for cut in {1, half}:
+                rows = slice(0, cut), slice(cut, 2 * half)
+                compare(whole, [self.tried(step, part, draws.of(part, 2 * half)) for part in rows])
         except (ValueError, IndexError) as error:
             raise BadInput(f"a batch cannot be divided between ranks: {error}") from error
         self.draw_at_all = bool(draws.found)
-        divided = sum(x * n for x, n in parts) / (sum(n for _, n in parts) or 1)
-        if not abs(whole - divided) <= NEAR * max(abs(whole), *(abs(x) for x, _ in parts)):
-            told = " and ".join(f"{x:.6g} (of {n:g} terms)" for x, n in parts)
-            raise BadInput(
-                f"the loss cannot be divided between ranks: of {2 * half} samples it is {whole:.6g}, of each half "
-                f"{told}, whose mean is {divided:.6g}; what mixes the samples of a batch, as BatchNorm does, or is a "
-                "sum of means over different things, can be trained in one process"
-            )
 
     def half(self, step: int) -> int:
         count = self.division.count(step)
@@ -114,16 +131,22 @@ class Ranks:
             raise BadInput(f"ranks divide a batch between them, and this one has {count} sample")
         return min(2, count // 2)
 
-    def tried(self, step: int, rows: slice, drawing) -> tuple[float, float]:
-        """The loss of some rows, and its terms; generators, weights and buffers are set back."""
-        before = self.states()
-        weights = self.trainer.model.state_dict()
+    def tried(self, step: int, rows: slice, drawing) -> "Tried":
+        """What some rows give; generators, weights, buffers and gradients are set back."""
+        before, weights = self.states(), self.trainer.model.state_dict()
+        parameters = [p for p in self.trainer.optimizer.parameters if p.requires_grad]
+        gradients = [p.grad for p in parameters]
+        self.trainer.optimizer.zero_grad()
         try:
             batch = tuple(self.trainer.batches(step, rows))
-            with no_grad(), disable_jit(), drawing:
+            with disable_jit(), drawing:
                 loss = self.trainer.loss_of(batch, self.division.trial)
-            return loss.item(), self.terms(batch, rows)
+                loss.backward(full_like(loss.detach(), 1))
+            gradient = [np.zeros(p.size) if p.grad is None else p.grad.numpy().ravel() for p in parameters]
+            return Tried(loss.item(), np.concatenate(gradient), self.terms(batch, rows))
         finally:
+            for p, g in zip(parameters, gradients):
+                p.grad = g
             self.trainer.model.load_state_dict(weights)
             self.set_states(before)
 

@@ -83,6 +83,9 @@ class Captions(SymbolTask):
     def draw(self, generator, count):
         return scenes(*self.digits[0], count, generator)
 
+    def terms(self, images, captions):
+        raise BadInput("captions: its loss is a sum of means over words and over scenes, which ranks cannot divide")
+
     def loss(self, images, captions):
         regions = self.model.see(images)
         logits, weights = Seq2Seq.forward(self.model, regions, captions)
