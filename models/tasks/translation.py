@@ -28,7 +28,7 @@ from minigrad.models import BahdanauDecoder, LuongDecoder, Seq2Seq
 from minigrad.models.tasks.cells import OF_VECTORS, vector_cell_named
 from minigrad.models.tasks.dates import draw_attention
 from minigrad.models.tasks.files import load_weights, read_weights
-from minigrad.models.tasks.training import Annotated, BadInput, Option, Row, SymbolTask
+from minigrad.models.tasks.training import ALL, Annotated, BadInput, Option, Row, SymbolTask
 from minigrad.training import Batches, pad
 
 LANGUAGES, DECODERS = ("de", "fr"), {"bahdanau": BahdanauDecoder, "luong": LuongDecoder}
@@ -74,8 +74,15 @@ class Translation(SymbolTask):
         count = sum(len(target) for _, target in self.pairs)
         self.about = f"{len(self.pairs):,} sentences to train on, {count:,} byte pairs to write"
 
-    def train_loss(self, step):
-        return self.loss_of(*map(mg.tensor, padded([self.pairs[k] for k in self.batches(step)])))
+    def batch_at(self, step, rows=ALL):
+        return tuple(map(mg.tensor, padded([self.pairs[k] for k in self.batches(step)[rows]])))
+
+    @property
+    def examples(self):
+        return lambda step: len(self.batches(step))
+
+    def terms(self, source, lengths, target):
+        return (target != NONE).sum()
 
     def loss(self, source, lengths, target):
         logits, _ = self.model(source, mg.where(target == NONE, END, target), lengths)

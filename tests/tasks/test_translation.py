@@ -62,7 +62,7 @@ def test_it_learns_to_translate_what_it_has_seen(data, tmp_path):
     optimizer = mg.optim.Adam(task.model.parameters(), lr=0.02)
     for step in range(150):
         optimizer.zero_grad()
-        loss = task.train_loss(step)
+        loss = task.train_loss(*task.batch_at(step))
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
@@ -73,19 +73,22 @@ def test_it_learns_to_translate_what_it_has_seen(data, tmp_path):
 
 def test_each_epoch_has_each_sentence_once_and_padding_is_not_told(data, tmp_path):
     task = made(data, tmp_path / "run", batch=4)
-    seen = [padded_once(task, step) for step in range(2)]
+    seen = [written(task, task.batch_at(step)) for step in range(2)]
     assert sorted(itertools.chain(*seen)) == sorted(de for _, de, _ in PAIRS)
+    assert [len(sentences) for sentences in seen] == [task.examples(step) for step in range(2)]
+    assert written(task, task.batch_at(0, slice(1, 2))) == seen[0][1:2]
     source, lengths, target = translation.padded(task.pairs)
     whole = task.loss(*map(mg.tensor, (source, lengths, target))).item()
     apart = [task.loss(*map(mg.tensor, translation.padded([pair]))).item() for pair in task.pairs]
     counts = (target != translation.NONE).sum(axis=0)
-    assert counts.tolist() == [len(written) for _, written in task.pairs]
+    assert counts.tolist() == [len(side) for _, side in task.pairs] and counts.sum() == task.terms(None, None, target)
     assert whole == pytest.approx(np.average(apart, weights=counts), rel=1e-5)
 
 
-def padded_once(task, step):
-    _, _, target = translation.padded([task.pairs[k] for k in task.batches(step)])
-    return [task.translator.writes.decode([int(k) for k in column if k > translation.END]) for column in target.T]
+def written(task, batch):
+    return [
+        task.translator.writes.decode([int(k) for k in column if k > translation.END]) for column in batch[2].numpy().T
+    ]
 
 
 def test_pieces_are_text_without_loss(data, tmp_path):
