@@ -31,7 +31,7 @@ from minigrad.compile.tasks import (
     Repeat,
     WeightGradient,
 )
-from minigrad.compile.workspace import Workspace, in_elements
+from minigrad.compile.workspace import Recent, Workspace, in_elements
 from minigrad.ir.loop import UNBOUNDED, Loop
 from minigrad.ir.rules.rule import Unsupported
 from minigrad.ir.trace import Value
@@ -96,6 +96,7 @@ class Kernel:
         self.flops = sum(flops_of(task) for task in self.schedule.tasks)
         self.touched = sum(touched(task) for task in self.schedule.tasks)  # bytes a step
         self.free: list[Workspace] = []  # that nobody uses
+        self.recent = Recent()  # which all that are bound to sizes share
         self.sizes = {f"{b.name}_step": nested.size_of(b) for b in self.buffers if b.kind in ("y", "history", "pair")}
         self.numbers = self.numbered(self.emitter.numbers.values())
         self.sort(self.buffers)
@@ -195,10 +196,11 @@ class Kernel:
         parts = self.parts()
         try:
             space = self.free.pop()
-            if space.count != len(parts):
-                space = Workspace(self, parts)
         except IndexError:
+            space = None
+        if space is None or space.count != len(parts):
             space = Workspace(self, parts)
+            self.recent.note(self, space)
         if len(given) != len(self.specs):
             self.refuse(given)
         empty = memory.empty if space.is_large else np.empty

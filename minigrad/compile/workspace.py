@@ -1,6 +1,7 @@
 """What a kernel is given besides the arrays of a call: memory of its own, numbers, and where everything lies."""
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from minigrad.ir.rules.kernel import natural
 from minigrad.kernels import conv, launch, matmul, memory, threads
 from minigrad.kernels.entry import address_of
 from minigrad.kernels.launch import COPY, PUT, TOTAL32, TOTAL64, ZERO
+
+ROOM, SIZES = 1 << 22, 4  # bytes, or times what the last one takes: workspaces of one kernel for its other sizes
 
 
 def aligned(shape, dtype) -> np.ndarray:
@@ -43,6 +46,7 @@ class Workspace:
             self.numbers[:, FIXED + k] = 0 if isinstance(n, str) else n
         for where, b in enumerate(kernel.buffers):
             self.reserve(where, b)
+        self.nbytes = sum(array.nbytes for array in self.arrays.values())
         places = [(self.pointers[k].ctypes.data, n.ctypes.data) for (k, _, _), n in zip(blocks, self.numbers)]
         self.calls = np.array(places, np.int64)
         # a thread does the blocks of a part one after another: they share their memory
@@ -166,6 +170,29 @@ class Workspace:
         if array.strides != self.wanted[k][2]:
             self.expect(k, array.strides)
             self.launch.expect(self.wanted)
+
+
+class Recent:
+    """The kernels that are one but for their sizes, and have made workspaces, the last one at the end.
+
+    Batches of all lengths come with hundreds of sizes, and each has a workspace; those of the sizes that have been away
+    for the longest time are let go.
+    """
+
+    def __init__(self):
+        self.kernels: list[weakref.ref] = []
+
+    def note(self, kernel: Any, space: Workspace) -> None:
+        """A kernel has made one more."""
+        others = [k for ref in self.kernels if (k := ref()) is not None and k is not kernel]
+        room, kept = max(ROOM, SIZES * space.nbytes), [kernel]
+        for other in reversed(others):
+            room -= sum(free.nbytes for free in other.free)
+            if room < 0:
+                other.free.clear()
+            else:
+                kept.append(other)
+        self.kernels = [weakref.ref(k) for k in reversed(kept)]
 
 
 def in_bytes(shape, dtype) -> tuple:

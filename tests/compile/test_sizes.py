@@ -1,5 +1,6 @@
 """One trace for all lengths and batch sizes: the results and gradients of eager code at each, and how few traces."""
 
+import gc
 import weakref
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import minigrad.models as models
 from minigrad import nn
+from minigrad.compile import workspace
 from minigrad.symbolic import strides_in
 
 RNG = np.random.default_rng(0)
@@ -444,3 +446,28 @@ def test_strides_of_a_reshape_are_numpys(data):
         assert made is not None and [s for n, s in zip(shape, made) if n > 1] == [
             s for n, s in zip(shape, view.strides) if n > 1
         ]
+
+
+def test_the_memory_of_kernels_does_not_grow_with_the_sizes_seen(monkeypatch):
+    """Of each kernel, the workspaces of few sizes are kept; one that comes back has the same results as before."""
+    monkeypatch.setattr(workspace, "ROOM", 0)
+
+    def held():
+        gc.collect()
+        return sum(x.nbytes for x in gc.get_objects() if isinstance(x, workspace.Workspace)) - before
+
+    before = 0
+    before = held()
+    layer = models.LSTM(3, 16)
+    f = mg.jit(lambda x: layer(x)[0])
+    xs = [x_of(4, size, 3).astype("float32") for size in range(40, 70)]
+    with_gradients(f, xs[:1])
+    first = with_gradients(f, xs[1:2])
+    for x in xs[2:4]:
+        with_gradients(f, [x])
+    of_four = held()
+    for x in xs[4:]:
+        with_gradients(f, [x])
+    assert 0 < held() < 3 * of_four
+    for ours, then in zip(with_gradients(f, xs[1:2]), first, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), then.numpy())
