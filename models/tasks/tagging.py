@@ -141,9 +141,7 @@ def numbered(names) -> dict[str, int]:
     return {name: k for k, name in enumerate(sorted(set(names)), UNKNOWN + 1)}
 
 
-def sample(
-    folder: Path, prompt: str, length: int, temperature: float, seed: int, task: type[Tagging] = Tagging
-) -> Iterator[str]:
+def sample(folder: Path, prompt: str, task: type[Tagging] = Tagging) -> Iterator[str]:
     """The words of the prompt, which spaces part, with the tags that the model of a run tells them to have."""
     arrays, options = files.read_weights(folder)
     annotator = Annotator(task.checked(options, folder), task.forbidden)

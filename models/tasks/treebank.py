@@ -262,8 +262,8 @@ def signs(parse: Parse) -> Parse:
     return parse._replace(labels=np.select([parse.labels < neutral, parse.labels > neutral], [0, 1], IGNORED))
 
 
-def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
-    """What the model of a run says of a text: of each phrase a line, what is below a phrase farther in."""
+def sample(folder: Path, prompt: str) -> Iterator[str]:
+    """What the model of a run says of a text: of each phrase a line, what is within a phrase below it, farther in."""
     arrays, options = files.read_weights(folder)
     options = Treebank.checked(options, folder)
     try:
@@ -273,5 +273,7 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
     classifier = Classifier(options)
     classifier.model.eval()
     files.load_weights(classifier.model, arrays, folder)
-    for depth, p, phrase in zip(parses.depths(parse), classifier.of_nodes(parse), parses.phrases(parse)):
-        yield f"{'  ' * depth}{' '.join(phrase)}: {classifier.labels[p.argmax()]} {p.max():.2f}\n"
+    told = zip(parses.depths(parse), classifier.of_nodes(parse), parses.phrases(parse))
+    yield "\n".join(
+        f"{'  ' * depth}{' '.join(phrase)}: {classifier.labels[p.argmax()]} {p.max():.2f}" for depth, p, phrase in told
+    )

@@ -104,12 +104,14 @@ def test_a_few_steps(few_steps, minigrad, folder, options):
         3 / 5 if "--binary" in options else 1 / 3
     )
     assert (run / "tree.png").read_bytes().startswith(b"\x89PNG")
-    code, told, _ = minigrad("sample", run, "--prompt", "Not (great film)" if not options else "not great")
-    assert code == 2 if not options else told.splitlines()[1].startswith("  not: ")
     code, told, _ = minigrad("sample", run, "--prompt", "(not (great film))")
-    assert code == 0 and [line.split(":")[0] for line in told.splitlines() if line] == [
-        "not great film", "  not", "  great film", "    great", "    film",
-    ]  # fmt: skip
+    wanted = ["not great film", "  not", "  great film", "    great", "    film"]
+    assert code == 0 and [line.split(":")[0] for line in told.splitlines()] == wanted
+    assert all(line.split(":")[1].rpartition(" ")[0][1:] in treebank.FIVE for line in told.splitlines())
+    code, _, err = minigrad("sample", run, "--prompt", "not (great film)")
+    assert code == 2 and "--prompt: got" in err and err.count("\n") == 1
+    code, _, err = minigrad("sample", run, "--prompt", "good", "--length", 3)
+    assert code == 2 and "has no --length" in err
 
 
 def test_training_learns_the_sentences(folder, tmp_path):
@@ -179,3 +181,14 @@ def test_bad_options(minigrad, folder, tmp_path):
     assert "dev.txt, line 1: " in error("--data", folder)
     (folder / "dev.txt").write_text("\n", encoding="utf-8")
     assert "dev.txt has no parse" in error("--data", folder)
+
+
+@pytest.mark.parametrize("layer", ["tree", "lstm"])
+def test_ranks_share_a_batch(folder, tmp_path, layer):
+    options = {"data": folder, "layer": layer, "hidden": 2, "embedding": 2, "batch": 4}
+    tasks = [treebank.Treebank(out=tmp_path / name, **options) for name in "abc"]
+    whole, *parts = [task.batch_at(0, rows) for task, rows in zip(tasks, (slice(None), slice(0, 3), slice(3, None)))]
+    labels = np.concatenate([part[-1].numpy() for part in parts])
+    assert labels.tolist() == whole[-1].numpy().tolist()
+    assert sum(task.terms(*part).item() for task, part in zip(tasks, parts)) == tasks[0].terms(*whole).item()
+    assert tasks[0].examples == len(tasks[0].samples(np.random.default_rng(1), 4))
