@@ -5,6 +5,7 @@ frame, and stands for the labelling that is left when repeats are merged and the
 labelling is the sum over all its paths.
 """
 
+import math
 from collections import defaultdict
 from typing import Literal
 
@@ -140,23 +141,29 @@ def ctc_beam(log_probs, input_lengths=None, width: Size = 10, blank: Count = 0) 
 
 
 def prefix_search(log_probs, width: int, blank: int) -> list[tuple[list[int], float]]:
-    beam = {(): (0.0, -np.inf)}  # prefix -> log probability of its paths that end in a blank, and in its last label
-    for frame in log_probs:
-        grown: defaultdict = defaultdict(lambda: (-np.inf, -np.inf))
+    beam = {(): (0.0, -math.inf)}  # prefix -> log probability of its paths that end in a blank, and in its last label
+    for frame in log_probs.tolist():
+        grown: defaultdict = defaultdict(lambda: (-math.inf, -math.inf))
         for prefix, (in_blank, in_label) in beam.items():
-            total = np.logaddexp(in_blank, in_label)
+            total = log_add(in_blank, in_label)
             of_blank, of_label = grown[prefix]
-            stays = in_label + frame[prefix[-1]] if prefix else -np.inf
-            grown[prefix] = np.logaddexp(of_blank, total + frame[blank]), np.logaddexp(of_label, stays)
+            stays = in_label + frame[prefix[-1]] if prefix else -math.inf
+            grown[prefix] = log_add(of_blank, total + frame[blank]), log_add(of_label, stays)
             for label, log_p in enumerate(frame):
                 if label != blank:
                     of_blank, of_label = grown[*prefix, label]
                     came = in_blank if prefix and label == prefix[-1] else total
-                    grown[*prefix, label] = of_blank, np.logaddexp(of_label, came + log_p)
-        possible = [prefix for prefix, ends in grown.items() if max(ends) > -np.inf]
-        best = sorted(possible, key=lambda prefix: np.logaddexp(*grown[prefix]), reverse=True)[:width]
+                    grown[*prefix, label] = of_blank, log_add(of_label, came + log_p)
+        possible = {prefix: log_add(*ends) for prefix, ends in grown.items() if max(ends) > -math.inf}
+        best = sorted(possible, key=possible.__getitem__, reverse=True)[:width]
         beam = {prefix: grown[prefix] for prefix in best}
-    return [(list(prefix), float(np.logaddexp(*ends))) for prefix, ends in beam.items()]
+    return [(list(prefix), log_add(*ends)) for prefix, ends in beam.items()]
+
+
+def log_add(a: float, b: float) -> float:
+    """log(exp(a) + exp(b)); of two numbers Python's own functions take a fifth of NumPy's time."""
+    high, low = (a, b) if a >= b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
 def frames_of(owner: str, log_probs, input_lengths, blank: int):
