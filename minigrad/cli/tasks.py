@@ -55,14 +55,16 @@ def list_tasks():
 def sample(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     prompt: Annotated[str, typer.Option(help="Text to begin with, to translate or to label; a WAV file to read.")] = "",
-    length: Annotated[int | None, typer.Option(min=1, max=10**9, help="Characters to add.  [default: 500]")] = None,
+    length: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Characters or steps of music.  [default: the task's]")
+    ] = None,
     temperature: Annotated[
-        float | None, typer.Option(min=0, help="0 takes the likeliest each time.  [default: 0.8]")
+        float | None, typer.Option(min=0, help="0 takes the likeliest each time.  [default: the task's]")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of the draws.  [default: 0]")] = None,
     width: Annotated[int | None, typer.Option(min=1, max=1000, help="Of the beam.")] = None,
 ):
-    """Print text from a trained character model; what one makes of a sentence, or hears in a WAV file."""
+    """What a run has learnt: text, a piece of music; what it makes of a sentence, or hears in a WAV file."""
     settings = importlib.import_module(f"{TASKS}.files").read_settings(run)
     module, _ = tasks().get(settings["task"], (None, None))
     if not hasattr(module, "sample"):
