@@ -23,6 +23,7 @@ OF_VECTORS: dict[str, Callable] = {
     "rnn": models.RNNCell,
     "irnn": models.IRNNCell,
     "lstm": models.LSTMCell,
+    "lstm1": partial(models.LSTMCell, unit_forget_bias=True),  # which remembers at first
     **{name: partial(models.LSTMVariantCell, **options) for name, options in models.VARIANTS.items()},
     "lnlstm": models.LayerNormLSTMCell,
     "depthgated": models.DepthGatedLSTMCell,

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from minigrad import optim
 from minigrad.badinput import BadInput
 from minigrad.distributed import rank, size
 from minigrad.models.tasks import files
-from minigrad.training import CSV, Curves, Division, Progress, RunError, Stopped, Trainer
+from minigrad.training import CSV, Curves, Division, Hook, Progress, RunError, Stopped, Trainer
 from minigrad.training.hooks import say, written
 
 
@@ -42,8 +42,9 @@ class Position:
         self.task.restore(dict(state))
 
 
-def train(task) -> dict:
-    """The whole run of a task. Returns the chosen row of the log. Raises BadInput if the loss runs away."""
+def train(task, hooks: Sequence[Hook] = ()) -> dict:
+    """The whole run of a task, with hooks besides its own. Returns the chosen row of the log. Raises BadInput if the
+    loss runs away."""
     model, out = task.model, task.out
     if rank():
         task.out = Path(tempfile.mkdtemp())  # for pictures that an evaluation draws, of which the first rank's are kept
@@ -62,7 +63,8 @@ def train(task) -> dict:
         model, optimizer, task.train_loss, task.batch_at, steps=task.steps, out=out, every=task.every,
         evaluate=evaluate, figure=task.figure, best_on=task.best_on,
         schedule=optim.warmup(rise, optim.cosine(task.steps - rise or 1, last=0.05)), clip=task.clip,
-        hooks=[CSV(), Curves(task.loss_unit), told], parts={"draws": task.draws, "task": Position(task)},
+        hooks=[CSV(), Curves(task.loss_unit), told, *hooks],
+        parts={"draws": task.draws, "task": Position(task)},
         settings=task.settings, unit=task.unit, size=task.size,
         division=Division(task.examples, task.terms, task.trial),
     )  # fmt: skip
