@@ -12,7 +12,15 @@ from minigrad.cli.tasks import tasks
 from minigrad.models.tasks import files
 from minigrad.models.tasks.adding import Adding
 
-WITH_DATA = {"entities", "music", "speech", "tagging", "translation", "treebank"}  # which somebody has to download
+WITH_DATA = {
+    "entities",
+    "music",
+    "nab",
+    "speech",
+    "tagging",
+    "translation",
+    "treebank",
+}  # which somebody has to download
 LARGE = {"captions", "documents", "sentiment"}  # whose data take seconds to read
 NAMES = [
     pytest.param(name, marks=pytest.mark.heavy if name in LARGE else ()) for name in sorted(tasks().keys() - WITH_DATA)
