@@ -5,7 +5,7 @@
 
 A run ends when its task is solved (TASKS says when), or after as many steps as TASKS has, times --part. Lengths are
 tried from the shortest; a cell that did not solve one with any seed is not tried at a longer one. --out keeps what has
-been run (`mg.sweep`): a second command adds to it, and goes on where the first was stopped. All of it takes a day.
+been run (`mg.sweep`): a second command adds to it, and goes on where the first was stopped. All of it takes some hours.
 Options are those of `minigrad train`, but for those in TASKS and CELLS, and for how gates start: as the cell has it.
 
 At the end there is a table, and with --docs, of all that --out has, it and a picture a task go into docs/models:
