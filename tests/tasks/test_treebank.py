@@ -82,6 +82,9 @@ def test_a_turned_phrase():
         parses.is_turned(parsed(line), 2) for line in [LINE, *OTHERS]
     )
     assert parses.is_turned(treebank.signs(parsed(TURNED)), 0.5)
+    assert not parses.is_turned(parsed("(3 (1 not) (4 only))"), 2) and not parses.is_turned(
+        parsed("(1 (3 so) (1 not))"), 2
+    )
 
 
 @pytest.fixture
@@ -152,8 +155,9 @@ def test_a_word_that_came_once_is_sometimes_unknown(folder, tmp_path):
         file.write("(3 unheard-of)\n")
     task = treebank.Treebank(data=folder, hidden=2, out=tmp_path / "run")
     number = task.classifier.numbers["unheard-of"]
-    hidden = [number not in task.draw(rng, 100)[0] for rng in map(np.random.default_rng, range(40))]
-    assert 8 < sum(hidden) < 32 and task.classifier.number("new") == treebank.UNKNOWN
+    drawn = [task.draw(rng, 100)[0] for rng in map(np.random.default_rng, range(40))]
+    assert all((number in words) != (treebank.UNKNOWN in words) for words in drawn)
+    assert 8 < sum(number in words for words in drawn) < 32 and task.classifier.number("new") == treebank.UNKNOWN
 
 
 @pytest.mark.parametrize("layer", treebank.LAYERS)
