@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from minigrad import tree
 from minigrad.arguments import checked
 from minigrad.kernels import machine
 from minigrad.tensor import Tensor, as_array
@@ -160,7 +161,12 @@ def broadcast(value: Any, what: str = "what rank 0 has") -> Any:
     wait(world().Ibcast(count), what)
     data = data.copy() if rank() == 0 else np.empty(int(count), np.uint8)
     wait(world().Ibcast(data), what)
-    return value if rank() == 0 else pickle.loads(data.tobytes())
+    # pickle makes a dtype of its own for an array, where the tape looks for NumPy's one
+    return value if rank() == 0 else tree.map(of_numpy, pickle.loads(data.tobytes()))
+
+
+def of_numpy(x: Any) -> Any:
+    return x.view(np.dtype(x.dtype.str)) if isinstance(x, np.ndarray) and x.dtype.names is None else x
 
 
 @checked
