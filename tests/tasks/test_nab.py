@@ -182,6 +182,18 @@ def test_inputs_know_no_later_record(data):
     assert whole.mean[t] == pytest.approx(series.values[: t + 1].mean())
 
 
+def test_yesterday_and_last_week_are_those_of_what_is_told():
+    """Hourly records: column 5 + 4k is of a day before the k-th horizon, column 7 + 4k of a week before, less z."""
+    values = np.random.default_rng(0).normal(size=300)
+    read = nab.read_as(Series(np.datetime64("2014-04-01T00:00:00") + 3600 * np.arange(300), values, []))
+    for k, horizon in enumerate(nab.HORIZONS):
+        for column, back in ((5 + 4 * k, 24 - horizon), (7 + 4 * k, 168 - horizon)):
+            t = np.arange(back, 300)
+            wanted = (values[t - back] - values[t]) / read.deviation[t]
+            np.testing.assert_allclose(read.inputs[t, column][5:], wanted[5:], rtol=1e-4, atol=1e-5)
+            assert not read.inputs[:back, column : column + 2].any() and read.inputs[back:, column + 1].all()
+
+
 def test_nothing_is_learnt_before_it_is_told(data, tmp_path, monkeypatch):
     task = nab.NAB(data=data, hidden=2, batch=4, length=12, steps=100, out=tmp_path / "run")
     told = []
