@@ -17,7 +17,7 @@ SIZES = {"hidden": 4, "embedding": 3, "channels": 2, "batch": 2}
 def test_a_few_steps(few_steps, decoder):
     sizes = [word for name, size in SIZES.items() for word in (f"--{name}", size)]
     figures, folder = few_steps("captions", *sizes, "--decoder", decoder)
-    assert 0 <= figures["exact"] <= 1
+    assert 0 <= figures["exact"] <= 1 and 0 <= figures["unfinished"] <= 1 and 0 <= figures["bleu"] <= 100
     assert (folder / "attention.png").exists() == (decoder == "attend")
 
 
