@@ -2,12 +2,13 @@
 
     python benchmarks/ddp.py [--ranks 2] [--points 64,16,128,256] [--rounds 5] [--alone]
 
-A step is a layer of LSTM over (T, B, I) with B the samples of a rank, a linear head on its last output, a mean squared
-error, the gradients of all parameters summed over the ranks, and SGD. Ours is a jitted loss and `DataParallel`; "nn.LSTM"
-and "eager", the same cell as a Python loop over time, are wrapped in DistributedDataParallel. Each rank has one thread.
-The peers take turns, a run of mpiexec each, of which the first rank's median step counts. A ratio is the peer's time
-over ours: median (least..most) over the rounds. --alone: beside these a step of one process alone with the samples of
-one rank, no sum: what a step would take if sums cost nothing. Wants mpi4py and mpiexec (extra `distributed`).
+A step is a layer of LSTM over (T, B, I), B the samples of a rank, a linear head on its last output, a mean squared
+error, the gradients of all parameters summed over the ranks, and SGD. Ours is a jitted loss and `DataParallel`;
+"nn.LSTM" and "eager", the same cell as a Python loop over time, are wrapped in DistributedDataParallel. Each rank has
+one thread. The peers take turns, a run of mpiexec each, of which the first rank's median step counts. A ratio is the
+peer's time over ours: median (least..most) over the rounds. --alone: beside these a step of one process alone with
+the samples of one rank, no sum: what a step would take if sums cost nothing. Wants mpi4py and mpiexec (extra
+`distributed`).
 """
 
 import argparse
@@ -27,7 +28,7 @@ PORT = "29517"
 def data(point):
     import numpy as np
 
-    T, B, I, H = point
+    T, B, I, _ = point
     rng = np.random.default_rng(int(os.environ.get("PMI_RANK", 0)))
     return rng.normal(size=(T, B, I)).astype("float32"), rng.normal(size=(B, 1)).astype("float32")
 

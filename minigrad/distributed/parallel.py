@@ -4,7 +4,7 @@ from typing import Any
 
 from minigrad.arguments import NonNegative, checked
 from minigrad.distributed.gradients import Gradients
-from minigrad.distributed.world import broadcast, rank, reduced, refuse_apart, size
+from minigrad.distributed.world import Meetings, broadcast, rank, reduced, refuse_apart, size
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -36,7 +36,6 @@ class DataParallel(Module):
     @checked
     def __init__(self, module: Module):
         self.module = module
-        self._backwards = 0
         if size() > 1:
             module.load_state_dict(broadcast(module.state_dict() if rank() == 0 else None, "the weights"))
 
@@ -66,9 +65,9 @@ class DataParallel(Module):
         if size() == 1:
             loss.backward(Tensor(loss.detach().numpy() * 0 + 1) if loss.ndim else None)
             return loss.item()
-        if self._backwards % CHECKED == 0:
-            refuse_apart(self.module.state_dict(), self._backwards)
-        self._backwards += 1
+        # counted elsewhere than in the module, of which a jitted function would be traced anew with each change
+        if Meetings.steps % CHECKED == 0:
+            refuse_apart(self.module.state_dict(), Meetings.steps)
         every = float(reduced(float(terms), what="the number of terms"))
         if not every:
             raise ValueError("DataParallel.backward: terms is 0 on all ranks")
