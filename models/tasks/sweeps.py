@@ -75,7 +75,7 @@ def compare_to_best(found: list[Setting]) -> None:
         seeds = sorted(best.by_seed.keys() & other.by_seed.keys())
         if len(seeds) > 1:
             pairs = [[setting.by_seed[seed] for seed in seeds] for setting in (best, other)]
-            result = permutation_test(pairs, mean_difference, permutation_type="samples", rng=0)
+            result = permutation_test(pairs, mean_difference, permutation_type="samples", batch=1000, rng=0)
             other.p = float(result.pvalue)
             tested.append(other)
     if tested:

@@ -110,6 +110,13 @@ def started(*arguments, **options):
     return subprocess.Popen([sys.executable, "-m", *map(str, arguments)], text=True, **options)
 
 
+def wait_for(count: int, folder, process) -> None:
+    """Until so many runs have finished; the sweep has more to do then."""
+    while len([*folder.glob("*/result.json")]) < count:
+        assert process.poll() is None, "the sweep has ended"
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def serial(minigrad, tmp_path):
     """The rows of a sweep of 40 runs, and its words."""
@@ -123,8 +130,7 @@ def test_a_sweep_that_is_interrupted_goes_on(serial, tmp_path):
     wanted, sweep = serial
     for done in (1, 9):
         process = started(*sweep, "--workers", 2, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while len([*(tmp_path / "out").glob("*/result.json")]) < done:
-            time.sleep(0.05)
+        wait_for(done, tmp_path / "out", process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130 and err.startswith("stopped; what was done is kept in")
@@ -146,15 +152,15 @@ def test_workers_of_a_cluster_are_killed(serial, tmp_path):
     try:
         time.sleep(10)
         process = started(*sweep, "--scheduler", address)
-        for _ in range(3):
-            time.sleep(15)
+        for done in (5, 15, 25):
+            wait_for(done, tmp_path / "out", process)
             workers[0].kill()
             workers[0] = started(*cluster, **quiet)
         assert process.wait(timeout=600) == 0
         assert rows_of(tmp_path / "out") == wanted
         (tmp_path / "out").rename(tmp_path / "all")
         process = started(*sweep, "--scheduler", address, stderr=subprocess.PIPE)
-        time.sleep(10)
+        wait_for(5, tmp_path / "out", process)
         scheduler.kill()
         _, err = process.communicate(timeout=120)
         assert process.returncode == 2 and "the scheduler is gone; what has finished is kept in" in err
