@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from executors import Now
 from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
@@ -21,18 +22,6 @@ def product(folder, log, **options):
     numbers = [x for x in options.values() if not isinstance(x, str)]
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {"product": float(np.prod(numbers)), "cores": max([threads.count, *blas])}
-
-
-class Now(Executor):
-    """An executor that runs what it is given at once."""
-
-    def submit(self, f, *arguments):
-        future: Future = Future()
-        try:
-            future.set_result(f(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1))

@@ -59,6 +59,7 @@ FORMULAS = {
     "rnn": lambda I, H: H * (I + H) + 2 * H,
     "irnn": lambda I, H: H * (I + H) + 2 * H,
     "lstm": lambda I, H: 4 * (H * (I + H) + 2 * H),
+    "lstm1": lambda I, H: 4 * (H * (I + H) + 2 * H),
     "peephole": lambda I, H: blocks(4)(I, H) + 3 * H,
     "nig": lambda I, H: blocks(3)(I, H) + 2 * H,
     "nfg": lambda I, H: blocks(3)(I, H) + 2 * H,

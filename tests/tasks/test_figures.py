@@ -1,11 +1,11 @@
 """The table of all tasks: which runs are made, what is told of them, and that a broken promise is noticed."""
 
 import importlib.util
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
 import pytest
+from executors import Now
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,18 +52,6 @@ class Guess(training.Task):
 
 
 Guess.name = "guess"
-
-
-class Now(Executor):
-    """Runs what it is given at once."""
-
-    def submit(self, f, *arguments):
-        future: Future = Future()
-        try:
-            future.set_result(f(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.fixture
