@@ -3,6 +3,7 @@
 from typing import Any
 
 from minigrad.arguments import NonNegative, checked
+from minigrad.creation import full_like
 from minigrad.distributed.gradients import Gradients
 from minigrad.distributed.world import Meetings, broadcast, rank, reduced, refuse_apart, size
 from minigrad.nn.module import Module
@@ -63,7 +64,7 @@ class DataParallel(Module):
         if loss.size != 1:
             raise ValueError(f"DataParallel.backward: got a loss of shape {loss.shape}, wanted one number")
         if size() == 1:
-            loss.backward(Tensor(loss.detach().numpy() * 0 + 1) if loss.ndim else None)
+            loss.backward(full_like(loss.detach(), 1))
             return loss.item()
         # counted elsewhere than in the module, of which a jitted function would be traced anew with each change
         if Meetings.steps % CHECKED == 0:
