@@ -26,8 +26,8 @@ __version__ = "0.1.0"
 
 WORKBENCH = {
     "debug": "debug", "detect_anomaly": "debug", "export": "onnx", "inspect_kernel": "kernels.inspection",
-    "distributed": "distributed", "interop": "interop", "profile": "profiling", "sweep": "sweeps", "testing": "testing",
-    "training": "training", "viz": "viz",
+    "distributed": "distributed", "interop": "interop", "models": "models", "profile": "profiling", "sweep": "sweeps",
+    "testing": "testing", "training": "training", "viz": "viz",
 }  # fmt: skip
 
 __all__ = [

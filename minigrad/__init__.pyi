@@ -44,6 +44,7 @@ from minigrad import distributed as distributed
 from minigrad.onnx import export as export
 from minigrad.kernels.inspection import inspect_kernel as inspect_kernel
 from minigrad import interop as interop
+from minigrad import models as models
 from minigrad.profiling import profile as profile
 from minigrad.sweeps import sweep as sweep
 from minigrad import testing as testing
@@ -175,6 +176,7 @@ __all__ = [
     'mean',
     'min',
     'minimum',
+    'models',
     'moveaxis',
     'mse',
     'mul',

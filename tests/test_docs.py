@@ -2,6 +2,8 @@
 
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot
@@ -70,6 +72,16 @@ def test_the_example_of_a_docstring_gives_what_it_says(name, tmp_path, monkeypat
     names = {"mg": mg, "np": np, "nn": nn, "optim": optim, "models": models}
     example = doctest.DocTestParser().get_doctest(PUBLIC[name].__doc__, names, name, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_what_docs_and_docstrings_name_is_there_after_import_minigrad_alone():
+    """The tests above run where other tests have imported the submodules; a reader's first cell runs where none is."""
+    texts = [path.read_text() for path in [*PAGES, *(ROOT / "minigrad").rglob("*.py")]]
+    names = sorted({name for text in texts for name in re.findall(r"\bmg(?:\.\w+)+", text)})
+    looks = "import sys, minigrad as mg\nfor name in sys.argv[1:]: eval(name)"
+    assert "mg.viz.show" in names
+    done = subprocess.run([sys.executable, "-c", looks, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.heavy
