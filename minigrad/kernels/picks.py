@@ -1,4 +1,4 @@
-"""What integers pick from each row of a matrix, and where it is added back."""
+"""What is picked from each row of a matrix: by integers, and where it is added back; and the greatest."""
 
 import functools
 
@@ -82,3 +82,37 @@ def run(name: str, y: np.ndarray, x: np.ndarray, index: np.ndarray, n: int) -> N
     pieces.call(compiled(name, y.dtype), rows, m + n, given, m, n)
     if outside[0]:
         raise IndexError(f"indices from {index.min()} to {index.max()}, wanted {-n} to {n - 1}")
+
+
+def order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    """Indices that sort x along an axis (>= 0), equal elements in their order; NaN is the largest."""
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+
+
+def greatest(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray:
+    """The first k of order(x, axis, largest), 0 <= k <= x.shape[axis], without sorting the others."""
+    n, shape = x.shape[axis], [k if a == axis else m for a, m in enumerate(x.shape)]
+    if 0 in shape:
+        return np.empty(shape, np.intp)
+    lined = np.moveaxis(x, axis, -1)
+    rows = lined.reshape(-1, n)
+    places = np.argpartition(rows, n - k if largest else k - 1, -1)
+    places = np.sort(places[:, n - k :] if largest else places[:, :k], -1)
+    values = np.take_along_axis(rows, places, -1)
+    last = (np.fmin if largest else np.maximum).reduce(values, -1, keepdims=True)
+    equal = np.count_nonzero(rows == last, -1) == np.count_nonzero(values == last, -1)
+    others = np.flatnonzero(~equal | (last != last)[:, 0])  # of equal elements, or NaN, a partition takes any
+    places[others] = first_of_equal(rows[others], last[others], k, largest)
+    places = np.take_along_axis(places, order(np.take_along_axis(rows, places, -1), 1, largest), -1)
+    return np.moveaxis(places.reshape(*lined.shape[:-1], k), -1, axis)
+
+
+def first_of_equal(x: np.ndarray, last: np.ndarray, k: int, largest: bool) -> np.ndarray:
+    """Places, in order, of what is beyond `last` in each row, and of the first that equal it: k together."""
+    nan, end = x != x, last != last
+    beyond = (x > last) | (nan & ~end) if largest else (x < last) | (~nan & end)
+    equal = (x == last) | (nan & end)
+    room = k - np.count_nonzero(beyond, -1, keepdims=True)
+    return np.nonzero(beyond | (equal & (np.cumsum(equal, -1) <= room)))[1].reshape(len(x), k)

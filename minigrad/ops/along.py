@@ -9,13 +9,14 @@ import numpy as np
 
 from minigrad.arguments import Count
 from minigrad.kernels import picks
+from minigrad.modes import RAW, thread, tracing
 from minigrad.ops.declare import composite, op
 from minigrad.ops.index import _scattered, getitem, unindex
 from minigrad.ops.shape import axis_of
 from minigrad.ops.table import FLOAT32, Spec
 from minigrad.symbolic import broadcast_shapes
 from minigrad.symbolic import index as size_as_index
-from minigrad.tensor import as_array
+from minigrad.tensor import Tensor, as_array
 
 # Slices along an axis
 
@@ -280,9 +281,7 @@ def argsort(x, /, axis=-1, descending: bool = False):
     tensor([1, 2, 0], dtype=int64)
     """
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis_of(axis, x.ndim))
-    if not descending:
-        return np.argsort(x, axis, kind="stable")
-    return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+    return picks.order(x, axis, descending)
 
 
 @composite(
@@ -314,7 +313,11 @@ def topk(x, /, k: Count, axis=-1, largest: bool = True):
     axis = axis_of(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"k is {k}: wanted 0 to {x.shape[axis]}, the size of axis {axis}")
-    indices = argsort(x, axis, largest)[(slice(None),) * axis + (slice(0, k),)]
+    if tracing():
+        indices = argsort(x, axis, largest)[(slice(None),) * axis + (slice(0, k),)]
+    else:
+        places = picks.greatest(as_array(x), k, axis, largest)
+        indices = places if thread.mode is RAW else Tensor(places)
     return take_along_axis(x, indices, axis), indices
 
 

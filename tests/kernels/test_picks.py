@@ -21,6 +21,17 @@ def test_against_numpy(rows, m, n, dtype):
     np.testing.assert_allclose(picks.add_along(y, index, n), wanted, rtol=1e-6, atol=1e-7)
 
 
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 1.0, 2.0, 3.0, -1.0, np.inf, -np.inf, np.nan]), min_size=1, max_size=12),
+    st.integers(0, 12), st.booleans(), st.sampled_from(["float32", "float64", "int64", "bool"]),
+)  # fmt: skip
+def test_the_greatest_are_what_a_stable_sort_puts_first(numbers, k, largest, dtype):
+    row = np.nan_to_num(numbers, posinf=9, neginf=-9).astype(dtype) if dtype[0] in "ib" else np.array(numbers, dtype)
+    x, k = np.stack([row, row[::-1], np.ones_like(row)]), min(k, len(row))
+    np.testing.assert_array_equal(picks.greatest(x, k, 1, largest), picks.order(x, 1, largest)[:, :k])
+    np.testing.assert_array_equal(picks.greatest(x.T, k, 0, largest), picks.order(x.T, 0, largest)[:k])
+
+
 def test_many_equal_terms_are_added_exactly():
     y = picks.add_along(np.full((1, 1 << 20), 0.1, "float32"), np.zeros((1, 1 << 20), int), 1)
     assert abs(y[0, 0] / (np.float32(0.1).astype(float) * (1 << 20)) - 1) < 1e-7
