@@ -20,13 +20,19 @@ PACKAGES = ("site-packages", "dist-packages")  # of this environment, or of anot
 LIBRARIES = {"minigrad", "numpy", "numba", "llvmlite"}  # packages
 
 
+def module_of(x) -> str:
+    """The name of the module of a class or function; "" where it has none: a metaclass of Cython's has a descriptor."""
+    name = getattr(x, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
 @functools.cache
-def installed(module: str | None) -> bool:
+def installed(module: str) -> bool:
     """Whether a module is part of Python, of minigrad or of another package that is installed, by its name.
 
     `__main__` is the user's, also where a package that runs the user's code has been started (`python -m pytest`).
     """
-    package = (module or "").partition(".")[0]
+    package = module.partition(".")[0]
     if package == "__main__":
         return False
     if package in LIBRARIES:

@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 
 from minigrad.compile.keys import is_iterator
-from minigrad.compile.names import in_packages, of_python, of_the_user
+from minigrad.compile.names import in_packages, module_of, of_python, of_the_user
 from minigrad.random import default_generator
 from minigrad.sites import line_of_site
 
@@ -257,7 +257,7 @@ def source(function, frame) -> tuple[str, bool]:
         return CLOCK.format(f"{owner.__name__}.{name}"), False
     if name in READERS and isinstance(owner, io.IOBase):
         return FILE, not isinstance(owner, (io.StringIO, io.BytesIO))
-    module = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
+    module = owner.__name__ if isinstance(owner, ModuleType) else module_of(type(owner))
     if module in OUTSIDE:
         return f"asks what is outside of the program ({module}.{name}), which", True
     return "", False

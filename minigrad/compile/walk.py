@@ -28,7 +28,7 @@ from types import (
 import numpy as np
 
 from minigrad.compile.keys import is_iterator
-from minigrad.compile.names import ALL, attributes_in, globals_in, in_packages, installed, of_the_user
+from minigrad.compile.names import ALL, attributes_in, globals_in, in_packages, installed, module_of, of_the_user
 from minigrad.compile.reads import (
     CONTENT,
     Read,
@@ -151,7 +151,7 @@ class Walk:
         elif isinstance(x, (Optimizer, Schedule)):  # whose numbers are read when they act (ir/actions.py)
             if "parameters" in self.names:
                 self.walk(getattr(x, "parameters", None), f"{what}.parameters")
-        elif type(x).__module__.startswith("minigrad."):  # another jitted function, a custom_vjp, an optimizer
+        elif module_of(type(x)).startswith("minigrad."):  # another jitted function, a custom_vjp, an optimizer
             self.walk_ours(x, what)
         elif isinstance(x, (functools.partial, functools.partialmethod)):
             for part in (x.func, *x.args):
@@ -233,7 +233,7 @@ class Walk:
         """Those that the code reads of an object of this class."""
         return (
             frozenset(names)
-            if ALL in self.names and not installed(owner.__module__)
+            if ALL in self.names and not installed(module_of(owner))
             else self.names.intersection(names)
         )
 
@@ -252,7 +252,7 @@ class Walk:
             return
         if f is os.getenv:
             self.walk(os.environ, "os.environ")
-        own = f.__module__ is None or not installed(f.__module__)
+        own = not installed(module_of(f))
         self.codes.setdefault(f.__code__, own)
         for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars):
             self.walk_all(cell, functools.partial(content, cell), name, name)
@@ -261,7 +261,7 @@ class Walk:
         wanted = globals_in(f.__code__)
         if own or (in_packages(f.__code__.co_filename) and of_the_user(f.__code__.co_filename)):
             wanted = wanted if own else data_in(f.__globals__, wanted)
-            self.walk_names(f.__globals__, f.__globals__, f.__module__ or "globals", wanted)
+            self.walk_names(f.__globals__, f.__globals__, module_of(f) or "globals", wanted)
 
     def walk_ours(self, x, what: str) -> None:
         if not has_dict(x) or isinstance(x, Op) or self.done(x, "ours"):
@@ -284,7 +284,7 @@ class Walk:
             for name, value in tuple(where.items()):
                 if self.among({name}, kind) or not (isinstance(value, np.ndarray) or is_data(value)):
                     self.walk(value, f"{title}.{name}", placed=True)
-        elif where and installed(kind.__module__) and any(hasattr(kind, n) for n in ("__getitem__", "__iter__")):
+        elif where and installed(module_of(kind)) and any(hasattr(kind, n) for n in ("__getitem__", "__iter__")):
             self.walk_all(where, functools.partial(items, where), title)
         elif has_dict(x):
             self.walk_names(x, where, title, self.among(where.keys() | in_classes(kind), kind))
@@ -304,7 +304,7 @@ class Walk:
             for code in code_behind(members[name]):
                 self.codes[code] = True
         for base in owner.__mro__:
-            if not installed(base.__module__):
+            if not installed(module_of(base)):
                 self.walk_names(base, vars(base), base.__name__, wanted & in_classes(owner))
 
 
@@ -393,4 +393,4 @@ def slots_of(owner: type) -> dict:
 
 def in_classes(owner: type) -> frozenset:
     """What instances of a class have without having it themselves."""
-    return frozenset(name for base in owner.__mro__ if not installed(base.__module__) for name in vars(base))
+    return frozenset(name for base in owner.__mro__ if not installed(module_of(base)) for name in vars(base))

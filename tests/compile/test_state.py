@@ -31,7 +31,7 @@ import pytest
 from programs import draw
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, tree
 from minigrad.compile import names, walk
 from minigrad.models import LSTM, LSTMCell
 
@@ -713,3 +713,21 @@ def test_the_keywords_of_a_partial_are_read():
     assert f(mg.tensor([1.0])).tolist() == [2.0]
     holder.value = 3.0
     assert f(mg.tensor([1.0])).tolist() == [3.0]
+
+
+def kinds_of_objects():
+    """An object of each class that what is imported here holds, their classes, and the classes of those."""
+    found = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in {"numpy", "scipy", "collections", "functools", "types", "weakref", "re", "enum"}:
+            found.update((type(x), x) for x in vars(module).values())
+    return [*found.values(), *found, *{type(kind): None for kind in found}]
+
+
+def test_a_function_may_hold_whatever_there_is():
+    """Not every class says its module, has a name or a dict that can be read: Cython's metaclass does not."""
+    kinds = kinds_of_objects()
+    assert type(type(np.random.seed)) in kinds and len(kinds) > 100
+    for held in kinds:
+        walk.Walk(lambda x, held=held: x + 1 if held is None else held, [], tree.flatten(())[1])
+    assert mg.jit(lambda x: x + len(kinds))(mg.zeros(2)).numpy().tolist() == [len(kinds)] * 2
