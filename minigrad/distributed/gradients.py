@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.distributed.world import Meetings, reduced, wait, world
+from minigrad.distributed.world import Meetings, reducing, wait, world
 from minigrad.tape import Node, tape_of
 from minigrad.tensor import Tensor
 
@@ -94,9 +94,10 @@ class Gradients:
                 self._add(k, None)
         while self.sent < len(self.buckets):
             self._send()
+        total = reducing(np.concatenate([self.present, numbers]), what="the sum of the losses")
         for bucket in self.buckets:
             wait(bucket.request, "the sum of the gradients")
-        sums = reduced(np.concatenate([self.present, numbers]), what="the sum of the losses")
+        sums = total()
         Meetings.steps += 1
         for k, p in enumerate(self.parameters):
             p.grad = Tensor(self.views[k]) if sums[k] else None

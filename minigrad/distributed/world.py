@@ -2,7 +2,8 @@
 
 A rank that is killed takes the others with it: the launcher sees to that. One that raises calls MPI's Abort (`tell` and
 `abort`). One that hangs is missed by the others, in `wait`: between two meetings all ranks do the same work, so that
-none should wait much longer for another than it has worked itself.
+none should wait much longer for another than it has worked itself. Of ranks on the same machine the system tells
+whether they are stopped, which no work does to a process.
 """
 
 import hashlib
@@ -25,10 +26,12 @@ __all__ = ["all_reduce", "rank", "size"]
 # How launchers tell a process that it is one of several: Hydra (MPICH, Intel MPI; Slurm's PMI), Open MPI, MVAPICH.
 LAUNCHERS = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"
 PMIX = "PMIX_RANK"  # set by others, srun say, whatever their number
+RANK_OF = *[name.replace("SIZE", "RANK") for name in LAUNCHERS], PMIX
 # Seconds of waiting: in the first steps, which compile; later, at least; and as a multiple of the work before.
 START, PATIENCE, TIMES = 300.0, 30.0, 3
 SPINS = 200  # looks at a request before a rank sleeps between them
 NAP = 5e-5
+LOOK, LOOKS = 1.0, 5  # seconds of waiting between looks at the other processes, of which so many find one stopped
 
 
 class Meetings:
@@ -123,19 +126,28 @@ class RankError(RuntimeError):
     """Another rank has not come where all have to meet, or has not what all should have."""
 
 
-def wait(request, what: str) -> None:
-    """Wait until all ranks have come to a collective operation, and it is done. Raises RankError if one does not."""
-    begin = time.monotonic()
+def wait(request, what: str, patience: float = 0.0) -> None:
+    """Wait until all ranks have come to a collective operation, and it is done. Raises RankError if one does not.
+
+    patience: seconds, if they are to be more than the work before tells.
+    """
+    begin = looked = time.monotonic()
     own = begin - Meetings.last
-    patience = max(PATIENCE, TIMES * own) if Meetings.steps > 1 else START
-    spins = 0
+    patience = max(patience, PATIENCE, TIMES * own) if Meetings.steps > 1 else START
+    spins, stopped = 0, dict[int, int]()
     while not request.Test():
         spins += 1
         if spins < SPINS:
             os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
             continue
         time.sleep(NAP)
-        if time.monotonic() - begin > patience:
+        now = time.monotonic()
+        if now - looked > LOOK:
+            # looks are counted, not seconds: all ranks may be stopped together, and go on one after another
+            looked, stopped = now, {k: stopped.get(k, 0) + 1 for k in machine.stopped_ranks(RANK_OF)}
+            if LOOKS in stopped.values():
+                raise RankError(f"rank {max(stopped, key=stopped.__getitem__)} is stopped: {what} was waited for")
+        if now - begin > patience:
             raise RankError(
                 f"a rank hangs, or is much slower than this one: {what} was waited for {patience:.0f} s, after "
                 f"{own:.1f} s of work"
@@ -143,15 +155,26 @@ def wait(request, what: str) -> None:
     Meetings.last = time.monotonic()
 
 
-def reduced(array: np.ndarray | float, op: str = "sum", what: str = "a sum") -> np.ndarray:
-    """The sum, or what op says, of an array over the ranks."""
+def reducing(
+    array: np.ndarray | float, op: str = "sum", what: str = "a sum", patience: float = 0.0
+) -> Callable[[], np.ndarray]:
+    """Begin to add up an array over the ranks, or what op says; what is returned waits for the result."""
     from mpi4py import MPI
 
     result = np.array(array, order="C")
-    if result.dtype == bool:
-        return reduced(result.astype(np.int64), op, what)
-    wait(world().Iallreduce(MPI.IN_PLACE, result, {"sum": MPI.SUM, "max": MPI.MAX, "min": MPI.MIN}[op]), what)
-    return result
+    result = result.astype(np.int64) if result.dtype == bool else result
+    request = world().Iallreduce(MPI.IN_PLACE, result, {"sum": MPI.SUM, "max": MPI.MAX, "min": MPI.MIN}[op])
+
+    def finish() -> np.ndarray:
+        wait(request, what, patience)
+        return result
+
+    return finish
+
+
+def reduced(*given: Any, **options: Any) -> np.ndarray:
+    """As `reducing`, and waits."""
+    return reducing(*given, **options)()
 
 
 def broadcast(value: Any, what: str = "what rank 0 has") -> Any:

@@ -8,7 +8,7 @@ there are as many cores as processors. Hyper-threads of one core share its vecto
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,20 @@ def pin() -> None:
         for thread in os.listdir("/proc/self/task"):
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.sched_setaffinity(int(thread), machine.place)
+
+
+def stopped_ranks(variables: Iterable[str], root: Path = ROOT) -> list[int]:
+    """Ranks on this machine whose process is stopped, as by SIGSTOP: children of the launcher that is our own parent.
+
+    variables: in which it may have told each its rank.
+    """
+    found = []
+    for process in (root / "proc").glob("[0-9]*"):
+        status = text_of(process / "status")
+        if field(status, "State") == "T" and field(status, "PPid") == str(os.getppid()):
+            told = re.search(rf"(?:^|\0)(?:{'|'.join(variables)})=(\d+)", text_of(process / "environ"))
+            found += [int(told[1])] if told else []
+    return found
 
 
 def asked_threads(environ: Mapping[str, str]) -> int | None:

@@ -13,7 +13,7 @@ from minigrad.compile.switch import disable_jit
 from minigrad.creation import full_like
 from minigrad.distributed.gradients import Gradients
 from minigrad.distributed.samples import Draws, own_rows, share
-from minigrad.distributed.world import broadcast, rank, reduced, refuse_apart
+from minigrad.distributed.world import START, broadcast, rank, reduced, reducing, refuse_apart
 from minigrad.tensor import Tensor
 
 __all__ = ["Division"]
@@ -189,9 +189,10 @@ class Ranks:
             rows = own_rows(count)
             batch, drawing = self.batch_of(k, rows)
             terms = self.terms(batch, rows) if rows == share(count) else 0.0
-            weight = terms / (float(reduced(terms, what="the number of terms")) or 1) / n
+            every = reducing(terms, what="the number of terms")  # meanwhile the loss is computed
             with drawing:
                 loss = self.trainer.loss_of(batch)
+                weight = terms / (float(every()) or 1) / n
                 if not weight:
                     continue
                 if k % n == n - 1:  # which draws again, where it computes again
@@ -223,3 +224,7 @@ class Ranks:
             for name, part in self.trainer.parts.items():  # of what the ranks have a part each, all bring theirs
                 io.state_of(name, part)
         return rank() == 0
+
+    def saved(self) -> None:
+        """Wait for rank 0, which has a checkpoint to write and hooks to call that the others have not."""
+        reduced(0.0, what="the checkpoint", patience=START)

@@ -369,6 +369,8 @@ class Trainer:
             position = self.best if self.best_on else {}
             io.save_checkpoint(self.out / files.CHECKPOINT, **self.parts, position=position)
         self._call("saved")
+        if self.ranks:
+            self.ranks.saved()
 
     def _write_weights(self) -> None:
         if rank():

@@ -145,6 +145,23 @@ def test_omp_num_threads_is_what_is_asked_for(text, asked):
     assert (found.asked, found.threads) == (asked, asked or 2)
 
 
+def test_ranks_that_are_stopped_are_children_of_our_launcher():
+    ours = os.getppid()
+    processes = {
+        11: ("T (stopped)", ours, "HOME=/root\0PMI_RANK=3\0PMI_SIZE=4"),
+        12: ("t (tracing stop)", ours, "PMI_RANK=1"),  # a debugger
+        13: ("R (running)", ours, "PMI_RANK=2"),
+        14: ("T (stopped)", ours + 1, "PMI_RANK=2"),  # of another job
+        15: ("T (stopped)", ours, "NOT_PMI_RANK=5"),
+        16: ("T (stopped)", ours, "PMIX_RANK=10"),
+    }
+    files = {"proc/17/cmdline": ""}  # it has ended
+    for k, (state, parent, environ) in processes.items():
+        files[f"proc/{k}/status"] = f"Name:\tpython\nState:\t{state}\nPPid:\t{parent}\n"
+        files[f"proc/{k}/environ"] = environ
+    assert sorted(machine.stopped_ranks(["PMI_RANK", "PMIX_RANK"], tree(files))) == [3, 10]
+
+
 def test_where_there_are_no_such_files_processors_count(tmp_path):
     assert machine.found(tmp_path, HYDRA, frozenset(range(6))).threads == 3
 
