@@ -22,7 +22,7 @@ from minigrad.models.attention import AspectClassifier, BahdanauAttention, Luong
 from minigrad.models.captioning import Captioner, ShowAndTell, ShowAttendTell, convolutions, doubly_stochastic
 from minigrad.models.clockwork import ClockworkCell
 from minigrad.models.convgru import ConvGRU, ConvGRUCell
-from minigrad.models.convlstm import ConvLSTM, ConvLSTMCell, EncoderForecaster
+from minigrad.models.convlstm import ConvLSTM, ConvLSTMCell, EncoderForecaster, FramePredictor
 from minigrad.models.crf import CRF, bio_forbidden
 from minigrad.models.ctc import ctc_beam, ctc_greedy, ctc_loss
 from minigrad.models.depth_gated import DepthGatedLSTMCell
@@ -72,6 +72,7 @@ __all__ = [
     "EncoderForecaster",
     "Forest",
     "FrameClassifier",
+    "FramePredictor",
     "GRUCell",
     "GatedRNNCell",
     "GridLSTM1d",

@@ -172,3 +172,58 @@ class EncoderForecaster(nn.Module):
         hidden = mg.concatenate(outputs, axis=2)
         frames = self.read_out(hidden.reshape(-1, *hidden.shape[2:]))
         return frames.reshape(steps, -1, *frames.shape[1:])
+
+
+class FramePredictor(nn.Module):
+    """Frames to come, each from those before it: a stack of ConvLSTM cells reads a frame and tells the next, and reads
+    on in its own words where the frames that were seen end.
+
+    A convolution of 1x1 reads the logits of a frame out of the outputs of all cells; what is read in its place is their
+    chances, so that frames are of pixels from 0 to 1. x (T, B, I, rows, columns), steps -> (T - 1 + steps, B, I, rows,
+    columns), logits of the frames from the second on. truth (steps - 1, B, I, rows, columns) and given, booleans (steps
+    - 1, B): where given, the true frame is read in the place of its own; scheduled sampling, if these become fewer in
+    the course of training (Bengio et al. 2015, arXiv:1506.03099).
+
+    hidden_sizes: of the cells, the lowest first. peepholes: as of `ConvLSTMCell`.
+    cells, a list of `ConvLSTMCell`; read_out, an `nn.Conv2d` of I(ΣH + 1) numbers.
+
+    Examples
+    --------
+    >>> model = models.FramePredictor(1, (4,), kernel_size=3)
+    >>> model(mg.zeros((5, 2, 1, 8, 8)), 3).shape
+    (7, 2, 1, 8, 8)
+    """
+
+    @checked
+    def __init__(
+        self, input_size: Count, hidden_sizes: tuple[Size, ...], kernel_size: Size,
+        peepholes: tuple[Size, Size] | None = None, *, generator: Generator = None,
+    ):  # fmt: skip
+        self.cells = [
+            ConvLSTMCell(I, H, kernel_size, peepholes=peepholes, unit_forget_bias=True, generator=generator)
+            for I, H in pairwise((input_size, *hidden_sizes))
+        ]
+        self.read_out = nn.Conv2d(sum(hidden_sizes), input_size, 1, generator=generator)
+
+    @checked
+    def forward(self, x, steps: Size, truth=None, given=None):
+        def read(states, x):
+            after = []
+            for cell, state in zip(self.cells, states):
+                x, c = cell(x, state)
+                after.append((x, c))
+            return after, self.read_out(mg.concatenate([h for h, _ in after], axis=1))
+
+        def read_own(carry, instead):
+            states, told = carry
+            frame = mg.sigmoid(told)
+            if instead is not None:
+                true_frame, given = instead
+                frame = mg.where(given[:, None, None, None], true_frame, frame)
+            states, told = read(states, frame)
+            return (states, told), told
+
+        states, told = mg.scan(read, [cell.initial_state(x[0]) for cell in self.cells], x)
+        instead = None if truth is None else (truth, given)
+        _, on = mg.scan(read_own, (states, told[-1]), instead, length=steps - 1)
+        return mg.concatenate([told, on])

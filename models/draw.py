@@ -75,6 +75,17 @@ class DRAW(nn.Module):
         F_y, F_x, gain = filterbank(self.write_attention(h), self.write_size, *self.shape)
         return F_y.mT @ patch @ F_x / gain
 
+    def stroke(self, x, state, noise):
+        """One of the T: the next state, q(z_t) and z_t."""
+        encoder, decoder, canvas = state
+        h_dec = output_of(self.decoder, decoder)
+        seen = self.read(x, x - mg.sigmoid(canvas), h_dec)
+        h_enc, encoder = take_step(self.encoder, mg.concatenate([seen, h_dec], axis=-1), encoder)
+        q = Gaussian(self.mean(h_enc), mg.exp(self.log_std(h_enc)))
+        z = q.draw(noise)
+        h_dec, decoder = take_step(self.decoder, z, decoder)
+        return (encoder, decoder, canvas + self.write(h_dec)), q, z
+
     @checked
     def forward(self, x, noise) -> Evidence:
         """What `Evidence` says, with one term for the likelihood of the image and T for the strokes: x (B, rows,
@@ -91,20 +102,30 @@ class DRAW(nn.Module):
                 f"DRAW: got noise of shape {noise.shape}, wanted (T, B={x.shape[0]}, latent_size={self.latent_size})"
             )
 
-        def stroke(carry, noise):
-            encoder, decoder, canvas = carry
-            h_dec = output_of(self.decoder, decoder)
-            seen = self.read(x, x - mg.sigmoid(canvas), h_dec)
-            h_enc, encoder = take_step(self.encoder, mg.concatenate([seen, h_dec], axis=-1), encoder)
-            q = Gaussian(self.mean(h_enc), mg.exp(self.log_std(h_enc)))
-            z = q.draw(noise)
-            h_dec, decoder = take_step(self.decoder, z, decoder)
-            canvas = canvas + self.write(h_dec)
-            return (encoder, decoder, canvas), (kl(q, PRIOR), PRIOR.log_prob(z) - q.log_prob(z))
+        def stroke(state, noise):
+            state, q, z = self.stroke(x, state, noise)
+            return state, (kl(q, PRIOR), PRIOR.log_prob(z) - q.log_prob(z))
 
         (_, _, canvas), (divergence, log_ratio) = mg.scan(stroke, self.begin(x.shape[0]), noise)
         pixels = [image.reshape(1, x.shape[0], -1) for image in (canvas, x)]
         return Evidence(Bernoulli(pixels[0]).log_prob(pixels[1]), divergence, log_ratio)
+
+    @checked
+    def reconstruct(self, x, noise):
+        """The canvas after every stroke as x is drawn, as chances of ink, (T, B, rows, columns); and where each stroke
+        read and wrote, two arrays (T, B, 3) of `grid`'s (centre's row and column, stride), None without attention. x
+        and noise as for the evidence."""
+
+        def place(attention, decoder, N):
+            return attention and mg.concatenate(grid(attention(output_of(self.decoder, decoder)), N, *self.shape), -1)
+
+        def stroke(state, noise):
+            after, _, _ = self.stroke(x, state, noise)
+            read = place(self.read_attention, state[1], self.read_size)
+            written = place(self.write_attention, after[1], self.write_size)
+            return after, (mg.sigmoid(after[2]), read, written)
+
+        return mg.scan(stroke, self.begin(x.shape[0]), noise)[1]
 
     @checked
     def sample(self, noise):
@@ -119,18 +140,29 @@ class DRAW(nn.Module):
         return mg.scan(stroke, self.begin(noise.shape[1])[1:], noise)[1]
 
 
-def filterbank(parameters, N: int, rows: int, columns: int):
-    """Where attention looks (eqs. 19 to 26): (F_y (B, N, rows), F_x (B, N, columns), intensity (B, 1, 1)), from
-    (g_x, g_y, log σ², log δ, log γ), (B, 5). Each row of F is a Gaussian of variance σ² over the pixels (numbered from
-    1), of sum 1; their centres are a grid of N by N around (g_x, g_y), of which ±1 are the edges, δ = 1 spanning the
-    image."""
-    g_x, g_y, log_variance, log_stride, log_gain = [p[..., None] for p in mg.split(parameters, 5, axis=-1)]
-    grid = (np.arange(1, N + 1) - N / 2 - 0.5)[:, None].astype(parameters.dtype)
-    stride = (max(rows, columns) - 1) / (N - 1) * mg.exp(log_stride)
+def grid(parameters, N: int, rows: int, columns: int):
+    """Where N x N points of attention lie (eqs. 19, 20, 22 to 24), from (g_x, g_y, log σ², log δ, log γ), (B, 5): row
+    and column of their centre, of pixels numbered from 1, and the stride from one to the next, (B, 1) each. ±1 are the
+    edges for g, and δ = 1 spans the image."""
+    g_x, g_y, _, log_stride, _ = mg.split(parameters, 5, axis=-1)
+    return (
+        (rows + 1) / 2 * (g_y + 1),
+        (columns + 1) / 2 * (g_x + 1),
+        (max(rows, columns) - 1) / (N - 1) * mg.exp(log_stride),
+    )
 
-    def filters(g, size):
-        centres = (size + 1) / 2 * (g + 1) + grid * stride
+
+def filterbank(parameters, N: int, rows: int, columns: int):
+    """What attention sees (eqs. 19 to 26): (F_y (B, N, rows), F_x (B, N, columns), intensity (B, 1, 1)), of the
+    parameters of `grid`. Each row of F is a Gaussian of variance σ² over the pixels, of sum 1, around a row or a column
+    of the grid."""
+    row, column, stride = grid(parameters, N, rows, columns)
+    log_variance, log_gain = parameters[:, 2, None, None], parameters[:, 4, None, None]
+    steps = (np.arange(1, N + 1) - N / 2 - 0.5).astype(parameters.dtype)
+
+    def filters(centre, size):
+        centres = (centre + stride * steps)[..., None]
         pixels = np.arange(1, size + 1, dtype=parameters.dtype)
         return mg.softmax(-((pixels - centres) ** 2) / (2 * mg.exp(log_variance)), axis=-1)
 
-    return filters(g_y, rows), filters(g_x, columns), mg.exp(log_gain)
+    return filters(row, rows), filters(column, columns), mg.exp(log_gain)

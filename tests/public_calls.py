@@ -423,4 +423,9 @@ METHODS = {  # what is called on an object: (the name in errors, a function that
         lambda: models.EncoderForecaster(1, (2,), 3),
         lambda: ([tensor(2, 1, 1, 3, 3), 2], {}),
     ),
+    "FramePredictor()": (
+        "FramePredictor",
+        lambda: models.FramePredictor(1, (2,), 3),
+        lambda: ([tensor(2, 1, 1, 3, 3), 2], {}),
+    ),
 }  # fmt: skip

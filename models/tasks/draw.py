@@ -33,23 +33,23 @@ class Draw(Task):
     latent: Annotated[int, Option(min=1, max=2**20, help="Size of z at each stroke.")] = 8
 
     def build(self):
-        from sklearn.datasets import load_digits
-
-        if self.attention == 1:
-            raise BadInput("--attention 1: wanted at least 2 points a side, or 0 for no attention")
-        size = self.attention or None
+        size = self.points()
         self.model = DRAW(SIDE, SIDE, self.latent, self.hidden, size, size)
-        digits = load_digits()
-        grey = (digits.images / 16).astype(np.float32)
-        test, rest = np.split(self.test_draws.permutation(len(grey)), [len(grey) // 5])
-        self.grey, self.test = grey[rest], black(grey[test], self.test_draws)
-        means = np.stack([self.grey[digits.target[rest] == digit].mean(axis=0) for digit in range(10)])
+        self.grey, held_out, digit = digits_of(self.test_draws)
+        self.test = black(held_out, self.test_draws)
+        means = np.stack([self.grey[digit == k].mean(axis=0) for k in range(10)])
         self.baselines = {
             "independent": mixture_nats(self.grey.mean(axis=0)[None], self.test),
             "ten_means": mixture_nats(means, self.test),
         }
         self.evidence = mg.jit(self.model)
-        self.about = f"{len(rest)} digits to train on and {len(test)} held out"
+        self.about = f"{len(self.grey)} digits to train on and {len(held_out)} held out"
+
+    def points(self) -> int | None:
+        """Of the attention, a side."""
+        if self.attention == 1:
+            raise BadInput("--attention 1: wanted at least 2 points a side, or 0 for no attention")
+        return self.attention or None
 
     def draw(self, generator, count):
         x = black(self.grey[generator.integers(len(self.grey), size=count)], generator)
@@ -74,6 +74,16 @@ class Draw(Task):
             "importance": -importance_bound(mg.stack([e.log_weight() for e in found])).mean().item(),
             **self.baselines,
         }
+
+
+def digits_of(generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grey images of 8x8 digits, from 0 to 1, to train on and, a fifth, held out; and what the former show."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    grey = (digits.images / 16).astype(np.float32)
+    test, rest = np.split(generator.permutation(len(grey)), [len(grey) // 5])
+    return grey[rest], grey[test], digits.target[rest]
 
 
 def black(grey: np.ndarray, generator) -> np.ndarray:

@@ -146,6 +146,7 @@ SYSTEMS = {
     "encoder and forecaster": (
         lambda: partial(models.EncoderForecaster(1, (2, 3), 3), steps=4), film
     ),
+    "predictor of frames": (lambda: partial(models.FramePredictor(1, (2, 3), 3), steps=4), film),
     "frames": (
         lambda: models.FrameClassifier(nn.Sequential(encoder(), lambda y: y.mean(axis=(2, 3))), 3, H, 4),
         lambda r, T, B: (normal(r, T, B, 1, 3, 4), lengths(r, T, B)),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.models import ConvLSTM, ConvLSTMCell, EncoderForecaster
+from minigrad.models import ConvLSTM, ConvLSTMCell, EncoderForecaster, FramePredictor
 from minigrad.testing import gradcheck, seeds
 
 sizes = st.integers(1, 3)
@@ -102,3 +102,26 @@ def test_forecaster_gradients():
             return self.model(x, 2)
 
     assert gradcheck(TwoFrames(), rng.normal(size=(2, 1, 1, 1, 2)))
+
+
+@given(T=st.integers(1, 3), steps=st.integers(1, 3), layers=st.integers(1, 2), rng=seeds())
+def test_a_predictor_reads_on_in_its_own_words(T, steps, layers, rng):
+    """What it is told and what it tells itself are read alike; a true frame takes the place of its own where given."""
+    model = FramePredictor(2, (3,) * layers, 3, generator=rng).astype("float64")
+    x = rng.uniform(size=(T, 2, 2, 4, 5))
+    logits = model(mg.tensor(x), steps).numpy()
+    assert logits.shape == (T - 1 + steps, 2, 2, 4, 5)
+    own = 1 / (1 + np.exp(-logits[T - 1 : -1]))
+    np.testing.assert_allclose(model(mg.tensor(np.concatenate([x, own])), 1).numpy(), logits, rtol=1e-9)
+    truth, given = rng.uniform(size=own.shape), rng.random((steps - 1, 2)) < 0.5
+    mixed = model(mg.tensor(x), steps, mg.tensor(truth), mg.tensor(given)).numpy()
+    own = 1 / (1 + np.exp(-mixed[T - 1 : -1]))
+    read = np.where(given[:, :, None, None, None], truth, own)
+    np.testing.assert_allclose(model(mg.tensor(np.concatenate([x, read])), 1).numpy(), mixed, rtol=1e-9)
+
+
+def test_gradcheck_of_a_predictor():
+    rng = np.random.default_rng(4)
+    model = FramePredictor(1, (2,), 3, generator=rng)
+    x, truth = rng.uniform(size=(2, 2, 1, 1, 2, 3))
+    assert gradcheck(lambda x, truth: model(x, 3, truth, mg.tensor([[True], [False]])), (x, truth))

@@ -11,6 +11,7 @@ from minigrad.models import (
     ConvLSTMCell,
     DepthGatedLSTMCell,
     EncoderForecaster,
+    FramePredictor,
     GridLSTM1d,
     GridLSTMBlock,
     GridLSTMCell,
@@ -138,3 +139,4 @@ def test_known_counts():
     above = 4 * 64 * (25 * (128 + 64) + 1) + 4 * 64 * (25 * (64 + 64) + 1)
     lowest = [4 * 128 * (25 * (channels + 128) + 1) for channels in (16, 1)]
     assert count(model) == sum(lowest) + 2 * above + 16 * (128 + 64 + 64 + 1)
+    assert count(FramePredictor(16, (128, 64, 64), 5)) == lowest[0] + above + 16 * (128 + 64 + 64 + 1)

@@ -10,7 +10,7 @@ from numpy.polynomial.hermite_e import hermegauss
 
 import minigrad as mg
 from minigrad.models import DRAW, GRUCell
-from minigrad.models.draw import filterbank
+from minigrad.models.draw import filterbank, grid
 from minigrad.models.latent import importance_bound
 from minigrad.testing import gradcheck, seeds
 
@@ -117,6 +117,9 @@ def test_it_is_the_equations(sizes, T, B, rng):
         finals.append(canvases)
     drawn = model.sample(mg.tensor(zs)).numpy()  # the same z drawn from the prior make the same picture
     np.testing.assert_allclose(drawn, sigmoid(np.stack(finals, axis=1)), rtol=1e-9)
+    again, read, written = model.reconstruct(mg.tensor(x), mg.tensor(noise))
+    np.testing.assert_allclose(again.numpy(), drawn, rtol=1e-9)
+    assert [None if p is None else p.shape for p in (read, written)] == [(T, B, 3) if size else None for size in sizes]
 
 
 @given(N=st.integers(2, 4), rows=st.integers(1, 6), columns=st.integers(1, 6), rng=seeds())
@@ -127,6 +130,19 @@ def test_filterbank_is_that_of_the_equations(N, rows, columns, rng):
     for b in range(3):
         for got, wanted in zip((F_y, F_x, gain), bank(parameters[b], N, rows, columns)):
             np.testing.assert_allclose(got.numpy()[b].squeeze(), np.squeeze(wanted), rtol=1e-9, atol=1e-12)
+
+
+@given(N=st.integers(2, 5), rng=seeds())
+def test_the_grid_is_where_the_filters_look(N, rng):
+    """Narrow filters with all points inside see the rows and columns of the grid, one by one."""
+    rows, columns = 40, 30
+    parameters = np.array([[*rng.uniform(-0.3, 0.3, 2), -3, np.log(rng.uniform(0.1, 0.4)), 0]])
+    (row,), (column,), (stride,) = (p.numpy()[0] for p in grid(mg.tensor(parameters), N, rows, columns))
+    for F, centre, size in zip(filterbank(mg.tensor(parameters), N, rows, columns), (row, column), (rows, columns)):
+        seen = F.numpy()[0] @ np.arange(1, size + 1)
+        np.testing.assert_allclose(seen, centre + (np.arange(N) - (N - 1) / 2) * stride, atol=0.5)
+        assert seen[-1] - seen[0] == pytest.approx((N - 1) * stride, abs=1)
+    assert 0.1 * 39 / (N - 1) <= stride <= 0.4 * 39 / (N - 1)
 
 
 def test_attention_far_outside_of_the_image_is_no_nan():
