@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.distributed.world import Meetings, reducing, wait, world
+from minigrad.kernels import memory
 from minigrad.tape import Node, tape_of
 from minigrad.tensor import Tensor
 
@@ -48,7 +49,7 @@ class Gradients:
 
     def _divide(self, numbers: list[int], dtype) -> None:
         """Lay gradients of one dtype into a flat buffer, and cut it into buckets."""
-        flat = np.zeros(sum(self.parameters[k].size for k in numbers), dtype)
+        flat = memory.empty((sum(self.parameters[k].size for k in numbers),), dtype)
         begin = end = 0
         inside: list[int] = []
         for k in numbers:
@@ -72,9 +73,11 @@ class Gradients:
     def _add(self, k: int, gradient: Tensor | None) -> None:
         before = self.parameters[k].grad
         parts = [g._data for g in (before, gradient) if g is not None]
-        if parts:
-            self.views[k][...] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-            self.present[k] = 1
+        if len(parts) == 2:
+            np.add(parts[0], parts[1], out=self.views[k])
+        else:
+            self.views[k][...] = parts[0] if parts else 0
+        self.present[k] = bool(parts)
         self.bucket_of[k].missing.discard(k)
 
     def _send(self) -> None:
