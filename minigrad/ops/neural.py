@@ -39,16 +39,31 @@ def _pulled_along(g: Spec, *others: Spec, axis=-1) -> tuple[int, ...]:
 
 def _sweep(kernel: str, axis, *operands: np.ndarray, eps: float | None = None) -> np.ndarray:
     """Run a kernel of rows.py along axes of operands of one shape."""
-    ndim = operands[0].ndim
+    shape, ndim = operands[0].shape, operands[0].ndim
     axes = axes_of(axis, ndim)
     last = tuple(range(ndim - len(axes), ndim))
-    if axes != last:
+    parts, n = _parts(shape, axes) if axes != last else (1, math.prod(shape[ndim - len(axes) :]))
+    in_place = axes == last or n >= SHORT
+    if not in_place:
         operands = [np.moveaxis(x, axes, last) for x in operands]
+        parts, n = 1, math.prod([shape[a] for a in axes])
     operands = [in_order(np.asarray(x)) for x in operands]
-    n = math.prod(operands[0].shape[ndim - len(axes) :])
     scalars = () if eps is None else (np.array([eps]),)
-    result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, *scalars)
-    return result if axes == last else np.asarray(np.moveaxis(result, last, axes), order="C")
+    result = rows.run(kernel, n, np.empty(operands[0].shape, operands[0].dtype), *operands, *scalars, parts=parts)
+    return result if in_place else np.asarray(np.moveaxis(result, last, axes), order="C")
+
+
+SHORT = 8  # elements of a part of a row below which rows are rather copied into one piece each
+
+
+def _parts(shape: tuple[int, ...], axes) -> tuple[int, int]:
+    """(parts, n) if an array of this shape, (parts, rows, n), has these axes in the first and the last of these; else
+    (1, 0)."""
+    kept = [k for k, size in enumerate(shape) if k not in axes and size != 1]
+    first, end = (kept[0], kept[-1] + 1) if kept else (0, 0)
+    if any(k in axes and shape[k] != 1 for k in range(first, end)):
+        return 1, 0
+    return math.prod(shape[:first]), math.prod(shape[end:])
 
 
 def _sample(d):

@@ -9,7 +9,7 @@ from minigrad.modes import no_grad
 from minigrad.ops.declare import composite
 from minigrad.ops.elementwise import rsqrt, square
 from minigrad.ops.neural import standardize, standardize_affine, stop_gradient
-from minigrad.ops.reduce import axes_of, mean, var
+from minigrad.ops.reduce import axes_of, mean, sum
 from minigrad.ops.shape import reshape
 from minigrad.ops.table import filled
 
@@ -109,17 +109,20 @@ def _normalized(x, axes, running_mean, running_var, weight, bias, from_input, mo
     if not from_input:
         if running_mean is None or running_var is None:
             raise ValueError("wanted running_mean and running_var, or the statistics of x itself")
-        y = (x - reshape(running_mean, shape)) * rsqrt(reshape(running_var, shape) + eps)
-        return _scaled(y, weight, bias, (1,))
+        scale = rsqrt(running_var + eps)
+        return _scaled(x - reshape(running_mean, shape), scale if weight is None else scale * weight, bias, (1,))
     count = math.prod([x.shape[k] for k in axes])
     if count == 1:
         raise ValueError(f"got x of shape {x.shape}, wanted more than one value to normalise, which have a variance")
-    with no_grad():
-        known = stop_gradient(x)
-        for running, statistic in ((running_mean, mean(known, axes)), (running_var, var(known, axes, ddof=1))):
-            if running is not None:
-                of_channels = statistic if statistic.ndim == 1 else mean(statistic, 0)
-                running.copy_(running * (1 - momentum) + of_channels * momentum)
+    if running_mean is not None or running_var is not None:
+        with no_grad():
+            known = stop_gradient(x)
+            center = mean(known, axes, keepdims=True)
+            spread = sum(square(known - center), axes, keepdims=True) / (count - 1)
+            for running, statistic in ((running_mean, center), (running_var, spread)):
+                if running is not None:
+                    of_channels = reshape(mean(statistic, 0), x.shape[1:2])
+                    running.copy_(running * (1 - momentum) + of_channels * momentum)
     return _scaled(standardize(x, axes, eps), weight, bias, (1,))
 
 

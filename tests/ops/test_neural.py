@@ -53,6 +53,29 @@ def test_threads_give_the_same_rows(monkeypatch):
     np.testing.assert_array_equal(mg.softmax(x).numpy(), alone)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape, axes", [((3, 5, 9), (0, 2)), ((2, 1, 3, 4, 1, 8), (0, 5)), ((4, 3, 5000), (2, 0))])
+def test_rows_in_several_parts(monkeypatch, shape, axes, dtype):
+    """As rows in one piece, to the rounding of another order of sums; with threads the same bits."""
+    rng, copied = np.random.default_rng(0), lambda *given: np.ascontiguousarray(np.moveaxis(*given))
+    x, g = [rng.normal(3, 2, shape).astype(dtype) for _ in range(2)]
+    last, rtol = tuple(range(-len(axes), 0)), 5e-6 if dtype == "float32" else 1e-13
+    functions = [mg.softmax, mg.log_softmax, lambda x, axis: mg.standardize(x, axis, 0.1)]
+
+    def results(x, g, axes):
+        made = [mg.vjp(lambda x, f=f: f(x, axes), x) for f in functions]
+        return [(y.numpy(), pull(g)[0].numpy()) for y, pull in made]
+
+    alone = results(x, g, axes)
+    for got, wanted in zip(alone, results(copied(x, axes, last), copied(g, axes, last), last)):
+        for a, b in zip(got, wanted):
+            np.testing.assert_allclose(a, copied(b, last, axes), rtol=rtol, atol=rtol)
+    monkeypatch.setattr(pieces, "SHARED", 1)
+    monkeypatch.setattr(pieces, "PIECE", 1)
+    monkeypatch.setattr(pieces.threads, "count", 3)
+    np.testing.assert_equal(results(x, g, axes), alone)
+
+
 @pytest.mark.parametrize("n", [1, 64, 65, 200])
 def test_threads_share_the_rows_of_layer_norm(monkeypatch, n):
     """The weight's gradient is a sum over rows, of 64 at a time."""
