@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import trainers
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.distributed import DataParallel, all_reduce, gradients, rank, share, size
+from minigrad.distributed import DataParallel, all_reduce, gradients, rank, share, size, world
 from minigrad.distributed.samples import gathered
 from minigrad.distributed.world import RankError, broadcast, refuse_apart
 from minigrad.kernels import machine
-from minigrad.training import Stopped
+from minigrad.training import Hook, Stopped
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(4, 7, 3)), RNG.normal(size=(4, 7, 2))
@@ -107,6 +108,22 @@ def check_signal(out: Path) -> None:
         assert stopped.number == signal.SIGINT and "after step 5" in str(stopped)
 
 
+def check_slow_checkpoint(out: Path) -> None:
+    """Rank 0 may write for longer than ranks wait for each other between steps."""
+    before = world.PATIENCE
+
+    class Slow(Hook):
+        def saved(self, trainer):
+            if trainer.done == trainer.steps:
+                world.PATIENCE = 1.0
+                time.sleep(0 if rank() else 2)
+
+    trainer = trainers.trainer(out, steps=1)
+    trainer.hooks = [Slow()]
+    trainer.run()
+    world.PATIENCE = before
+
+
 if __name__ == "__main__":
     mg.set_num_threads(1)
     cores = len(machine.found().cores)
@@ -117,3 +134,4 @@ if __name__ == "__main__":
     check_apart()
     trainers.trainer(Path(sys.argv[1]) / "whole", steps=9).run()
     check_signal(Path(sys.argv[1]) / "parts")
+    check_slow_checkpoint(Path(sys.argv[1]) / "slow")
