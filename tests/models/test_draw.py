@@ -119,7 +119,13 @@ def test_it_is_the_equations(sizes, T, B, rng):
     np.testing.assert_allclose(drawn, sigmoid(np.stack(finals, axis=1)), rtol=1e-9)
     again, read, written = model.reconstruct(mg.tensor(x), mg.tensor(noise))
     np.testing.assert_allclose(again.numpy(), drawn, rtol=1e-9)
-    assert [None if p is None else p.shape for p in (read, written)] == [(T, B, 3) if size else None for size in sizes]
+    state, h_dec = model.state_dict(), model.first[1][0].numpy()  # before the first stroke
+    for name, places, N in [("read_attention", read, sizes[0]), ("write_attention", written, sizes[1])]:
+        assert (places is None) == (N is None) and (places is None or places.shape == (T, B, 3))
+        if name == "read_attention" and N:
+            g_x, g_y, _, log_stride, _ = state[name + ".weight"] @ h_dec + state[name + ".bias"]
+            first = 2.5 * (g_y + 1), 3 * (g_x + 1), 4 / (N - 1) * np.exp(log_stride)
+            np.testing.assert_allclose(places.numpy()[0], [first] * B, rtol=1e-9)
 
 
 @given(N=st.integers(2, 4), rows=st.integers(1, 6), columns=st.integers(1, 6), rng=seeds())

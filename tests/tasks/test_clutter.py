@@ -32,8 +32,8 @@ def test_as_many_parameters_without_attention(tmp_path):
         return sum(p.size for p in clutter.Clutter(out=tmp_path / "run", **options).model.parameters())
 
     ours = count()
-    assert "`--attention 0 --hidden 9`" in clutter.__doc__ and ours <= count(attention=0, hidden=9) < 1.06 * ours
-    assert "fifteen times" in clutter.__doc__ and round(count(attention=0) / ours) == 15
+    assert "`--attention 0 --hidden 12`" in clutter.__doc__ and ours <= count(attention=0, hidden=12) < 1.06 * ours
+    assert "twelve times" in clutter.__doc__ and round(count(attention=0) / ours) == 12
 
 
 @given(rng=seeds())
@@ -67,6 +67,14 @@ def test_a_piece_is_cut_out_of_a_digit(monkeypatch):
             rows, columns = np.nonzero(image)
             found.add(image[rows[0] : rows[0] + 4, columns[0] : columns[0] + 4].tobytes())
     assert len(found) > 15 and found <= pieces
+
+
+def test_ink_stays_ink(monkeypatch):
+    """Where a digit without ink is put upon pieces, they are still seen."""
+    monkeypatch.setattr(clutter, "PIECES", 60)
+    x, corners = clutter.canvases(np.stack([np.zeros((8, 8)), np.ones((8, 8))]), 20, np.random.default_rng(0))
+    ink = x[clutter.window(corners, 8)].mean(axis=(1, 2))
+    assert ((ink > 0) & (ink < 1)).any() and (ink == 1).any()
 
 
 @given(st.integers(1, 5), seeds())
