@@ -104,6 +104,8 @@ def llvm_module(source: str, functions: dict[str, str], entry: str, lines: bool 
 def target_machine():
     engine()
     target = llvm.Target.from_default_triple()
+    if not all(one[0] in "+-" for one in CPU_FEATURES.split(",") if one):  # LLVM would end the process
+        raise ValueError(f"NUMBA_CPU_FEATURES={CPU_FEATURES!r}: wanted names of LLVM's, each with + or - before it")
     return target.create_target_machine(cpu=CPU_NAME, features=CPU_FEATURES, opt=3, jit=True)
 
 

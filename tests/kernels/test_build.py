@@ -94,6 +94,16 @@ def test_numbas_variables_choose_the_cpu(variables):
     assert subprocess.run([sys.executable, "-c", program], env=without | variables, timeout=60).returncode == 0
 
 
+@pytest.mark.parametrize("features, message", [("+avx2,sse3", "each with + or - before it"), ("+avx2,,-sse3", None)])
+def test_features_that_llvm_cannot_read_are_refused(features, message):
+    command = [sys.executable, "-c", "import minigrad as mg; mg.jit(mg.tanh)(mg.ones(3))"]
+    done = subprocess.run(
+        command, env=os.environ | {"NUMBA_CPU_FEATURES": features}, capture_output=True, text=True, timeout=60
+    )
+    last = done.stderr.splitlines()[-1:]
+    assert done.returncode == 0 if message is None else done.returncode == 1 and message in last[0], done.stderr
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip"])
 def test_a_damaged_file_is_compiled_anew(cache, monkeypatch, damage):
     run()
