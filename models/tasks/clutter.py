@@ -28,7 +28,7 @@ class Clutter(Draw):
     steps, lr, batch, every = 3000, 1e-3, 16, 1000
     unit, loss_unit = "canvases", "nats a canvas"
     known = "below independent; with attention below without"
-    rows = [Row(promise="independent"), Row("--attention 0"), Row("--attention 0 --hidden 12")]
+    rows = [Row(promise=275), Row("--attention 0"), Row("--attention 0 --hidden 12")]
 
     strokes: Annotated[int, Option(min=1, max=100_000, help="Strokes a canvas.")] = 8
     attention: Annotated[int, Option(min=0, max=60, help="Points a side that are read and written, 0 for all.")] = 12

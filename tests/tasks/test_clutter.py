@@ -19,12 +19,12 @@ def task(tmp_path, monkeypatch):
     return clutter.Clutter(out=tmp_path / "run", **SIZES)
 
 
-def test_a_few_steps(few_steps, monkeypatch):
+def test_a_few_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(clutter, "HELD_OUT", 6)
-    figures, folder = few_steps("clutter", *[word for name, size in SIZES.items() for word in (f"--{name}", size)])
+    figures = clutter.Clutter(out=tmp_path / "run", steps=2, every=2, **SIZES).run()
     assert figures["held_out_loss"] == pytest.approx(figures["independent"], rel=0.1)  # it knows the mean pixel alone
     assert 0.9 < figures["digit_error"] / figures["blank_error"] < 1
-    assert (folder / "strokes.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "run" / "strokes.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_as_many_parameters_without_attention(tmp_path):
