@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.arguments import Finite, Probability, checked
 from minigrad.dtypes import common_dtype
-from minigrad.kernels import rows
+from minigrad.kernels import columns, loops, rows
 from minigrad.kernels.entry import in_order
 from minigrad.kernels.sums import add_reduce
 from minigrad.modes import thread, tracing
@@ -42,6 +42,10 @@ def _sweep(kernel: str, axis, *operands: np.ndarray, eps: float | None = None) -
     shape, ndim = operands[0].shape, operands[0].ndim
     axes = axes_of(axis, ndim)
     last = tuple(range(ndim - len(axes), ndim))
+    laid = _as_columns(shape, axes) if axes != last else None
+    if laid is not None:
+        operands = [in_order(np.asarray(x)).reshape(laid) for x in operands]
+        return columns.run(kernel, np.empty(laid, operands[0].dtype), *operands, eps=eps or 0.0).reshape(shape)
     parts, n = _parts(shape, axes) if axes != last else (1, math.prod(shape[ndim - len(axes) :]))
     in_place = axes == last or n >= SHORT
     if not in_place:
@@ -53,7 +57,17 @@ def _sweep(kernel: str, axis, *operands: np.ndarray, eps: float | None = None) -
     return result if in_place else np.asarray(np.moveaxis(result, last, axes), order="C")
 
 
-SHORT = 8  # elements of a part of a row below which rows are rather copied into one piece each
+SHORT = 8  # elements of a part of a row, or columns, below which rows are rather copied into one piece each
+
+
+def _as_columns(shape: tuple[int, ...], axes) -> tuple[int, int, int] | None:
+    """(blocks, n, columns) if these axes of an array of this shape are the middle one of that; else None."""
+    gone = [k for k in axes if shape[k] != 1]
+    if not gone or loops.INTERPRETED:
+        return None
+    first, end = min(gone), max(gone) + 1
+    laid = math.prod(shape[:first]), math.prod(shape[first:end]), math.prod(shape[end:])
+    return laid if laid[2] >= SHORT and laid[1] == math.prod([shape[k] for k in gone]) else None
 
 
 def _parts(shape: tuple[int, ...], axes) -> tuple[int, int]:

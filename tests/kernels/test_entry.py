@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minigrad.kernels import convolution, matmul, rows, sequential
+from minigrad.kernels import columns, convolution, loops, matmul, rows, sequential
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 TARGETS = np.array([0, 3, 1])
@@ -36,6 +36,19 @@ def test_rows(name):
                 rows.run(name, 4, *good[:k], other, *good[k + 1 :])
     with pytest.raises(ValueError, match=f"kernel {name}: got"):
         rows.run(name, 4, *good[:-1])
+
+
+@pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: rows.py does it")
+@pytest.mark.parametrize("name", columns.KERNELS)
+def test_columns(name):
+    good = [X[None].copy() for kind in rows.SIGNATURES[name] if kind == "m"]
+    columns.run(name, *good)
+    for k, x in enumerate(good):
+        for other in [*others(x), x[0]]:
+            with pytest.raises(ValueError, match=f"kernel {name} of columns: got .*; wanted floats"):
+                columns.run(name, *good[:k], other, *good[k + 1 :])
+    with pytest.raises(ValueError, match=f"kernel {name} of columns: got"):
+        columns.run(name, *good[:-1])
 
 
 @pytest.mark.parametrize("name", [name for name, signature in rows.SIGNATURES.items() if signature[-1] == "t"])

@@ -33,8 +33,11 @@ def test_rows_longer_than_a_vector(n, dtype):
     np.testing.assert_allclose(mg.standardize(x, eps=0.1).numpy(), wanted, rtol=rtol, atol=rtol)
 
 
-def test_huge_and_masked_logits():
-    y = mg.softmax(np.array([[1e30, 0, -1e30], [-np.inf, 2, 2], [np.nan, 0, 0], [-np.inf] * 3])).numpy()
+@pytest.mark.parametrize("times", [1, 5])
+def test_huge_and_masked_logits(times):
+    """As rows; and, from 8 on side by side, as columns."""
+    x = np.array([[1e30, 0, -1e30], [-np.inf, 2, 2], [np.nan, 0, 0], [-np.inf] * 3])
+    y = mg.softmax(np.tile(x, (times, 1)).T, 0).numpy().T[-4:]
     np.testing.assert_array_equal(y[:2], [[1, 0, 0], [0, 0.5, 0.5]])
     assert np.isnan(y[2:]).all()
     x = mg.tensor([[-np.inf, 2.0, 2.0]], requires_grad=True)
@@ -53,9 +56,15 @@ def test_threads_give_the_same_rows(monkeypatch):
     np.testing.assert_array_equal(mg.softmax(x).numpy(), alone)
 
 
+SPREAD = [  # in parts, and as columns
+    ((3, 5, 9), (0, 2)), ((2, 1, 3, 4, 1, 8), (0, 5)), ((4, 3, 1100), (2, 0)),
+    ((7, 300), (0,)), ((2, 3, 1, 4, 9), (1, 3)), ((3, 4, 100, 2), (0, 1)),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape, axes", [((3, 5, 9), (0, 2)), ((2, 1, 3, 4, 1, 8), (0, 5)), ((4, 3, 5000), (2, 0))])
-def test_rows_in_several_parts(monkeypatch, shape, axes, dtype):
+@pytest.mark.parametrize("shape, axes", SPREAD)
+def test_rows_that_are_spread(monkeypatch, shape, axes, dtype):
     """As rows in one piece, to the rounding of another order of sums; with threads the same bits."""
     rng, copied = np.random.default_rng(0), lambda *given: np.ascontiguousarray(np.moveaxis(*given))
     x, g = [rng.normal(3, 2, shape).astype(dtype) for _ in range(2)]
