@@ -1,4 +1,4 @@
-"""Loops over the rows of a matrix: softmax, cross entropy and standardisation, each forward and backward in one sweep.
+"""Loops over the rows of a matrix: softmax and its kin, cross entropy, standardisation, and what pulls them back.
 
 A row stays in the cache between the passes over it, where a NumPy function a pass would fetch the whole matrix anew.
 Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectorise them.
@@ -98,6 +98,13 @@ def log_softmax(y, x, rows, n, parts, apart):
             for i in range(first, first + n):
                 y[i] = (x[i] - m) - s
 """,
+    "logsumexp": """
+def logsumexp(y, x, rows, n, parts, apart):
+    for r in range(rows):
+        m = largest(x, r * n, n, 1, n)
+        m = m if m - m == Float(0) else Float(0)  # or inf - inf would be NaN
+        y[r] = log(total_exp(x, m, r * n, n, 1, n)) + m
+""",
     "log_softmax_pull": """
 def log_softmax_pull(result, g, y, rows, n, parts, apart):
     for at in range(0, rows * n, n):
@@ -187,6 +194,7 @@ SIGNATURES = {
     "softmax": "mm",
     "softmax_pull": "mmm",
     "log_softmax": "mm",
+    "logsumexp": "rm",
     "log_softmax_pull": "mmm",
     "cross_entropy": "rmt",
     "cross_entropy_pull": "mrmt",
@@ -254,7 +262,8 @@ def run(name: str, n: int, *arrays: np.ndarray, parts: int = 1) -> np.ndarray:
     """
     result, signature = arrays[0], SIGNATURES[name]
     length = n * parts
-    rows = arrays[signature.index("m")].size // length if length else max([a.size for a in arrays])
+    matrix = arrays[min(signature.index("m"), len(arrays) - 1)]
+    rows = matrix.size // length if length else max([a.size for a in arrays])
     check(name, rows, n, parts, arrays)
     if rows == 0 or length == 0:
         return result

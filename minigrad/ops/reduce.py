@@ -10,7 +10,8 @@ import numpy as np
 
 from minigrad.arguments import described, is_number
 from minigrad.dtypes import common_dtype
-from minigrad.kernels import sequential
+from minigrad.kernels import rows, sequential
+from minigrad.kernels.entry import in_order
 from minigrad.kernels.sums import add_reduce
 from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import abs, exp, log, pow, sign, sqrt, square, where
@@ -208,11 +209,13 @@ def logsumexp(x, /, axis=None, keepdims: bool = False):
     tensor(1000.6932, dtype=float32)
     """
     x = x if x.dtype.kind == "f" else x.astype(FLOAT32)
-    axes = axes_of(axis, x.ndim)
+    axes, shape = axes_of(axis, x.ndim), reduced(x, axis, keepdims)
+    if x.size and builtins.min(axes, default=-1) == (last := x.ndim - len(axes)):
+        return rows.run("logsumexp", math.prod(x.shape[last:]), np.empty(shape, x.dtype), in_order(x))
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, x.dtype.type(0))
     y = log.op.forward_any(add_reduce(exp.op.forward_any(x - top), axes, True)) + top
-    return y if keepdims else y.reshape(reduced(x, axis))
+    return y.reshape(shape)
 
 
 # The largest and the smallest. A NaN among the elements is the result.
