@@ -109,6 +109,7 @@ def abort(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+    time.sleep(0.5)  # the launcher drops what it has not passed on yet
     world().Abort(code)
     os._exit(code)  # MPICH's comes back before it ends the process
 

@@ -155,9 +155,10 @@ def test_elementwise_ops_and_their_derivatives_have_the_bits_of_numbas(dtype):
 @pytest.mark.parametrize(
     ("source", "name", "kinds", "given"),
     [
-        (rows.source("cross_entropy_pull", "float32"), "cross_entropy_pull", ["float32"] * 3 + ["int64"], (6, 9)),
-        (rows.source("standardize_pull", "float64"), "standardize_pull", ["float64"] * 5, (6, 9)),
-        (rows.source("log_softmax", "float32"), "log_softmax", ["float32"] * 2, (6, 9)),
+        (rows.source("cross_entropy_pull", "float32"), "cross_entropy_pull", ["float32"] * 3 + ["int64"], (6, 9, 1, 9)),
+        (rows.source("standardize_pull", "float64"), "standardize_pull", ["float64"] * 5, (6, 9, 1, 9)),
+        (rows.source("standardize_pull", "float64", whole=False), "standardize_pull", ["float64"] * 5, (3, 9, 2, 27)),
+        (rows.source("log_softmax", "float32"), "log_softmax", ["float32"] * 2, (6, 9, 1, 9)),
         (sequential.SOURCE, "linear_recurrence_transposed", ["float32"] * 3 + ["float64"], (2, 9, 3)),
         (sequential.SOURCE, "add_rows", ["float32", "intp", "float32"], (5, 7)),
     ],
