@@ -95,6 +95,10 @@ class LuongAttention(Attention):
     "general"   s^T W h_j             W (Q, M)
     "concat"    v^T tanh(W [s; h_j])  W (Q, Q + M), v (1, Q): Q(Q + M + 1) numbers
 
+    scale: what scores are multiplied by; the paper has 1. Where there are many units and an optimizer moves all numbers
+    of W by about as much, as Adam does, scores soon saturate the softmax, which then passes hardly any gradient; 1/√Q
+    prevents that (Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1, for "dot").
+
     Examples
     --------
     >>> attention = models.LuongAttention(4, 6, score="general")
@@ -104,14 +108,17 @@ class LuongAttention(Attention):
     """
 
     @checked
-    def __init__(self, query_size: Size, memory_size: Size, score: str = "general", *, generator: Generator = None):
+    def __init__(
+        self, query_size: Size, memory_size: Size, score: str = "general", *, scale: float = 1.0,
+        generator: Generator = None,
+    ):  # fmt: skip
         if score not in ("dot", "general", "concat"):
             raise ValueError(f"LuongAttention: got score={score!r}, wanted 'dot', 'general' or 'concat'")
         if score == "dot" and query_size != memory_size:
             raise ValueError(
                 f"LuongAttention: got sizes {query_size} and {memory_size}, wanted equal ones for 'dot'; use 'general'"
             )
-        self.kind = score
+        self.kind, self.scale = score, scale
         if score == "general":
             self.W = nn.Linear(memory_size, query_size, bias=False, generator=generator)
         if score == "concat":
@@ -126,8 +133,8 @@ class LuongAttention(Attention):
         if self.kind == "concat":
             shape = (*query.shape[:-3], *keys.shape[:-1])
             pair = [mg.broadcast_to(x, (*shape, x.shape[-1])) for x in (query, keys)]
-            return self.v(mg.tanh(self.W(mg.concatenate(pair, axis=-1))))[..., 0]
-        return (query * keys).sum(axis=-1)
+            return self.scale * self.v(mg.tanh(self.W(mg.concatenate(pair, axis=-1))))[..., 0]
+        return self.scale * (query * keys).sum(axis=-1)
 
 
 class AspectClassifier(nn.Module):

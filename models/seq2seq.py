@@ -98,7 +98,7 @@ class BahdanauDecoder(Decoder):
 
 class LuongDecoder(Decoder):
     """h~ = tanh(W_c [c; s]), with c the context that the new state s asks for; h~ is fed to the next step (Luong, Pham
-    & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3). score: "dot", "general" or "concat".
+    & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3). score, scale: `LuongAttention`'s.
 
     Examples
     --------
@@ -111,12 +111,12 @@ class LuongDecoder(Decoder):
 
     @checked
     def __init__(
-        self, vocabulary: Size, embedding: Size, hidden: Size, cell, score: str = "general", *,
+        self, vocabulary: Size, embedding: Size, hidden: Size, cell, score: str = "general", *, scale: float = 1.0,
         dropout: Probability = 0.0, generator: Generator = None,
     ):  # fmt: skip
         self.embedding = nn.Embedding(vocabulary, embedding, generator=generator)
         self.drop = nn.Dropout(dropout, generator=generator)
-        self.attention = LuongAttention(hidden, hidden, score, generator=generator)
+        self.attention = LuongAttention(hidden, hidden, score, scale=scale, generator=generator)
         self.cell = cell(embedding + hidden, hidden)
         self.combine = nn.Linear(2 * hidden, hidden, bias=False, generator=generator)
         self.output = nn.Linear(hidden, vocabulary, generator=generator)

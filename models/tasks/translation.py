@@ -4,7 +4,7 @@
 https://github.com/multi30k/dataset), a sentence a line: train, val and test_2016_flickr, each as .en.gz and .de.gz or
 .fr.gz. Sentences are cut into byte pairs (Sennrich, Haddow & Birch 2016, arXiv:1508.07909; sentencepiece), so there is
 no unknown word. --attention bahdanau reads in both directions (Bahdanau, Cho & Bengio 2014, arXiv:1409.0473), luong
-once, forwards (Luong, Pham & Manning 2015, arXiv:1508.04025).
+once, forwards, and divides scores by √hidden (Luong, Pham & Manning 2015, arXiv:1508.04025, but for the division).
 
 The figure is BLEU of the test's translations, found by beam search, as sacrebleu has it (Post 2018, arXiv:1804.08771:
 cased, of the text as it is). The weights are those of the least loss on val. Beside it are the BLEU of the source
@@ -121,10 +121,10 @@ class Translator:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder} is the folder of a run without byte pairs: {error}") from error
         hidden, embedding = settings["hidden"], settings["embedding"]
-        readout = {"readout": hidden} if settings["attention"] == "bahdanau" else {}
+        of_kind = {"readout": hidden} if settings["attention"] == "bahdanau" else {"scale": hidden**-0.5}
         self.model = Seq2Seq(
             self.reads.vocab_size(), self.writes.vocab_size(), embedding, hidden, DECODERS[settings["attention"]],
-            vector_cell_named(settings["cell"], embedding, hidden), START, END, dropout=settings["dropout"], **readout,
+            vector_cell_named(settings["cell"], embedding, hidden), START, END, dropout=settings["dropout"], **of_kind,
         )  # fmt: skip
         self.beams: dict = {}  # by width and length
 

@@ -66,6 +66,33 @@ def test_each_query_gets_the_weighted_mean_of_what_is_not_masked(call, kind, T, 
 
 
 @without_layer
+@given(T=sizes, B=sizes, Q=sizes, M=sizes, kind=st.sampled_from(["dot", "general"]), rng=seeds())
+def test_products_are_those_of_pytorch_with_its_scale(torch, T, B, Q, M, kind, rng):
+    scale, mask = float(rng.uniform(0.1, 3)), rng.random((T, B)) < 0.7
+    mask[0] = True
+    attention = LuongAttention(Q, Q if kind == "dot" else M, kind, scale=scale, generator=rng).astype("float64")
+    query, memory = rng.normal(size=(B, Q)), rng.normal(size=(T, B, Q if kind == "dot" else M))
+    context, _ = attention(mg.tensor(query), mg.tensor(memory), mask)
+    keys = memory @ attention.W.weight.numpy().T if kind == "general" else memory
+    of_torch = torch.nn.functional.scaled_dot_product_attention(
+        torch.tensor(query)[:, None], *[torch.tensor(x).transpose(0, 1) for x in (keys, memory)],
+        attn_mask=torch.tensor(mask.T)[:, None], scale=scale,
+    )  # fmt: skip
+    np.testing.assert_allclose(context.numpy(), of_torch[:, 0].numpy(), rtol=1e-10, atol=1e-12)
+
+
+@without_layer
+@pytest.mark.parametrize("score", ["dot", "general", "concat"])
+def test_scale_multiplies_the_logarithms_of_the_weights(score):
+    rng = np.random.default_rng(3)
+    one, scaled = [LuongAttention(3, 3, score, scale=scale, generator=rng).astype("float64") for scale in (1, 0.3)]
+    scaled.load_state_dict(one.state_dict())
+    query, memory = mg.tensor(rng.normal(size=(2, 3))), mg.tensor(rng.normal(size=(5, 2, 3)))
+    ratios = [np.diff(np.log(attention(query, memory)[1].numpy()), axis=0) for attention in (one, scaled)]
+    np.testing.assert_allclose(ratios[1], 0.3 * ratios[0], rtol=1e-10, atol=1e-13)
+
+
+@without_layer
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_mask_is_a_mask_without_padding(kind):
     rng = np.random.default_rng(0)

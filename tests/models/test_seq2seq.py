@@ -97,8 +97,8 @@ def plain(model, source, target):
             logits.append(W_o @ t + b_o)
             weights.append(alpha)
         else:
-            s = gru(p, "decoder.cell", "", np.concatenate([y, fed]), s)
-            c, alpha = attend(np.array([s @ p["decoder.attention.W.weight"] @ h for h in memory]), memory)
+            s, scale = gru(p, "decoder.cell", "", np.concatenate([y, fed]), s), model.decoder.attention.scale
+            c, alpha = attend(scale * np.array([s @ p["decoder.attention.W.weight"] @ h for h in memory]), memory)
             fed = np.tanh(p["decoder.combine.weight"] @ np.concatenate([c, s]))
             logits.append(W_o @ fed + b_o)
             weights.append(alpha)
@@ -106,8 +106,9 @@ def plain(model, source, target):
 
 
 kinds = st.one_of(
-    decoders.map(lambda decoder: (decoder, {})), st.just((BahdanauDecoder, {"readout": 2}))
-)  # fmt: skip
+    decoders.map(lambda decoder: (decoder, {})),
+    st.sampled_from([(BahdanauDecoder, {"readout": 2}), (LuongDecoder, {"scale": 0.3})]),
+)
 
 
 @given(kind=kinds, lengths=sources, S=st.integers(1, 4), rng=seeds())

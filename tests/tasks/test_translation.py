@@ -59,6 +59,7 @@ def test_a_few_steps_and_a_translation(data, few_steps, minigrad):
 
 def test_it_learns_to_translate_what_it_has_seen(data, tmp_path):
     task = made(data, tmp_path / "run", attention="luong", to="fr", seed=1)
+    assert task.model.decoder.attention.scale == 1 / 4  # of 16 hidden units
     optimizer = mg.optim.Adam(task.model.parameters(), lr=0.02)
     for step in range(150):
         optimizer.zero_grad()
