@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.kernels import memory
 from minigrad.modes import clock
 
 
@@ -117,8 +118,10 @@ def held_once(array: np.ndarray) -> bool:
     (of_array, of_memory), owner = references(array), array.base
     if owner is None:
         return of_array == OF_ONE[0] and array.flags.owndata
-    whole = type(owner) is np.ndarray and owner.flags.owndata and owner.nbytes <= array.nbytes + 64
-    return whole and (of_array, of_memory) == OF_ONE and array.flags.writeable
+    again = memory.keeps(owner)  # one reference more, and up to twice the size
+    most = 2 * array.nbytes if again else array.nbytes + 64
+    whole = type(owner) is np.ndarray and owner.flags.owndata and owner.nbytes <= most
+    return whole and (of_array, of_memory - again) == OF_ONE and array.flags.writeable
 
 
 def axes_in_memory(array: np.ndarray) -> tuple[int, ...] | None:

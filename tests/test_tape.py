@@ -735,6 +735,7 @@ def test_a_gradient_is_memory_of_its_own(call):
 
 
 def test_a_gradient_that_nothing_else_refers_to_is_not_copied():
+    from minigrad.kernels import memory
     from minigrad.mutations import held_once
 
     x = np.empty(3)
@@ -750,3 +751,9 @@ def test_a_gradient_that_nothing_else_refers_to_is_not_copied():
     assert not held_once(view)
     kept.clear()
     assert held_once(view) and not held_once(np.broadcast_to(np.ones(1), 1000))
+    again = memory.empty((memory.LARGE,), np.dtype(np.uint8))  # of which there is a list
+    assert held_once(again)
+    part = again[:10]
+    assert not held_once(again) and not held_once(part)
+    del again
+    assert not held_once(part)  # it would hold all of the memory

@@ -46,3 +46,8 @@ def empty(shape: tuple, dtype) -> np.ndarray:
             block = np.empty(size, np.uint8)
             _blocks.append(block)
     return block[:size].view(dtype).reshape(shape)
+
+
+def keeps(owner) -> bool:
+    """Whether this is memory that `empty` uses again, when no array is in it any more."""
+    return any(block is owner for block in _blocks)

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.kernels import machine, team
 
 count = machine.found().threads
-TURNS = 8000  # looks of a worker before it sleeps: some 300 us
+TURNS = 8000  # looks of a worker before it sleeps: some 300 us. More of them take time from a busy machine
 ROOM = 1 << 19  # bytes for packed blocks, that stay in the L2 cache
 WAKE = object()
 try:

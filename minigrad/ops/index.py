@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.sequential import add_rows
+from minigrad.kernels.segments import add_up
 from minigrad.ops.declare import composite, op
 from minigrad.ops.elementwise import where
 from minigrad.ops.table import FLOAT32, Spec
@@ -139,10 +139,9 @@ def _reach(index, ndim: int) -> int:
 
 def _scattered(places, g, shape, width: int):
     """Zeros of `shape`, seen as rows of a width, with the rows of g added at these places."""
-    result = np.zeros(shape, g.dtype)
-    if g.size:
-        add_rows(result.reshape(-1, width), places.reshape(-1), g.reshape(-1, width))
-    return result
+    if g.size == 0:
+        return np.zeros(shape, g.dtype)
+    return add_up(g.reshape(-1, width), places.reshape(-1), math.prod(shape) // width).reshape(shape)
 
 
 def _overwritten(x: Spec, value: Spec, index) -> Spec:

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minigrad.kernels import columns, convolution, loops, matmul, rows, sequential
+from minigrad.kernels import columns, convolution, loops, matmul, rows, segments, sequential
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 TARGETS = np.array([0, 3, 1])
@@ -77,6 +77,15 @@ def test_add_rows():
         for dtype in ("float64", "int64"):
             with pytest.raises(IndexError, match="kernel add_rows: indices from .* to .*, wanted rows from 0 to 4"):
                 run(index=np.array([0, index, 1]), given=X.astype(dtype), dtype=dtype)
+
+
+def test_add_up():
+    for index, x in ((TARGETS[:2], X), (TARGETS * 1.0, X), (TARGETS[None], X), (TARGETS, X[0])):
+        with pytest.raises(ValueError, match="kernel add_up: got .*; wanted rows"):
+            segments.add_up(x, index, 5)
+    for index in (-1, 5, 2**40):
+        with pytest.raises(IndexError, match="kernel add_up: indices from .* to .*, wanted rows from 0 to 4"):
+            segments.add_up(X, np.array([0, index, 1]), 5)
 
 
 def test_linear_recurrence():

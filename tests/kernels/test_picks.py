@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.kernels import loops, picks, pieces
+from minigrad.kernels import loops, picks, pieces, segments
 
 pytestmark = pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: NumPy does it")
 
@@ -30,6 +30,23 @@ def test_the_greatest_are_what_a_stable_sort_puts_first(numbers, k, largest, dty
     x, k = np.stack([row, row[::-1], np.ones_like(row)]), min(k, len(row))
     np.testing.assert_array_equal(picks.greatest(x, k, 1, largest), picks.order(x, 1, largest)[:, :k])
     np.testing.assert_array_equal(picks.greatest(x.T, k, 0, largest), picks.order(x.T, 0, largest)[:k])
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=30), st.sampled_from([1, 3, 16, 33, 600]), st.sampled_from([np.float32, float])
+)
+def test_rows_are_added_where_integers_say(index, width, dtype):
+    x, index = np.random.default_rng(0).normal(size=(len(index), width)).astype(dtype), np.array(index, np.int16)
+    wanted = np.zeros((7, width))
+    np.add.at(wanted, index, x)
+    with pytest.MonkeyPatch.context() as patch:
+        for count in (1, 3):
+            patch.setattr(pieces, "SHARED", 1)
+            patch.setattr(pieces, "PIECE", 1)
+            patch.setattr(pieces.threads, "count", count)
+            sums = segments.add_up(x, index, 7)
+            np.testing.assert_allclose(sums, wanted, rtol=1e-6, atol=1e-6)
+            assert sums.dtype == dtype
 
 
 def test_many_equal_terms_are_added_exactly():
