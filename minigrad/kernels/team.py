@@ -15,11 +15,14 @@ import functools
 
 from minigrad.kernels import build
 
-FIELDS, RECALL, NEXT, JOB = 112, 64, 80, 96  # integers of a team, and where some are; see the text below
+SECTIONS = 64  # at most
+RECALL, JOB, NEXT = 64, 80, 96  # where some integers of a team are; see the text below
+STEP = 16  # from the NEXT of a section to that of another
+FIELDS = NEXT + STEP * SECTIONS
 
 TEXT = '''
 # Fields of a team, each on cache lines of its own: 64-bit integers.
-TICKET, OPEN, ACTIVE, AWAKE, RECALL, NEXT, JOB = 0, 128, 256, 384, 512, 640, 768
+TICKET, OPEN, ACTIVE, AWAKE, RECALL, JOB, NEXT = 0, 128, 256, 384, 512, 640, 768
 
 
 @njit
@@ -28,19 +31,23 @@ def number(at, k):
 
 
 @njit
-def take(team, room):
+def take(team, room, me):
     """Take pieces until there are none: piece k is the calls from starts[k] to starts[k + 1]."""
     job = team + JOB
-    function, calls, starts, count = number(job, 0), number(job, 1), number(job, 2), number(job, 3)
-    k = add(team + NEXT, 1)
-    while k < count:
-        for i in range(number(starts, k), number(starts, k + 1)):
-            call(function, number(calls, 2 * i), number(calls, 2 * i + 1), room)
-        k = add(team + NEXT, 1)
+    function, calls, starts = number(job, 0), number(job, 1), number(job, 2)
+    count, sections = number(job, 3), number(job, 4)
+    for turn in range(sections):
+        section = (me + turn) % sections
+        first, end = count * section // sections, count * (section + 1) // sections
+        k = first + add(team + NEXT + 128 * section, 1)
+        while k < end:
+            for i in range(number(starts, k), number(starts, k + 1)):
+                call(function, number(calls, 2 * i), number(calls, 2 * i + 1), room)
+            k = first + add(team + NEXT + 128 * section, 1)
 
 
 def alone(team, room):
-    take(team, room)
+    take(team, room, 0)
 
 
 def summon(team, wanted, missing):
@@ -53,7 +60,7 @@ def summon(team, wanted, missing):
 def lead(team, room, turns, sleep):
     add(team + OPEN, 1)
     add(team + TICKET, 1)
-    take(team, room)
+    take(team, room, 0)
     add(team + OPEN, -1)
     left = turns
     while look(team + ACTIVE) != 0:
@@ -63,7 +70,7 @@ def lead(team, room, turns, sleep):
             call(sleep, 20)
 
 
-def work(team, room, turns):
+def work(team, room, turns, me):
     seen = look(team + TICKET) - 1
     while True:
         left = turns
@@ -73,7 +80,7 @@ def work(team, room, turns):
             if ticket != seen:
                 add(team + ACTIVE, 1)  # the caller does not return before this is 0 again
                 if look(team + OPEN) != 0:
-                    take(team, room)
+                    take(team, room, me)
                 add(team + ACTIVE, -1)
                 seen, left = ticket, turns
         add(team + AWAKE, -1)
@@ -83,7 +90,7 @@ def work(team, room, turns):
 '''
 
 
-ARGUMENTS = {"alone": 2, "summon": 3, "lead": 4, "work": 3}
+ARGUMENTS = {"alone": 2, "summon": 3, "lead": 4, "work": 4}
 
 
 @functools.cache

@@ -94,8 +94,10 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
     room, alone = _room(), count == 1 or len(starts) == 2 or not _leading.acquire(blocking=False)
     fields = _own.fields if alone else _team
     try:
-        fields[team.NEXT] = 0
-        fields[team.JOB : team.JOB + 4] = function, calls.ctypes.data, starts.ctypes.data, len(starts) - 1
+        sections = 1 if alone else min(count, team.SECTIONS)
+        fields[team.JOB : team.JOB + 5] = function, calls.ctypes.data, starts.ctypes.data, len(starts) - 1, sections
+        for k in range(sections):
+            fields[team.NEXT + team.STEP * k] = 0
         if alone:
             team.functions()["alone"](ctypes.addressof(fields), room)
             return
@@ -121,8 +123,8 @@ def _keep_workers() -> None:
     """As many as are wanted; one at least, that does what has been put in the queue."""
     global _workers
     wanted = max(1, count - 1)
-    for _ in range(_workers, wanted):
-        threading.Thread(target=_work, args=(_jobs, _team), name="minigrad", daemon=True).start()
+    for k in range(_workers, wanted):
+        threading.Thread(target=_work, args=(_jobs, _team, k + 1), name="minigrad", daemon=True).start()
     for _ in range(wanted, _workers):
         _jobs.put(None)
     _workers = wanted
@@ -137,10 +139,11 @@ def _room() -> int:
     return _own.room
 
 
-def _work(jobs: SimpleQueue, fields) -> None:
+def _work(jobs: SimpleQueue, fields, number: int) -> None:
+    """number: from 1 on, of the section that it begins with; the caller's is 0."""
     while job := jobs.get():
         if job is WAKE:
-            team.functions()["work"](ctypes.addressof(fields), _room(), TURNS)
+            team.functions()["work"](ctypes.addressof(fields), _room(), TURNS, number)
             continue
         task, outcomes = job
         try:
