@@ -31,21 +31,22 @@ def call(function: int, rows: int, width: int, arrays: Sequence[tuple], *numbers
         prototype(len(arrays) + 1 + len(numbers))(function)(*starts, rows, *numbers)
         return
     each = max(1, PIECE // width // multiple) * multiple
-    first = np.arange(0, rows, each)
-    records = np.empty((len(first), len(arrays) + 2 + len(numbers)), np.int64)
-    records[:, 0] = function
-    for k, (start, (_, stride)) in enumerate(zip(starts, arrays)):
-        records[:, k + 1] = start + first // multiple * stride
-    records[:, len(arrays) + 1] = np.minimum(each, rows - first)
-    records[:, len(arrays) + 2 :] = numbers
-    make(records)
+    places = [n for start, (_, stride) in zip(starts, arrays) for n in (start, each // multiple * stride)]
+    record = np.array([function, rows, each, *places, *numbers], np.int64)
+    make(rows_piece(len(arrays), len(numbers)), record, -(-rows // each))
 
 
-def make(records: np.ndarray) -> None:
-    """Make calls of C functions, threads sharing them: each row is the address of one and its arguments."""
-    calls = np.zeros((len(records), 2), np.int64)
-    calls[:, 0] = address_of(records) + np.arange(len(records)) * records.strides[0]
-    threads.call(piece(records.shape[1]), calls, np.arange(len(records) + 1))
+def make(function: int, record: np.ndarray, count: int) -> None:
+    """Call function(record, k, room) for each k < count, threads sharing the calls."""
+    order = numbered(count)
+    calls = np.empty((count, 2), np.int64)
+    calls[:, 0], calls[:, 1] = address_of(record), order[:-1]
+    threads.call(function, calls, order)
+
+
+@functools.lru_cache(64)
+def numbered(count: int) -> np.ndarray:
+    return np.arange(count + 1)
 
 
 @functools.cache
@@ -54,10 +55,28 @@ def prototype(arguments: int):
 
 
 @functools.cache
-def piece(numbers: int) -> int:
-    """Address of piece(at, _, _), which makes a call: its function and its arguments lie one after another at `at`."""
-    call = ", ".join([f"load_any(at, {k}, np.int64)" for k in range(numbers)])
-    return build.address(f"def piece(at, unused, room):\n    call({call})", "piece", "intp, intp, intp")
+def rows_piece(arrays: int, numbers: int) -> int:
+    """Address of piece(record, k, _): a call on piece k of the rows. The record has the function, the number of rows in
+    all and in a piece, where each array is and how many bytes of it a piece has, then the other numbers."""
+    record = [f"load_any(at, {k}, np.int64)" for k in range(3 + 2 * arrays + numbers)]
+    function, rows, each, *rest = record
+    starts = [f"{rest[2 * k]} + k * {rest[2 * k + 1]}" for k in range(arrays)]
+    arguments = [function, *starts, f"min({each}, {rows} - k * {each})", *rest[2 * arrays :]]
+    text = f"def piece(at, k, room):\n    call({', '.join(arguments)})"
+    return build.address(text, "piece", "intp, intp, intp")
+
+
+@functools.cache
+def line_piece(arrays: int) -> int:
+    """Address of piece(record, k, room): a ufunc's loop on piece k of lines of memory. The record has the loop, the
+    length of the lines and of a piece, the bytes from each array's element to the next, and where each is."""
+    lines = ["def piece(at, k, room):", "    each = load_any(at, 2, np.int64)"]
+    lines += [f"    store_any(room, {arrays}, min(each, load_any(at, 1, np.int64) - k * each))"]
+    for j in range(arrays):
+        step, start = f"load_any(at, {3 + j}, np.int64)", f"load_any(at, {3 + arrays + j}, np.int64)"
+        lines += [f"    store_any(room, {j}, {start} + k * each * {step})"]
+    lines += [f"    call(load_any(at, 0, np.int64), room, room + {8 * arrays}, at + 24, 0)"]
+    return build.address("\n".join(lines), "piece", "intp, intp, intp")
 
 
 # Elementwise loops
@@ -93,15 +112,9 @@ def in_line(kernel: np.ufunc, operands: Sequence, shape: tuple[int, ...]) -> np.
             return None
         given.append(x)
     y = np.empty(shape, kinds[-1])
-    given, steps = [*given, y], np.array([*steps, y.itemsize], np.int64)
-    first = np.arange(0, y.size, PIECE)
-    counts = np.minimum(PIECE, y.size - first)
-    places = np.array([address_of(x) for x in given]) + first[:, None] * steps
-    records = np.zeros((len(first), 5), np.int64)  # the loop; where its arrays are, how long, their steps; no more
-    records[:, 0], records[:, 3] = loop, address_of(steps)
-    records[:, 1] = address_of(places) + np.arange(len(first)) * places.strides[0]
-    records[:, 2] = address_of(counts) + np.arange(len(first)) * counts.itemsize
-    make(records)
+    places = [address_of(x) for x in (*given, y)]
+    record = np.array([loop, y.size, PIECE, *steps, y.itemsize, *places], np.int64)
+    make(line_piece(len(places)), record, -(-y.size // PIECE))
     return y
 
 

@@ -69,6 +69,11 @@ def affine(y, x, m, scale, weight, bias, at, n):
 """
 
 KERNELS = {
+    "sum": """
+def sum(y, x, rows, n, parts, apart):
+    for r in range(rows):
+        y[r] = total(x, r * n, n, 1, n)
+""",
     "softmax": """
 def softmax(y, x, rows, n, parts, apart):
     for at in range(0, rows * n, n):
@@ -191,6 +196,7 @@ def standardize_affine_pull(result, of_weight, of_bias, g, x, weight, eps, rows,
 # row for each RUN of rows, all of the result's dtype; "t" has an int64 for each row, in [0, n); "s" is a float64. All
 # are in C order.
 SIGNATURES = {
+    "sum": "rm",
     "softmax": "mm",
     "softmax_pull": "mmm",
     "log_softmax": "mm",

@@ -9,8 +9,12 @@ import math
 
 import numpy as np
 
+from minigrad.kernels import loops, rows
+from minigrad.kernels.entry import FLOATS
+
 RUN = 16  # terms that are added one after another
 WIDTH = 1024  # elements that the innermost loop should have: they stay in the L1 cache
+LINE = 1 << 12  # elements of one run of memory whose sum is a kernel's
 
 
 def add_reduce(x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False) -> np.ndarray:
@@ -18,9 +22,9 @@ def add_reduce(x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False) -> 
     count = math.prod([x.shape[a] for a in axes])
     if count <= 2 * RUN or x.dtype.kind != "f" or not x.size:
         return np.add.reduce(x, axis=axes, keepdims=keepdims)
-    if len(axes) == x.ndim and x.flags.forc:  # one run of memory
-        return np.add.reduce(x, axis=None, keepdims=keepdims)
     shape = [1 if k in axes else n for k, n in enumerate(x.shape) if keepdims or k not in axes]
+    if len(axes) == x.ndim and x.flags.forc:
+        return _of_line(x.reshape(-1, order="A")).reshape(shape)
     order = sorted(range(x.ndim), key=lambda k: -abs(x.strides[k]))
     if any(a != b for a, b in zip(order, range(x.ndim))):
         kept = [k for k in order if k not in axes]
@@ -30,6 +34,16 @@ def add_reduce(x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False) -> 
     else:
         y = _reduced(x, [k in axes for k in order])
     return y.reshape(shape)
+
+
+def _of_line(x: np.ndarray) -> np.ndarray:
+    """The sum of one run of memory."""
+    lines = x.size // LINE
+    if not lines or loops.INTERPRETED or x.dtype not in FLOATS or not x.flags.aligned:
+        return np.asarray(np.add.reduce(x))
+    whole = lines * LINE
+    parts = rows.run("sum", LINE, np.empty(lines, x.dtype), x[:whole])
+    return _of_line(parts) if whole == x.size else _of_line(parts) + np.add.reduce(x[whole:])
 
 
 def _reduced(x: np.ndarray, gone: list[bool]) -> np.ndarray:

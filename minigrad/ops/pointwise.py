@@ -74,7 +74,9 @@ class Elementwise(Op):
 
     def forward_any(self, *arrays):
         arrays, dtype = self.unify(*arrays)
-        return self.kernels[dtype](*arrays)
+        kernel = self.kernels[dtype]
+        large = any(a.size >= pieces.SHARED for a in arrays if type(a) is np.ndarray)
+        return pieces.split(kernel, *arrays) if large else kernel(*arrays)
 
     def unify(self, *arrays):
         """Operands brought to a common dtype, and that dtype. Python numbers beside an array stay as they are: weak."""
