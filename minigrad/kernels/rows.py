@@ -56,7 +56,8 @@ HELPERS += "".join([
         ("total_product", "x, y", "x[i] * y[i]"),
         ("total_exp", "x, m", "exp(x[i] - m)"),
         ("total_square", "x, m", "(x[i] - m) * (x[i] - m)"),
-        ("total_centred", "g, x, m", "g[i] * (x[i] - m)"),
+        ("total_weighted", "g, w", "g[i] * w[i - at]"),
+        ("total_weighted_centred", "g, w, x, m", "g[i] * w[i - at] * (x[i] - m)"),
     )
 ])  # fmt: skip
 HELPERS += f"""
@@ -183,11 +184,10 @@ def standardize_affine_pull(result, of_weight, of_bias, g, x, weight, eps, rows,
         for k in range(n):
             of_weight[to + k] += g[at + k] * ((x[at + k] - m) * scale)
             of_bias[to + k] += g[at + k]
-            result[at + k] = g[at + k] * weight[k]
-        a = total(result, at, n, 1, n) / Float(n)
-        b = total_centred(result, x, m, at, n, 1, n) / Float(n) * scale
-        for i in range(at, at + n):
-            result[i] = scale * (result[i] - a - (x[i] - m) * scale * b)
+        a = total_weighted(g, weight, at, n, 1, n) / Float(n)
+        b = total_weighted_centred(g, weight, x, m, at, n, 1, n) / Float(n) * scale
+        for k in range(n):
+            result[at + k] = scale * (g[at + k] * weight[k] - a - (x[at + k] - m) * scale * b)
 """,
 }
 

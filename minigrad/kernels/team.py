@@ -30,7 +30,6 @@ def number(at, k):
     return load_any(at, k, np.int64)
 
 
-@njit
 def take(team, room, me):
     """Take pieces until there are none: piece k is the calls from starts[k] to starts[k + 1]."""
     job = team + JOB
@@ -44,10 +43,6 @@ def take(team, room, me):
             for i in range(number(starts, k), number(starts, k + 1)):
                 call(function, number(calls, 2 * i), number(calls, 2 * i + 1), room)
             k = first + add(team + NEXT + 128 * section, 1)
-
-
-def alone(team, room):
-    take(team, room, 0)
 
 
 def summon(team, wanted, missing):
@@ -90,7 +85,7 @@ def work(team, room, turns, me):
 '''
 
 
-ARGUMENTS = {"alone": 2, "summon": 3, "lead": 4, "work": 4}
+ARGUMENTS = {"take": 3, "summon": 3, "lead": 4, "work": 4}
 
 
 @functools.cache

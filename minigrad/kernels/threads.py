@@ -99,7 +99,7 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
         for k in range(sections):
             fields[team.NEXT + team.STEP * k] = 0
         if alone:
-            team.functions()["alone"](ctypes.addressof(fields), room)
+            team.functions()["take"](ctypes.addressof(fields), room, 0)
             return
         with _lock:
             _keep_workers()

@@ -9,6 +9,7 @@ from interpreter import divided_batches
 from programs import calls_of_python, draw, same, without_kernels
 
 import minigrad as mg
+from minigrad.kernels import pieces, threads
 from minigrad.ops.pointwise import Elementwise
 from minigrad.ops.table import table
 
@@ -553,3 +554,17 @@ def test_errors_of_two_threads_go_to_the_thread_that_made_them():
     for thread in threads:
         thread.join()
     assert outcomes == {"good": {"fine"}, "bad": {"raised"}}
+
+
+def test_threads_share_a_large_elementwise_op_outside_of_loops(monkeypatch):
+    calls = []
+    call = threads.call
+    monkeypatch.setattr(threads, "count", 3)
+    monkeypatch.setattr(threads, "call", lambda *args: (calls.append(len(args[1])), call(*args)))
+    x = mg.tensor(np.random.default_rng(0).normal(size=(3, pieces.SHARED)))
+    fast = mg.jit(lambda x: mg.tanh(x))
+    y = fast(x)
+    calls.clear()
+    np.testing.assert_array_equal(fast(x).numpy(), y.numpy())
+    assert calls == [3 * pieces.SHARED // pieces.PIECE]
+    np.testing.assert_array_equal(mg.tanh(x).numpy(), y.numpy())

@@ -1,5 +1,6 @@
 """Threads that share calls: every piece is done once, whoever calls, whatever number of threads is set meanwhile."""
 
+import ctypes
 import os
 import threading
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import loops, matmul, threads
+from minigrad.kernels import build, loops, matmul, threads
 
 pytestmark = pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: nothing is compiled")
 
@@ -61,6 +62,46 @@ def test_several_python_threads_while_the_number_changes(product):
     for user in users:
         user.join(60)
     assert not errors and not any(user.is_alive() for user in users)
+
+
+MARK = """
+def mark(at, number, room):
+    add(at, 1)
+    store_any(at, 1, room)
+"""
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, threads.team.SECTIONS + 2])
+def test_each_piece_is_done_once_whichever_section_it_is_in(count):
+    """Also where there are fewer pieces than sections, and more threads than sections."""
+    mg.set_num_threads(count)
+    mark = build.address(MARK, "mark", "intp, intp, intp")
+    for pieces in (2, 3, 7, 64, 101):
+        marks = np.zeros((pieces, 2), np.int64)
+        calls = np.zeros((pieces, 2), np.int64)
+        calls[:, 0] = marks.ctypes.data + marks.strides[0] * np.arange(pieces)
+        for times in (1, 2):
+            threads.call(mark, calls, np.arange(pieces + 1))
+            assert (marks[:, 0] == times).all()
+
+
+def test_a_thread_begins_with_the_section_of_its_number():
+    mg.set_num_threads(2)
+    team = (ctypes.c_int64 * threads.team.FIELDS)()
+    number = build.address(ORDER, "order", "intp, intp, intp")
+    seen = np.zeros(9, np.int64)
+    calls = np.array([[seen.ctypes.data, k] for k in range(8)], np.int64)
+    starts = np.arange(9)
+    team[threads.team.JOB : threads.team.JOB + 5] = number, calls.ctypes.data, starts.ctypes.data, 8, 2
+    threads.team.functions()["take"](ctypes.addressof(team), 0, 1)
+    np.testing.assert_array_equal(seen, [8, 4, 5, 6, 7, 0, 1, 2, 3])
+
+
+ORDER = """
+def order(at, number, room):
+    k = add(at, 1)
+    store_any(at, k + 1, number)
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

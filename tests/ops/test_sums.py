@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.kernels import pieces
 from minigrad.kernels.sums import add_reduce
 
 EPS = float(np.finfo("float32").eps)
@@ -37,6 +38,17 @@ def test_a_sum_is_exact_along_any_axes_of_any_layout(drawn, keepdims):
     y = add_reduce(x, axes, keepdims)
     assert y.shape == truth.shape and y.dtype == np.float32
     np.testing.assert_allclose(y, truth, rtol=4 * EPS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_do_not_change_the_sum_of_a_run_of_memory(dtype, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(21, 4001)).astype(dtype)
+    alone = add_reduce(x, (0, 1))
+    monkeypatch.setattr(pieces, "SHARED", 1)
+    monkeypatch.setattr(pieces, "PIECE", 1)
+    monkeypatch.setattr(pieces.threads, "count", 3)
+    assert add_reduce(x, (0, 1)) == alone == add_reduce(x.T, (0, 1))
+    np.testing.assert_allclose(alone, x.sum(dtype="float64"), rtol=10 * np.finfo(dtype).eps)
 
 
 def test_sums_of_integers_and_of_nothing_are_numpys():
