@@ -119,6 +119,36 @@ def test_parts_are_of_pieces_with_what_came_before(data, length):
         assert not wanted[n:, k].any() and not before[n:, k].any()
 
 
+@given(roll=rolls, most=st.integers(0, 90), seed=st.integers(0, 99))
+def test_a_piece_is_moved_as_a_whole(roll, most, seed):
+    moved = music.transposed(roll, most, np.random.default_rng(seed))
+    assert moved.shape == roll.shape
+    (times, keys), (same, now) = np.nonzero(roll), np.nonzero(moved)
+    assert (times == same).all() and len(set(now - keys)) <= 1 and np.abs(now - keys).max(initial=0) <= most
+
+
+def test_each_distance_that_keeps_the_notes_is_as_likely():
+    roll, generator = np.eye(88)[[2, 84]], np.random.default_rng(0)
+    found = [music.transposed(roll, 5, generator)[0].argmax() - 2 for _ in range(600)]
+    assert np.bincount(np.array(found) + 2).tolist() == pytest.approx([100] * 6, abs=40)  # -2, ..., 3
+
+
+def test_recurrent_dropout(few_steps, minigrad, data, tmp_path):
+    options = "--cell", "gru", "--recurrent-dropout", 0.5, "--transpose", 6
+    _, folder = few_steps("music", "--data", data, "--hidden", 3, "--batch", 2, *options)
+    assert minigrad("sample", folder, "--length", 2)[0] == 0
+    task = music.Music(data=data, hidden=40, recurrent_dropout=0.5, out=tmp_path / "run")
+    x = mg.ones((3, 1, 88))
+    first, again = (task.model.recurrent(x)[0].numpy() for _ in range(2))
+    assert (first[0] == again[0]).all() and (first[1] != again[1]).any()  # the first step has no hidden state to drop
+    task.model.eval()
+    assert (task.model(x)[0].numpy() == task.model(x)[0].numpy()).all()
+    code, _, err = minigrad(
+        "train", "music", "--data", data, "--cell", "mingru", *options[2:], "--out", tmp_path / "other"
+    )
+    assert code == 2 and "--recurrent-dropout 0.5: " in err and "MinGRUCell has no hidden value to drop" in err
+
+
 @given(roll=rolls)
 def test_the_notes_are_the_roll(roll):
     again = np.zeros_like(roll)

@@ -18,27 +18,46 @@ def test_a_run(few_steps):
         assert any(row[f"seasonal_{first}_{last}"] == pytest.approx(error) for error in seasonal)
 
 
-def test_a_forecast_sees_no_later_year(tmp_path):
-    task = sunspots.Sunspots(hidden=4, out=tmp_path)
+@pytest.mark.parametrize("length", [1, 4])
+def test_a_forecast_sees_no_later_year(length, tmp_path):
+    task = sunspots.Sunspots(hidden=4, networks=2, length=length, out=tmp_path)
+    numbers = task.windows(np.array([1, 30]))
+    assert len(numbers) == length + sunspots.LAGS
+    assert (numbers[-1] == task.series[[1, 30]]).all() and (numbers[:-1, 0] == task.series[0]).all()
+    assert (numbers[-1 - min(30, len(numbers) - 1) :, 1] == task.series[31 - min(31, len(numbers)) : 31]).all()
     with mg.no_grad():
-        whole = task.forecast(mg.tensor(task.padded[:50, None])).numpy()
-        some = task.forecast(mg.tensor(task.padded[:30, None])).numpy()
-    assert len(whole) == 50 - sunspots.LAGS + 1
-    np.testing.assert_allclose(whole[: len(some)], some, rtol=1e-6)
+        whole = task.forecasts(mg.tensor(task.padded[:50, None])).numpy()
+        some = task.forecasts(mg.tensor(task.padded[:30, None])).numpy()
+    assert whole.shape == (2, 50 - sunspots.LAGS + 1, 1)
+    np.testing.assert_allclose(whole[:, : some.shape[1]], some, rtol=1e-6)
     years = task.draw(np.random.default_rng(0), 5000)[0]
-    assert len(years) == task.length + sunspots.LAGS and years.max() <= task.series[:221].max()
-    assert set(years[-1]) >= {task.series[220]} - {task.series[221]}
+    assert years.max() <= task.series[:221].max()
+    assert set(years[-1]) == set(task.series[1:221])
 
 
-def test_a_network_that_changes_nothing_is_persistence(tmp_path):
-    task = sunspots.Sunspots(hidden=4, out=tmp_path)
+def test_networks_that_change_nothing_are_persistence(tmp_path):
+    task = sunspots.Sunspots(hidden=4, networks=2, out=tmp_path / "run")
     with mg.no_grad():
-        for p in (task.model.output.weight, task.model.output.bias):
-            p.copy_(mg.zeros_like(p))
-        told = task.forecast(mg.tensor(task.padded[:-1, None])).numpy()[:, 0]
-        loss = task.loss(mg.tensor(task.padded[:, None])).item()
-    np.testing.assert_allclose(told, task.series[:-1], rtol=1e-5, atol=1e-5)
+        for reader in task.model.readers:
+            for p in (reader.output.weight, reader.output.bias):
+                p.copy_(mg.zeros_like(p))
+        loss = task.loss(mg.tensor(task.windows(np.arange(1, 309)))).item()
     assert loss == pytest.approx(np.square(np.diff(task.series)).mean() / 1535, rel=1e-5)
+    task.out.mkdir()
+    figures = task.evaluate()
+    assert figures["error_1921_1955"] == pytest.approx(figures["persistence_1921_1955"], rel=1e-5)
+
+
+def test_the_forecast_is_the_mean_of_networks_that_learn_on_their_own(tmp_path):
+    task = sunspots.Sunspots(hidden=3, networks=2, out=tmp_path)
+    (numbers,) = map(mg.tensor, task.draw(np.random.default_rng(0), 6))
+    errors = mg.square(task.forecasts(numbers[:-1]) - numbers[sunspots.LAGS :]).mean(axis=(1, 2)) / sunspots.VARIANCE
+    assert task.loss(numbers).item() == pytest.approx(errors.numpy().mean(), rel=1e-5)
+    first, second = (reader.output.weight for reader in task.model.readers)
+    assert (first.numpy() != second.numpy()).all()
+    told = task.forecasts(mg.tensor(task.windows(np.arange(1, 309))[:-1])).numpy()[:, -1].mean(axis=0)
+    error = sunspots.relative_error(told, task.series, 1921, 1955)
+    assert task.evaluate()["error_1921_1955"] == pytest.approx(error, rel=1e-5)
 
 
 def test_the_autoregression_is_that_of_statsmodels():
