@@ -602,7 +602,7 @@ NOT_COMPARED = {
     "unindex": "the vjp of getitem", "untake": "the vjp of take",
     "untake_along_axis": "the vjp of take_along_axis", "undiagonal": "the vjp of diagonal",
     "cofactor": "part of det's vjp", "softmax_pull": "softmax's vjp", "log_softmax_pull": "log_softmax's vjp",
-    "standardize": "part of layer_norm", "standardize_pull": "its vjp", "standardize_affine": "part of layer_norm",
+    "standardize": "part of layer_norm", "standardize_pull": "its vjp", "standardize_affine": "part of norms",
     "standardize_affine_pull": "its vjp",
     "conv2d_weight": "part of conv2d's vjp",
     "softmax_cross_entropy": "part of cross_entropy", "softmax_error": "its vjp",

@@ -56,6 +56,7 @@ HELPERS += "".join([
         ("total_product", "x, y", "x[i] * y[i]"),
         ("total_exp", "x, m", "exp(x[i] - m)"),
         ("total_square", "x, m", "(x[i] - m) * (x[i] - m)"),
+        ("total_centred", "g, x, m", "g[i] * (x[i] - m)"),
         ("total_weighted", "g, w", "g[i] * w[i - at]"),
         ("total_weighted_centred", "g, w, x, m", "g[i] * w[i - at] * (x[i] - m)"),
     )
@@ -67,6 +68,16 @@ RUN = {RUN}
 def affine(y, x, m, scale, weight, bias, at, n):
     for k in range(n):
         y[at + k] = (x[at + k] - m) * scale * weight[k] + bias[k]
+
+@njit(error_model="numpy", fastmath={{"contract"}}, forceinline=True)
+def affine_channel(y, x, m, factor, shift, at, n):
+    for i in range(at, at + n):
+        y[i] = (x[i] - m) * factor + shift
+
+@njit(error_model="numpy", fastmath={{"contract"}}, forceinline=True)
+def pull_channel(result, g, x, m, factor, of_x, shift, at, n):
+    for i in range(at, at + n):
+        result[i] = g[i] * factor - ((x[i] - m) * of_x + shift)
 """
 
 KERNELS = {
@@ -189,12 +200,43 @@ def standardize_affine_pull(result, of_weight, of_bias, g, x, weight, eps, rows,
         for k in range(n):
             result[at + k] = scale * (g[at + k] * weight[k] - a - (x[at + k] - m) * scale * b)
 """,
+    "standardize_channels": """
+def standardize_channels(y, x, weight, bias, eps, sizes, rows, n, parts, apart):
+    groups, channels, size, count = sizes[0], sizes[1], n // sizes[1], Float(n * parts)
+    for r in range(rows):
+        at, to = r * n, r % groups * channels
+        m = total(x, at, n, parts, apart) / count
+        scale = Float(1) / sqrt(total_square(x, m, at, n, parts, apart) / count + Float(eps[0]))
+        for c in range(channels):
+            for first in range(at + c * size, at + c * size + parts * apart, apart):
+                affine_channel(y, x, m, scale * weight[to + c], bias[to + c], first, size)
+""",
+    "standardize_channels_pull": """
+def standardize_channels_pull(result, of_weight, of_bias, g, x, weight, eps, sizes, rows, n, parts, apart):
+    groups, channels, size, count = sizes[0], sizes[1], n // sizes[1], Float(n * parts)
+    for r in range(rows):
+        at, to = r * n, r % groups * channels
+        m = total(x, at, n, parts, apart) / count
+        scale = Float(1) / sqrt(total_square(x, m, at, n, parts, apart) / count + Float(eps[0]))
+        a, b = Float(0), Float(0)
+        for c in range(channels):
+            s = total(g, at + c * size, size, parts, apart)
+            t = total_centred(g, x, m, at + c * size, size, parts, apart) * scale
+            of_bias[r * channels + c], of_weight[r * channels + c] = s, t
+            a += s * weight[to + c]
+            b += t * weight[to + c]
+        a, b = a / count * scale, b / count * scale * scale
+        for c in range(channels):
+            for first in range(at + c * size, at + c * size + parts * apart, apart):
+                pull_channel(result, g, x, m, scale * weight[to + c], b, a, first, size)
+""",
 }
 
 
 # What each kernel takes: "m" is all rows; "c" has a number for each column, "r" one for each row, "b" a
-# row for each RUN of rows, all of the result's dtype; "t" has an int64 for each row, in [0, n); "s" is a float64. All
-# are in C order.
+# row for each RUN of rows, "w" one number for each channel of each group, "p" one for each channel of each row, all of
+# the result's dtype; "t" has an int64 for each row, in [0, n); "s" is a float64; "i" are two int64: of how many groups
+# the rows are, one after another, and how many channels a row has. All are in C order.
 SIGNATURES = {
     "sum": "rm",
     "softmax": "mm",
@@ -208,25 +250,32 @@ SIGNATURES = {
     "standardize_pull": "mmmms",
     "standardize_affine": "mmccs",
     "standardize_affine_pull": "mbbmmcs",
+    "standardize_channels": "mmwwsi",
+    "standardize_channels_pull": "mppmmwsi",
 }
 INT64, FLOAT64 = np.dtype("int64"), np.dtype("float64")
 WORDS = {
     "m": "{rows} x {parts} x {n} floats", "c": "{n} floats", "r": "{rows} floats", "b": "{runs} x {n} floats",
-    "t": "{rows} int64", "s": "a float64",
+    "t": "{rows} int64", "s": "a float64", "w": "{groups} x {channels} floats", "p": "{rows} x {channels} floats",
+    "i": "two int64",
 }  # fmt: skip
 
 
 def check(name: str, rows: int, n: int, parts: int, arrays) -> None:
     signature, dtype, good = SIGNATURES[name], arrays[0].dtype, len(arrays) == len(SIGNATURES[name])
     runs = -(-rows // RUN)
-    sizes = {"m": rows * n * parts, "c": n, "r": rows, "b": runs * n, "t": rows, "s": 1}
-    dtypes = {"t": INT64, "s": FLOAT64}
+    groups, channels = arrays[-1].tolist() if signature[-1] == "i" else (1, 1)
+    sizes = {"m": rows * n * parts, "c": n, "r": rows, "b": runs * n, "t": rows, "s": 1, "i": 2}
+    sizes |= {"w": groups * channels, "p": rows * channels}
+    dtypes = {"t": INT64, "s": FLOAT64, "i": INT64}
+    good = good and groups > 0 and channels > 0 and rows % groups == 0 and n % channels == 0
     for kind, a in zip(signature, arrays):
         flags = a.flags
         good = good and a.size == sizes[kind] and flags.c_contiguous and flags.aligned
         good = good and a.dtype == dtypes.get(kind, dtype)
     if not good or dtype not in FLOATS:
-        wanted = ", ".join([WORDS[kind].format(rows=rows, parts=parts, n=n, runs=runs) for kind in signature])
+        known = dict(rows=rows, parts=parts, n=n, runs=runs, groups=groups, channels=channels)
+        wanted = ", ".join([WORDS[kind].format(**known) for kind in signature])
         refuse(name, f"{wanted}, in C order", *arrays)
     if signature[-1] == "t":
         require_indices("targets", "classes", arrays[-1], n)
@@ -244,7 +293,7 @@ def source(name: str, dtype: str, whole: bool = True) -> str:
 @functools.cache
 def compiled(name: str, dtype: np.dtype, whole: bool) -> int:
     """Address of a kernel: it takes pointers to arrays, the number of rows, n, parts, and `apart`."""
-    kinds = {"t": INT64, "s": FLOAT64}
+    kinds = {"t": INT64, "s": FLOAT64, "i": INT64}
     pointers = [f"CPointer({kinds.get(kind, dtype).name})" for kind in SIGNATURES[name]]
     return build.address(source(name, dtype.name, whole), name, ", ".join([*pointers, "intp, intp, intp, intp"]))
 
@@ -278,8 +327,11 @@ def run(name: str, n: int, *arrays: np.ndarray, parts: int = 1) -> np.ndarray:
         with np.errstate(all="ignore"):
             interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n, parts, apart)
         return result
-    multiple = RUN if "b" in signature else 1
-    elements = {"m": n * multiple, "c": 0, "r": multiple, "b": n, "t": multiple, "s": 0}  # for so many rows
+    groups, channels = arrays[-1].tolist() if signature[-1] == "i" else (1, 1)
+    once = rows == groups  # or else a thread takes the rows of all groups, for which it finds the numbers of "w"
+    multiple = RUN if "b" in signature else 1 if once else groups
+    elements = {"m": n * multiple, "c": 0, "r": multiple, "b": n, "t": multiple, "s": 0, "i": 0}  # for so many rows
+    elements |= {"w": channels if once else 0, "p": channels * multiple}
     given = [(a, elements[kind] * a.itemsize) for kind, a in zip(signature, arrays)]
     pieces.call(compiled(name, result.dtype, parts == 1), rows, length, given, n, parts, apart, multiple=multiple)
     return result

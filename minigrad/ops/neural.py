@@ -196,64 +196,102 @@ def standardize_pull(g, x, z, /, axis=-1, eps: Finite = 1e-5):
     return _sweep("standardize_pull", axis, g, x, z, eps=eps)
 
 
-# The same over the last axes, with a weight and a bias of their shape. `last` is the number of these axes.
+# The same with a weight and a bias, of one shape that broadcasts to that of x.
 
 
-def _affine(x: Spec, weight: Spec, bias: Spec, last, eps) -> tuple[int, ...]:
-    dtype = common_dtype([x, weight, bias])
-    shape = x.shape[x.ndim - last :]
-    if dtype.kind != "f" or not 0 < last <= x.ndim or weight.shape != shape or bias.shape != shape:
-        raise ValueError(f"wanted floats, and weights of the shape of the last axes, {shape}")
+def _affine(x: Spec, weight: Spec, bias: Spec, axis, eps) -> tuple[int, ...]:
+    _along(Spec(x.shape, common_dtype([x, weight, bias])), axis)
+    behind = x.shape[x.ndim - weight.ndim :]
+    fits = weight.ndim <= x.ndim and all(n in (1, m) for n, m in zip(weight.shape, behind))
+    if not fits or bias.shape != weight.shape:
+        raise ValueError(f"wanted a weight and a bias of one shape that broadcasts to {x.shape}")
     return x.shape
 
 
-def _affine_pulled(g: Spec, x: Spec, weight: Spec, last, eps) -> list[Spec]:
+def _affine_pulled(g: Spec, x: Spec, weight: Spec, axis, eps) -> list[Spec]:
     if g.shape != x.shape:
         raise ValueError("wanted operands of one shape")
     dtype = common_dtype([g, x, weight])
-    return [Spec(shape, dtype) for shape in (_affine(x, weight, weight, last, eps), weight.shape, weight.shape)]
+    return [Spec(shape, dtype) for shape in (_affine(x, weight, weight, axis, eps), weight.shape, weight.shape)]
 
 
-def _last_axes(last: int) -> tuple[int, ...]:
-    return tuple(range(-last, 0))
+def _channels(shape: tuple[int, ...], of_weight: tuple[int, ...], axes) -> tuple[int, int, int, int] | None:
+    """(parts, groups, channels, size) if an array of this shape, (samples, groups, channels, size), is standardized
+    over channels and size, in as many parts as there are samples or in one, and the weight has a number for each
+    channel of each group; else None."""
+    wide = (1,) * (len(shape) - len(of_weight)) + of_weight
+    own = [k for k, n in enumerate(wide) if n != 1]
+    first, end = (own[0], own[-1] + 1) if own else (0, 0)
+    gone = [k in axes for k in range(len(shape))]
+    before, inner, behind = ([gone[k] for k in part if shape[k] != 1] for part in (
+        range(first), range(first, end), range(end, len(shape))))  # fmt: skip
+    groups = inner.count(False)
+    apart = wide[first:end] != shape[first:end] or any(inner[:groups])
+    if 0 in shape or apart or len(set(before)) > 1 or not all(behind):
+        return None
+    each = math.prod([n for n, over in zip(shape[first:end], gone[first:end]) if not over])
+    size = math.prod(shape[end:])
+    return (math.prod(shape[:first]) if any(before) else 1, each, math.prod(of_weight) // max(each, 1), size)
+
+
+def _kernel(x, weight, axis) -> tuple | None:
+    """(kernel, elements of a part of a row, parts, rows of partial sums of its pull, operands of its own); None if no
+    kernel works on numbers that lie so."""
+    shape, axes = x.shape, tuple(sorted(axes_of(axis, x.ndim)))
+    ndim = x.ndim - len(axes)
+    if axes == tuple(range(ndim, x.ndim)) and shape[ndim:] == weight.shape:
+        n = weight.size
+        return "standardize_affine", n, 1, -(-x.size // max(n, 1) // rows.RUN), ()
+    laid = _channels(shape, weight.shape, axes)
+    if laid is None or laid[-1] < SHORT:
+        return None
+    parts, groups, channels, size = laid
+    n = channels * size
+    return "standardize_channels", n, parts, x.size // (n * parts * groups), (np.array([groups, channels]),)
 
 
 def _affine_sample(d):
-    last = d.choice([1, 2])
-    x = d.array(d.choice([(3, 4), (2, 3, 4)]))
-    return x, d.array(x.shape[-last:]), d.array(x.shape[-last:]), {"last": last, "eps": d.choice([1e-3, 0.5])}
+    shape = d.choice([(3, 4), (2, 3, 4), (2, 2, 1, 3, 2)])
+    x, ndim = d.array(shape), len(shape)
+    axes, of_weight = d.choice([
+        ((ndim - 1,), shape[-1:]), ((0, *range(2, ndim)), (shape[1], *[1] * (ndim - 2))),
+        (tuple(range(2, ndim)) or (1,), (shape[1], *[1] * (ndim - 2))), ((0, ndim - 1), (shape[-2], shape[-1])),
+    ])  # fmt: skip
+    return x, d.array(of_weight), d.array(of_weight), {"axis": axes, "eps": d.choice([1e-3, 0.5])}
 
 
 @op(
     shape=_affine,
     sample=_affine_sample,
-    together=lambda g, x, weight, last, eps: standardize_affine_pull(g, x, weight, last, eps),
+    together=lambda g, x, weight, axis, eps: standardize_affine_pull(g, x, weight, axis, eps),
     method=False,
     public=False,
 )
-def standardize_affine(x, weight, bias, /, last: int, eps: Finite):
+def standardize_affine(x, weight, bias, /, axis, eps: Finite):
     """standardize(x) * weight + bias."""
-    _affine(x, weight, bias, last, eps)
-    operands = [in_order(a) for a in (x, weight, bias)]
-    return rows.run("standardize_affine", weight.size, np.empty(x.shape, x.dtype), *operands, np.array([eps]))
+    _affine(x, weight, bias, axis, eps)
+    found = _kernel(x, weight, axis)
+    if found is None:
+        return _sweep("standardize", axis, x, eps=eps) * weight + bias
+    kernel, n, parts, _, own = found
+    operands = *[in_order(a) for a in (x, weight, bias)], np.array([eps]), *own
+    return rows.run(kernel, n, np.empty(x.shape, x.dtype), *operands, parts=parts)
 
 
-def _pulled_back(c, x, last, eps):
-    axes = _last_axes(last)
-    return standardize_pull(c, x, standardize(x, axes, eps), axes, eps)
+def _pulled_back(c, x, axis, eps):
+    return standardize_pull(c, x, standardize(x, axis, eps), axis, eps)
 
 
-def _affine_pull_x(c, g, x, weight, last, eps):
+def _affine_pull_x(c, g, x, weight, axis, eps):
     of_x, of_weight, _ = c
-    axes, pulled = _last_axes(last), g * weight
-    z = standardize(x, axes, eps)
-    direct = _standardize_pull_x(of_x, x, standardize_pull(pulled, x, z, axes, eps), axes, eps)
-    of_z = _standardize_pull_z(of_x, pulled, x, z, axes, eps) + of_weight * g
-    return direct + standardize_pull(of_z, x, z, axes, eps)
+    pulled, z = g * weight, standardize(x, axis, eps)
+    direct = _standardize_pull_x(of_x, x, standardize_pull(pulled, x, z, axis, eps), axis, eps)
+    of_z = _standardize_pull_z(of_x, pulled, x, z, axis, eps) + of_weight * g
+    return direct + standardize_pull(of_z, x, z, axis, eps)
 
 
-def _affine_pull_g(c, x, weight, last, eps):
-    return _pulled_back(c[0], x, last, eps) * weight + c[1] * standardize(x, _last_axes(last), eps) + c[2]
+def _affine_pull_g(c, x, weight, axis, eps):
+    return _pulled_back(c[0], x, axis, eps) * weight + c[1] * standardize(x, axis, eps) + c[2]
 
 
 @op(
@@ -261,19 +299,23 @@ def _affine_pull_g(c, x, weight, last, eps):
     sample=lambda d: (lambda x, w, _, params: (d.array(x.shape), x, w, params))(*_affine_sample(d)),
     g=_affine_pull_g,
     x=_affine_pull_x,
-    weight=lambda c, g, x, weight_shape, last, eps: sum_to(g * _pulled_back(c[0], x, last, eps), shape=weight_shape),
+    weight=lambda c, g, x, weight_shape, axis, eps: sum_to(g * _pulled_back(c[0], x, axis, eps), shape=weight_shape),
     method=False,
     public=False,
 )
-def standardize_affine_pull(g, x, weight, /, last: int, eps: Finite):
-    """How standardize_affine pulls back g to x, the weight and the bias: standardize_pull of g * weight, and the sums
-    over the rows of g * standardize(x) and of g."""
-    _affine_pulled(g, x, weight, last, eps)
-    n = weight.size
-    result, runs = np.empty(x.shape, x.dtype), -(-x.size // max(n, 1) // rows.RUN)
-    of_weight, of_bias = sums = np.zeros((2, runs, n), x.dtype)
-    operands = [in_order(a) for a in (g, x, weight)]
-    rows.run("standardize_affine_pull", n, result, of_weight, of_bias, *operands, np.array([eps]))
+def standardize_affine_pull(g, x, weight, /, axis, eps: Finite):
+    """How standardize_affine pulls back g to x, the weight and the bias: standardize_pull of g * weight, and the sums,
+    in the weight's shape, of g * standardize(x) and of g."""
+    _affine_pulled(g, x, weight, axis, eps)
+    found = _kernel(x, weight, axis)
+    if found is None:
+        z = _sweep("standardize", axis, x, eps=eps)
+        of_x = _sweep("standardize_pull", axis, g * weight, x, z, eps=eps)
+        return [of_x, *[np.asarray(sum_to.op.forward(y, shape=weight.shape)) for y in (g * z, g)]]
+    kernel, n, parts, runs, own = found
+    result, sums = np.empty(x.shape, x.dtype), np.zeros((2, runs, weight.size), x.dtype)
+    operands = *[in_order(a) for a in (g, x, weight)], np.array([eps]), *own
+    rows.run(f"{kernel}_pull", n, result, *sums, *operands, parts=parts)
     of_weight, of_bias = add_reduce(sums, (1,))
     return [result, of_weight.reshape(weight.shape), of_bias.reshape(weight.shape)]
 

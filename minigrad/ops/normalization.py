@@ -28,6 +28,16 @@ def _scaled(y, weight, bias, axes):
     return y if bias is None else y + reshape(bias, inner)
 
 
+def _standardized(x, axes, weight, bias, shape, eps):
+    """standardize(x) * weight + bias, which are in this shape, or None."""
+    if weight is None or x.dtype.kind != "f":
+        y = standardize(x, axes, eps)
+        return y if bias is None else y + reshape(bias, shape)
+    bias = filled(weight.shape, weight.dtype) if bias is None else bias
+    weight, bias = (p if p.shape == shape else reshape(p, shape) for p in (weight, bias))
+    return standardize_affine(x, weight, bias, axis=axes, eps=eps)
+
+
 @composite(sample=lambda d: (d.array((2, 3, 4)), d.array((4,)), d.array((4,)), {"axis": -1, "eps": 1e-5}), method=False)
 def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
     """Layer normalisation (Ba et al. 2016, arXiv:1607.06450): standardize(x) * weight + bias.
@@ -42,11 +52,10 @@ def layer_norm(x, weight=None, bias=None, /, axis=-1, eps: Finite = 1e-5):
     [[-1.0, 1.0]]
     """
     axes = axes_of(axis, x.ndim)
-    if weight is not None and axes == tuple(range(x.ndim - len(axes), x.ndim)) and x.dtype.kind == "f":
-        _require_shape(tuple([x.shape[k] for k in axes]), weight=weight, bias=bias)
-        bias = filled(weight.shape, weight.dtype) if bias is None else bias
-        return standardize_affine(x, weight, bias, last=len(axes), eps=eps)
-    return _scaled(standardize(x, axis=axis, eps=eps), weight, bias, axes)
+    _require_shape(tuple([x.shape[k] for k in axes]), weight=weight, bias=bias)
+    if axes != tuple(range(x.ndim - len(axes), x.ndim)):
+        return _scaled(standardize(x, axis=axis, eps=eps), weight, bias, axes)
+    return _standardized(x, axes, weight, bias, tuple([x.shape[k] for k in axes]), eps)
 
 
 @composite(
@@ -96,8 +105,10 @@ def group_norm(x, weight=None, bias=None, /, num_groups: Size = 1, eps: Finite =
     n, channels, *size = x.shape
     if channels % num_groups:
         raise ValueError(f"num_groups={num_groups}, wanted a divisor of {channels} channels")
-    rows = reshape(x, (n, num_groups, channels // num_groups * math.prod(size)))
-    return _scaled(reshape(standardize(rows, -1, eps), x.shape), weight, bias, (1,))
+    _require_shape((channels,), weight=weight, bias=bias)
+    each = channels // num_groups
+    y = reshape(x, (n, num_groups, each, math.prod(size)))
+    return reshape(_standardized(y, (2, 3), weight, bias, (num_groups, each, 1), eps), x.shape)
 
 
 def _normalized(x, axes, running_mean, running_var, weight, bias, from_input, momentum, eps):
@@ -123,7 +134,8 @@ def _normalized(x, axes, running_mean, running_var, weight, bias, from_input, mo
                 if running is not None:
                     of_channels = reshape(mean(statistic, 0), x.shape[1:2])
                     running.copy_(running * (1 - momentum) + of_channels * momentum)
-    return _scaled(standardize(x, axes, eps), weight, bias, (1,))
+    _require_shape(x.shape[1:2], weight=weight, bias=bias)
+    return _standardized(x, axes, weight, bias, shape[1:], eps)
 
 
 def _running_sample(d):

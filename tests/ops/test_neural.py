@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import modes
 from minigrad.kernels import pieces
+from minigrad.ops.neural import _kernel as kernel_of
+from minigrad.ops.neural import standardize, standardize_affine
 from minigrad.testing import arrays, gradcheck, shapes
 
 
@@ -204,3 +206,43 @@ def test_stop_gradient():
 
 def test_higher_derivatives_of_softmax():
     gradcheck(lambda x: mg.hessian(lambda x: mg.square(mg.softmax(x)).sum())(x), np.array([0.3, -1.0, 0.7]))
+
+
+CHANNELS = [  # shape of x, axes, shape of the weight: groups, batches, instances; one sample; long ones
+    ((5, 3, 2, 9), (2, 3), (3, 2, 1)), ((4, 3, 3, 4), (0, 2, 3), (3, 1, 1)), ((4, 3, 9), (2,), (3, 1)),
+    ((1, 3, 2, 9), (2, 3), (3, 2, 1)), ((4, 3, 2, 9), (0, 2, 3), (3, 2, 1)), ((2, 3, 1200), (2,), (3, 1)),
+    ((1100, 2, 8), (0, 2), (2, 1)), ((3, 2, 2, 5), (1, 2, 3), (2, 2, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape, axes, of_weight", CHANNELS)
+def test_standardisation_with_a_weight_of_channels(shape, axes, of_weight, dtype, monkeypatch):
+    """As its parts, forward and backward; the same bits whatever number of threads."""
+    rng = np.random.default_rng(0)
+    x, g = (mg.tensor(rng.normal(3, 2, shape).astype(dtype), requires_grad=True) for _ in range(2))
+    w, b = (mg.tensor(rng.normal(size=of_weight).astype(dtype), requires_grad=True) for _ in range(2))
+
+    def composed(x, w, b):
+        return standardize(x, axes, 0.1) * w + b
+
+    def run(f):
+        y, pull = mg.vjp(f, x, w, b)
+        return [r.numpy() for r in (y, *pull(g.detach()))]
+
+    alone = run(lambda x, w, b: standardize_affine(x, w, b, axes, 0.1))
+    scale = np.sqrt(x.size / w.size)
+    for y, wanted in zip(alone, run(composed), strict=True):
+        np.testing.assert_allclose(y, wanted, atol=(3e-6 if dtype == "float32" else 1e-14) * scale, rtol=1e-5)
+    monkeypatch.setattr(pieces, "SHARED", 1)
+    monkeypatch.setattr(pieces, "PIECE", 1)
+    monkeypatch.setattr(pieces.threads, "count", 3)
+    for y, wanted in zip(run(lambda x, w, b: standardize_affine(x, w, b, axes, 0.1)), alone):
+        np.testing.assert_array_equal(y, wanted)
+
+
+def test_layouts_of_channels_have_a_kernel():
+    for shape, axes, of_weight in CHANNELS[:-1]:
+        x, w = np.zeros(shape), np.zeros(of_weight)
+        assert kernel_of(x, w, axes)[0] == "standardize_channels"
+    assert kernel_of(np.zeros((3, 2, 2, 5)), np.zeros((2, 2, 1)), (1, 2, 3)) is None

@@ -60,49 +60,52 @@ def standardize_pull_lowered(o, value, g, x, z, axis, eps):
 # With a weight and a bias. In loops these are what they consist of, so that every pass sees it.
 
 
-def last_axes(x, last: int) -> tuple[int, ...]:
-    return tuple(range(x.ndim - last, x.ndim))
+def affine(p, x, weight, bias, axis, eps):
+    return None if p.parent is None else affine_composed(batch.ops_of(p), x, weight, bias, axis, eps)
 
 
-def affine(p, x, weight, bias, last, eps):
-    return None if p.parent is None else affine_composed(batch.ops_of(p), x, weight, bias, last, eps)
+def affine_composed(o, x, weight, bias, axis, eps):
+    return o.add(o.mul(o.standardize(x, axis=axis, eps=eps), weight), bias)
 
 
-def affine_composed(o, x, weight, bias, last, eps):
-    return o.add(o.mul(o.standardize(x, axis=last_axes(x, last), eps=eps), weight), bias)
+def affine_pull(p, g, x, weight, axis, eps):
+    return None if p.parent is None else affine_pull_composed(batch.ops_of(p), g, x, weight, axis, eps)
 
 
-def affine_pull(p, g, x, weight, last, eps):
-    return None if p.parent is None else affine_pull_composed(batch.ops_of(p), g, x, weight, last, eps)
+def affine_pull_composed(o, g, x, weight, axis, eps):
+    z = o.standardize(x, axis=axis, eps=eps)
+    sums = [summed(o, y, weight.shape) for y in (o.mul(g, z), g)]
+    return [o.standardize_pull(o.mul(g, weight), x, z, axis=axis, eps=eps), *sums]
 
 
-def affine_pull_composed(o, g, x, weight, last, eps):
-    axes, rows = last_axes(x, last), tuple(range(x.ndim - last))
-    z = o.standardize(x, axis=axes, eps=eps)
-    sums = [o.sum(y, axis=rows, keepdims=False) for y in (o.mul(g, z), g)]
-    return [o.standardize_pull(o.mul(g, weight), x, z, axis=axes, eps=eps), *sums]
+def summed(o, y, shape, kept: int = 0):
+    """The sum to a shape that broadcasts to that of y, but for the leading axes that are kept."""
+    ndim = y.ndim - kept
+    wide = (1,) * (ndim - len(shape)) + tuple(shape)
+    axes = tuple([kept + k for k, n in enumerate(wide) if k < ndim - len(shape) or (n == 1 and y.shape[kept + k] != 1)])
+    y = o.sum(y, axis=axes, keepdims=False) if axes else y
+    return y if len(y.shape) == kept + len(shape) else o.reshape(y, shape=(*y.shape[:kept], *shape))
 
 
-def affine_batched(b, x, weight, bias, last, eps):
-    if b.on == (True, False, False):
-        return b.apply(x, weight, bias, last=last, eps=eps)
+def affine_batched(b, x, weight, bias, axis, eps):
     x, ndim = b.whole(0), len(b.shape(0))
-    z = b.o.standardize(x, axis=last_axes(x, last), eps=eps)
-    return b.o.add(b.o.mul(z, b.padded(1, ndim)), b.padded(2, ndim))
+    axes = tuple([k + 1 for k in axes_of(axis, ndim)])
+    if not any(b.on[1:]):
+        return b.apply(x, weight, bias, axis=axes, eps=eps)
+    return b.o.add(b.o.mul(b.o.standardize(x, axis=axes, eps=eps), b.padded(1, ndim)), b.padded(2, ndim))
 
 
-def affine_pull_batched(b, g, x, weight, last, eps):
+def affine_pull_batched(b, g, x, weight, axis, eps):
     g, x, ndim = b.whole(0), b.whole(1), len(b.shape(0))
-    axes, rows = last_axes(x, last), tuple(range(1, x.ndim - last))
+    axes = tuple([k + 1 for k in axes_of(axis, ndim)])
     z = b.o.standardize(x, axis=axes, eps=eps)
-    sums = [b.o.sum(y, axis=rows, keepdims=False) for y in (b.o.mul(g, z), g)]
+    sums = [summed(b.o, y, b.shape(2), 1) for y in (b.o.mul(g, z), g)]
     return [b.o.standardize_pull(b.o.mul(g, b.padded(2, ndim)), x, z, axis=axes, eps=eps), *sums]
 
 
 @partition.of_rows
 def affine_partition(v, *by_row):
-    rows_there = all(b == (x.ndim == v.ndim) for x, b in zip(v.inputs, by_row))
-    return rows_there and v.ndim > v.params["last"]
+    return by_row == (True, False, False) and 0 not in axes_of(v.params["axis"], v.ndim)
 
 
 def stop_gradient_batched(b, x):

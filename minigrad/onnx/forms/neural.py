@@ -22,12 +22,12 @@ def centred(g, x: str, axis) -> str:
     return g.node("Sub", x, g.node("ReduceMax", x, g.sizes(axis)))
 
 
-def affine(o, v, x, weight, bias, last, eps):
-    return affine_composed(o, x, weight, bias, last, eps)
+def affine(o, v, x, weight, bias, axis, eps):
+    return affine_composed(o, x, weight, bias, axis, eps)
 
 
-def affine_pull(o, v, g, x, weight, last, eps):
-    return affine_pull_composed(o, g, x, weight, last, eps)
+def affine_pull(o, v, g, x, weight, axis, eps):
+    return affine_pull_composed(o, g, x, weight, axis, eps)
 
 
 FORMS = {
