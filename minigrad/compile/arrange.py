@@ -135,7 +135,7 @@ class Arrangement:
             return False
         x, axes = v.inputs[0], v.params["axis"]
         short = 1 < math.prod([x.shape[k] for k in axes]) <= BLOCK
-        alike = self.kinds[x] == self.kinds[v] and axis_of(self.kinds[v]) in (0, None)
+        alike = self.kinds[x] == self.kinds[v] and axis_of(self.kinds[v]) not in axes
         return short and alike and x.dtype == self.plan.dtype and self.plan.is_fused(x) and x not in self.skipped
 
     def group(self) -> None:

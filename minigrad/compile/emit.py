@@ -3,6 +3,7 @@
 Sizes and strides come as numbers at run time, so that one text, compiled once, serves every length, batch and width.
 """
 
+import itertools
 import math
 import re
 
@@ -33,6 +34,7 @@ from minigrad.symbolic import key_of
 
 CALLED = ("matmul", "pack", "conv", "pack_filters", "conv_weight", "unpack")  # fixed kernels
 FIXED = 3 + len(CALLED)  # numbers that every kernel is given: steps, first and last row, addresses of these
+UNROLLED = 8  # elements that a fold takes without a loop, where neighbours of its result read neighbours
 FLUSH = """
 @njit(error_model="numpy")
 def flush_{dtype}(part, total, n):
@@ -235,32 +237,45 @@ class Emitter:
         nest = Nest(tuple(shape), [outer, to], task.rows, self, split=True, axis=task.axis)
         lines = nest.opening([], [("x", outer), ("y", to)])
         at, index = nest.place("x", outer)
-        indent = nest.indent
-        address = f"{at} + {index} * {x.dtype.itemsize}" if index != "0" else at
-        lines.append(f"{indent}here = {address}")
-        *outer_axes, last = task.axes
+        kind = element(x, self.schedule.dtype)
+        if not fold.sums or x.dtype.kind != "f":
+            start, step = fold.steps(x.dtype.kind)
+            start, step = [text.replace("Float", kind if x.dtype.kind == "f" else "Float") for text in (start, step)]
+        else:
+            start, step = f"{kind}(0)", "total + value"
+        counts = [x.shape[k] for k in task.axes]
+        if x.strides[task.axes[-1]] != 1 and all(type(n) is int for n in counts) and math.prod(counts) <= UNROLLED:
+            body = [f"total = {start}"]
+            for places in itertools.product(*map(range, counts)):
+                terms = [f"{k} * {self.bytes(x.strides[axis], x.dtype)}" for k, axis in zip(places, task.axes) if k]
+                body += [f"value = load({' + '.join([at, *terms])}, {index}, {kind})", f"total = {step}"]
+        else:
+            body = self.folded(x, task.axes, fold, at, index, start, step)
+        lines += [nest.indent + line for line in body]
+        place, index = nest.place("y", to)
+        lines.append(f"{nest.indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({fold.made}))")
+        addresses = {"x": self.base(x), "y": self.base(to)}
+        return self.call_of(lines, addresses, SUMMED, f"{task.value.op.name} over {task.axes}", task.rows)
+
+    def folded(self, x: View, axes, fold, at: str, index: str, start: str, step: str) -> list[str]:
+        """Loops that fold the elements of x along axes into `total`; of the others, this is the place."""
+        kind = element(x, self.schedule.dtype)
+        lines = [f"here = {at} + {index} * {x.dtype.itemsize}" if index != "0" else f"here = {at}"]
+        *outer_axes, last = axes
         terms = [f"k{k} * {self.bytes(x.strides[k], x.dtype)}" for k in outer_axes]
         there, stride = " + ".join(["here", *terms]), x.strides[last]
-        kind = element(x, self.schedule.dtype)
         if stride == 1:
             reading = f"value = load({there}, k{last}, {kind})"
         else:
             reading = f"value = load({there} + k{last} * {self.bytes(stride, x.dtype)}, 0, {kind})"
-        n = self.number(x.shape[last])
         if not fold.sums or x.dtype.kind != "f":
-            start, step = fold.steps(x.dtype.kind)
-            start, step = [text.replace("Float", kind if x.dtype.kind == "f" else "Float") for text in (start, step)]
-            body = [f"for k{last} in range({n}):", f"    {reading}", f"    total = {step}"]
+            body = [f"for k{last} in range({self.number(x.shape[last])}):", f"    {reading}", f"    total = {step}"]
         else:
-            start = "np.float64(0)" if math.prod([x.shape[k] for k in task.axes]) > BLOCK else f"{kind}(0)"
+            start = "np.float64(0)" if math.prod([x.shape[k] for k in axes]) > BLOCK else start
             body = [*sums(self, [("part", "value", kind)], f"k{last}", x.shape[last], [reading]), "total += part"]
-        lines.append(f"{indent}total = {start}")
+        lines.append(f"total = {start}")
+        indent = ""
         for k in outer_axes:
             lines.append(f"{indent}for k{k} in range({self.number(x.shape[k])}):")
             indent += "    "
-        lines += [indent + line for line in body]
-        indent = nest.indent
-        place, index = nest.place("y", to)
-        lines.append(f"{indent}store({place}, {index}, {element(task.to, self.schedule.dtype)}({fold.made}))")
-        addresses = {"x": self.base(x), "y": self.base(to)}
-        return self.call_of(lines, addresses, SUMMED, f"{task.value.op.name} over {task.axes}", task.rows)
+        return [*lines, *[indent + line for line in body]]

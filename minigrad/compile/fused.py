@@ -30,7 +30,8 @@ def fused(e, task: Fused) -> str:
     run = Run(e, task)
     statements, stores, sums_of_step = run.statements(), run.stores(), run.sums()
     views = [view for *_, view in run.reads] + [view for _, _, view, *_ in [*stores, *sums_of_step]]
-    nest = Nest(task.shape, views, task.rows, e, axis=task.axis)
+    flat = not task.adds and all(max(axes) < task.axis for _, axes, _ in task.sums)
+    nest = Nest(task.shape, views, task.rows, e, axis=task.axis, flat=flat)
     lines = nest.opening(
         [(name, at, view, None) for name, at, view in run.reads], [(at, view) for _, at, view, _ in stores]
     )

@@ -159,7 +159,7 @@ class Kernel:
 
     def parts(self) -> list[tuple[int, int]]:
         count = min(threads.count, self.batch)
-        if count == 1 or self.flops * self.length < 1e6 or self.flops < 2e4:
+        if count == 1 or self.flops * self.length < 1e6 or self.flops < 5e3:
             return [(0, self.batch)]
         return list(pairwise([self.batch * k // count for k in range(count + 1)]))
 

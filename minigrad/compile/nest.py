@@ -19,10 +19,10 @@ class Nest:
     """Loops over a shape, axes joined where all views allow it, and the addresses of views within them.
 
     rows: whether a thread has rows of its own; axis: which one is that of the rows. split: keep the last axis as an
-    ordinary loop.
+    ordinary loop. flat: where rows lie one behind the other in all views, their elements are one loop.
     """
 
-    def __init__(self, shape, views, rows: bool, emitter: Any, split=False, axis=0):
+    def __init__(self, shape, views, rows: bool, emitter: Any, split=False, axis=0, flat=False):
         self.emitter = emitter
         for view in views:
             view.require_inside()
@@ -35,6 +35,12 @@ class Nest:
                 joined[-1].append(group[0])
             else:
                 joined.append(list(group))
+        last = joined[-1] if joined else []
+        self.flat = bool(
+            flat and rows and joined[-2:-1] == [self.rows] and all(self.joins(v, axis, last[0]) for v in views)
+        )
+        if self.flat:
+            joined[-2:] = [[axis, *last]]
         self.loops = joined
         self.inner = joined[-1] if joined and joined[-1] != self.rows else None
         self.outer = joined[:-1] if self.inner else joined
@@ -54,6 +60,9 @@ class Nest:
         """Of loop k, counted inwards."""
         group = self.loops[k]
         bounds = "first, last" if group == self.rows else self.emitter.number(self.length(group))
+        if self.flat and k == len(self.loops) - 1:
+            each = self.emitter.number(self.length(group[1:]))
+            bounds = f"first * {each}, last * {each}"
         return f"for {self.index(k)} in range({bounds}):"
 
     def index(self, k: int) -> str:

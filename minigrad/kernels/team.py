@@ -3,10 +3,10 @@
 To wake a sleeping thread takes some 100 us, and a training step has several regions that threads share, tenths of a
 millisecond apart. So a worker that has finished looks for more for a moment before it goes to sleep, outside of
 Python: neither it nor the thread that it helps waits for the interpreter lock. Each thread takes the next piece when it
-has done one, so that one that another process keeps from its work leaves more to the others; and the moment is short,
-so that a busy machine loses little.
+has done one, so that one that another process keeps from its work leaves more to the others. After the first looks a
+worker lets others have its core between one look and the next, so that a busy machine loses little.
 
-    workers: sleep -> look (turns) -> take pieces -> look -> ... -> sleep
+    workers: sleep -> look (turns, of which the last are polite) -> take pieces -> look -> ... -> sleep
     caller:  wake who sleeps; open; take pieces; close; wait until no worker is active; return
 """
 
@@ -52,7 +52,7 @@ def summon(team, wanted, missing):
     store_any(missing, 0, np.int64(n))
 
 
-def lead(team, room, turns, sleep):
+def lead(team, room, turns, polite, give_way, sleep):
     add(team + OPEN, 1)
     add(team + TICKET, 1)
     take(team, room, 0)
@@ -61,16 +61,20 @@ def lead(team, room, turns, sleep):
     while look(team + ACTIVE) != 0:
         if left > 0:
             left -= 1
+            if left < polite:
+                call(give_way, 0)
         elif sleep != 0:
             call(sleep, 20)
 
 
-def work(team, room, turns, me):
+def work(team, room, turns, polite, give_way, me):
     seen = look(team + TICKET) - 1
     while True:
         left = turns
         while left > 0 and look(team + RECALL) == 0:
             left -= 1
+            if left < polite:
+                call(give_way, 0)
             ticket = look(team + TICKET)
             if ticket != seen:
                 add(team + ACTIVE, 1)  # the caller does not return before this is 0 again
@@ -85,7 +89,7 @@ def work(team, room, turns, me):
 '''
 
 
-ARGUMENTS = {"take": 3, "summon": 3, "lead": 4, "work": 4}
+ARGUMENTS = {"take": 3, "summon": 3, "lead": 6, "work": 6}
 
 
 @functools.cache

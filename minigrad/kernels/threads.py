@@ -10,13 +10,15 @@ import numpy as np
 from minigrad.kernels import machine, team
 
 count = machine.found().threads
-TURNS = 8000  # looks of a worker before it sleeps: some 300 us. More of them take time from a busy machine
+POLITE = 4000  # looks of a worker for more work between which it lets others have its core, some 2 ms; then it sleeps
+TURNS = 1000 + POLITE  # all of them; some 40 us go by without a call of the system
 ROOM = 1 << 19  # bytes for packed blocks, that stay in the L2 cache
 WAKE = object()
 try:
     SLEEP = ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0
+    GIVE_WAY = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
 except (TypeError, AttributeError, OSError):
-    SLEEP = 0
+    SLEEP = GIVE_WAY = POLITE = 0
 _own = threading.local()
 
 
@@ -108,7 +110,7 @@ def call(function: int, calls: np.ndarray, starts: np.ndarray) -> None:
         team.functions()["summon"](at, count - 1, ctypes.addressof(missing))
         for _ in range(missing.value):
             _jobs.put(WAKE)
-        team.functions()["lead"](at, room, TURNS, SLEEP)
+        team.functions()["lead"](at, room, TURNS, POLITE, GIVE_WAY, SLEEP)
     finally:
         if not alone:
             _leading.release()
@@ -143,7 +145,7 @@ def _work(jobs: SimpleQueue, fields, number: int) -> None:
     """number: from 1 on, of the section that it begins with; the caller's is 0."""
     while job := jobs.get():
         if job is WAKE:
-            team.functions()["work"](ctypes.addressof(fields), _room(), TURNS, number)
+            team.functions()["work"](ctypes.addressof(fields), _room(), TURNS, POLITE, GIVE_WAY, number)
             continue
         task, outcomes = job
         try:

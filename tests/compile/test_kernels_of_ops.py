@@ -52,6 +52,18 @@ def test_along_an_axis(dtype, rtol):
     check(step, dtype=dtype, rtol=rtol)
 
 
+@pytest.mark.parametrize("ways", [1, 3, 9])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_folds_over_what_the_step_stacks(ways, keepdims):
+    def step(h, x):
+        stacked = mg.stack([h * (k + 1) + x for k in range(ways)])
+        likely = mg.logsumexp(stacked, axis=0, keepdims=keepdims).reshape(h.shape)
+        most = mg.max(stacked * x, axis=0, keepdims=keepdims).reshape(h.shape)
+        return (mg.tanh(likely - most),), mg.prod(stacked, axis=0) + mg.sum(mg.exp(-stacked * stacked), axis=0)
+
+    check(step)
+
+
 def test_nan_is_the_largest_of_an_order():
     x = np.array([[3.0, np.nan, 1.0, np.nan, 1.0]])
 

@@ -109,6 +109,10 @@ def test_what_mixes_the_rows_is_not_divided(lines, reason):
          ["fused over [2, 3]: 1 ops (exp), 0 written, 1 summed"]),
         ("a = exp(x_t)\ny = max(a, axis=(1,), keepdims=True)",
          ["fused over [2, 3]: 1 ops (exp), 1 written", "max over axes (1,) of [2, 3]"]),
+        ("a = reshape(x_t, shape=(1, 2, 3))\nb = neg(a)\nc = concatenate(a, b, axis=0)\nd = exp(c)\n"
+         "e = sum(d, axis=(0,), keepdims=True)\ny = reshape(e, shape=(2, 3))",
+         ["fused over [1, 2, 3]: 0 ops (copy), 1 written", "fused over [1, 2, 3]: 1 ops (neg), 1 written",
+          "fused over [2, 2, 3]: 1 ops (exp), 0 written, 1 summed", "fused over [2, 3]: 0 ops (copy), 1 written"]),
         ("y = sum(x_t, axis=(1,), keepdims=True)", ["sum over axes (1,) of [2, 3]"]),
         ("y = cumsum(x_t, axis=1)", ["cumsum along axis 1 of [2, 3]"]),
         ("y = take(W, i_t, axis=0)", ["take of [2, 1] along axis 0 of [3, 3]"]),

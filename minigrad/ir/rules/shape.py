@@ -274,10 +274,11 @@ def concatenate_partition(v, *by_row):
 def reshape_stacked(v, axis, x):
     """The axes before that of the rows, and those behind it, may become others; or the rows those of one matrix."""
     (x,) = v.inputs
-    if axis and v.shape == (math.prod(x.shape[: axis + 1]), *x.shape[axis + 1 :]):
-        return f"{MERGED}{math.prod(x.shape[:axis])}" if v.ndim == 2 else None
+    times = math.prod(x.shape[:axis])
+    if times != 1 and v.shape == (times * x.shape[axis], *x.shape[axis + 1 :]):
+        return f"{MERGED}{times}" if v.ndim == 2 else None
     for k, n in enumerate(v.shape):
-        if n == x.shape[axis] and math.prod(v.shape[:k]) == math.prod(x.shape[:axis]):
+        if n == x.shape[axis] and math.prod(v.shape[:k]) == times:
             return k
     return None
 
