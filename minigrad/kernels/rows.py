@@ -6,6 +6,7 @@ Sums and maxima may be taken in any order (`reassoc`), or LLVM could not vectori
 
 import functools
 import importlib
+import math
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from minigrad.kernels import build, loops, pieces
 from minigrad.kernels.entry import FLOATS, refuse, require_indices
 
 RUN = 64  # rows whose sum is taken one row after another
+WIDE = 32  # elements of a row from which a kernel is quicker than NumPy
 
 # A row of n * parts elements is n side by side, `apart` elements on as many more, and so on. A function of HELPERS
 # takes the row that begins at `at`.
@@ -48,6 +50,15 @@ def {name}({arguments}, at, n, parts, apart):
                 whole += s
         s = Float(whole)
     return s
+"""
+HELPERS += HELPERS.replace("largest", "smallest").replace("v > m", "v < m")
+HELPERS += """
+@njit(error_model="numpy", fastmath={"reassoc"}, forceinline=True)
+def has_nan(x, at, n):
+    s = Float(0)
+    for i in range(at, at + n):
+        s += Float(1) if x[i] != x[i] else Float(0)
+    return s > Float(0)
 """
 HELPERS += "".join([
     SUM.format(name=name, arguments=arguments, term=term)
@@ -85,6 +96,18 @@ KERNELS = {
 def sum(y, x, rows, n, parts, apart):
     for r in range(rows):
         y[r] = total(x, r * n, n, 1, n)
+""",
+    "max": """
+def max(y, x, rows, n, parts, apart):
+    for r in range(rows):
+        m = largest(x, r * n, n, 1, n)
+        y[r] = Float(np.nan) if has_nan(x, r * n, n) else m
+""",
+    "min": """
+def min(y, x, rows, n, parts, apart):
+    for r in range(rows):
+        m = smallest(x, r * n, n, 1, n)
+        y[r] = Float(np.nan) if has_nan(x, r * n, n) else m
 """,
     "softmax": """
 def softmax(y, x, rows, n, parts, apart):
@@ -239,6 +262,8 @@ def standardize_channels_pull(result, of_weight, of_bias, g, x, weight, eps, siz
 # the rows are, one after another, and how many channels a row has. All are in C order.
 SIGNATURES = {
     "sum": "rm",
+    "max": "rm",
+    "min": "rm",
     "softmax": "mm",
     "softmax_pull": "mmm",
     "log_softmax": "mm",
@@ -306,6 +331,11 @@ def interpreted(name: str, dtype: str):
     return namespace[name]
 
 
+def takes(x: np.ndarray) -> bool:
+    """Whether a kernel can read this array where it lies."""
+    return x.dtype in FLOATS and not loops.INTERPRETED and x.flags.c_contiguous and x.flags.aligned
+
+
 def run(name: str, n: int, *arrays: np.ndarray, parts: int = 1) -> np.ndarray:
     """Run a kernel over rows of n * parts elements. arrays: the result, which it writes, then the operands, as
     SIGNATURES says.
@@ -335,3 +365,13 @@ def run(name: str, n: int, *arrays: np.ndarray, parts: int = 1) -> np.ndarray:
     given = [(a, elements[kind] * a.itemsize) for kind, a in zip(signature, arrays)]
     pieces.call(compiled(name, result.dtype, parts == 1), rows, length, given, n, parts, apart, multiple=multiple)
     return result
+
+
+def extreme(ufunc: np.ufunc, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """ufunc, np.maximum or np.minimum, reduced over axes (>= 0); long rows by a kernel."""
+    kept = x.ndim - len(axes)
+    n = math.prod([x.shape[k] for k in axes])
+    if not 0 < kept < x.ndim or min(axes) < kept or n < WIDE or not x.size or not takes(x):
+        return ufunc.reduce(x, axis=axes, keepdims=keepdims)
+    result = np.empty((*x.shape[:kept], *[1] * (len(axes) * keepdims)), x.dtype)
+    return run("max" if ufunc is np.maximum else "min", n, result, x)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels import build
+from minigrad.kernels import build, pieces
 from minigrad.kernels.entry import FLOATS, in_order, refuse, require_indices
 from minigrad.kernels.loops import INTERPRETED
 
@@ -68,17 +68,48 @@ def linear_recurrence_transposed(y, b, a, total, outer, steps, inner):
                 total[i] = b[at] + a[at + inner] * total[i] if k < end else b[at]
                 y[at] = total[i]
 """
+
+SIDE = 8  # rows whose running sums are taken side by side: each waits for itself alone
+ROWS = """
+def running_{name}_rows(y, x, rows, steps):
+    whole = rows - rows % {side}
+    for at in range(0, whole * steps, {side} * steps):
+        {starts} = {zeros}
+        for k in range(at, at + steps):
+{body}
+    for at in range(whole * steps, rows * steps, steps):
+        t = np.float64({start})
+        for k in range(at, at + steps):
+            t = t {op} x[k]
+            y[k] = t
+"""
+for name, op, start in (("sum", "+", 0), ("product", "*", 1)):
+    body = [
+        f"            t{r} = t{r} {op} x[k + {r} * steps]\n            y[k + {r} * steps] = t{r}" for r in range(SIDE)
+    ]
+    SOURCE += ROWS.format(
+        name=name, op=op, start=start, side=SIDE, body="\n".join(body),
+        starts=", ".join([f"t{r}" for r in range(SIDE)]), zeros=", ".join([f"np.float64({start})"] * SIDE),
+    )  # fmt: skip
 OFTEN = 128  # rows of float32 that are added one after another
 CACHED = 1 << 15  # numbers of float64 that the L2 cache holds beside the rows
 
 
+def address(function: str, kinds: tuple[str, ...], sizes: int) -> int:
+    """Of a function of SOURCE: pointers to arrays of `kinds`, then sizes."""
+    return build.address(SOURCE, function, ", ".join([*[f"CPointer({kind})" for kind in kinds], *["intp"] * sizes]))
+
+
 @functools.cache
 def compiled(function: str, kinds: tuple[str, ...]):
-    """A function of SOURCE: pointers to arrays of `kinds`, then sizes."""
     sizes = 2 if function.startswith("add_rows") else 3
-    types = ", ".join([*[f"CPointer({kind})" for kind in kinds], *["intp"] * sizes])
     prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(kinds), *[ctypes.c_ssize_t] * sizes)
-    return prototype(build.address(SOURCE, function, types))
+    return prototype(address(function, kinds, sizes))
+
+
+@functools.cache
+def of_rows(function: str, kind: str) -> int:
+    return address(function, (kind, kind), 2)
 
 
 def add_rows(result: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
@@ -127,7 +158,14 @@ def running(x: np.ndarray, axis: int, product: bool = False) -> np.ndarray:
     """Sums, or products, of the elements so far along an axis (>= 0)."""
     if INTERPRETED or x.dtype.kind != "f":
         return (np.cumprod if product else np.cumsum)(x, axis)
-    return _along("running_product" if product else "running_sum", axis, x)
+    function, steps = "running_product" if product else "running_sum", x.shape[axis]
+    if x.size == 0 or x.dtype not in FLOATS or math.prod(x.shape[axis + 1 :]) > 1:
+        return _along(function, axis, x)
+    x = in_order(x)
+    y = np.empty_like(x)
+    given = [(a, steps * a.itemsize) for a in (y, x)]
+    pieces.call(of_rows(f"{function}_rows", x.dtype.name), x.size // steps, steps, given, steps)
+    return y
 
 
 def linear_recurrence(b: np.ndarray, a: np.ndarray, axis: int, transposed: bool) -> np.ndarray:

@@ -9,8 +9,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels import loops, rows
-from minigrad.kernels.entry import FLOATS
+from minigrad.kernels import rows
 
 RUN = 16  # terms that are added one after another
 WIDTH = 1024  # elements that the innermost loop should have: they stay in the L1 cache
@@ -25,6 +24,9 @@ def add_reduce(x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False) -> 
     shape = [1 if k in axes else n for k, n in enumerate(x.shape) if keepdims or k not in axes]
     if len(axes) == x.ndim and x.flags.forc:
         return _of_line(x.reshape(-1, order="A")).reshape(shape)
+    last = min(axes) == x.ndim - len(axes)
+    if last and x.size >= LINE and rows.takes(x):
+        return rows.run("sum", count, np.empty(shape, x.dtype), x)
     order = sorted(range(x.ndim), key=lambda k: -abs(x.strides[k]))
     if any(a != b for a, b in zip(order, range(x.ndim))):
         kept = [k for k in order if k not in axes]
@@ -39,7 +41,7 @@ def add_reduce(x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False) -> 
 def _of_line(x: np.ndarray) -> np.ndarray:
     """The sum of one run of memory."""
     lines = x.size // LINE
-    if not lines or loops.INTERPRETED or x.dtype not in FLOATS or not x.flags.aligned:
+    if not lines or not rows.takes(x):
         return np.asarray(np.add.reduce(x))
     whole = lines * LINE
     parts = rows.run("sum", LINE, np.empty(lines, x.dtype), x[:whole])

@@ -236,13 +236,13 @@ def max(x, /, axis=None, keepdims: bool = False):
     >>> mg.max([[1, 5], [4, 2]], axis=1)
     tensor([5, 4], dtype=int64)
     """
-    return np.maximum.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
+    return rows.extreme(np.maximum, x, axes_of(axis, x.ndim), keepdims)
 
 
 @op(shape=_extreme, sample=_sample, x=_to_extremes, numpy=(np.min, np.amin))
 def min(x, /, axis=None, keepdims: bool = False):
     """The smallest element, NaN if there is one. Elements that tie for it share the gradient alike."""
-    return np.minimum.reduce(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
+    return rows.extreme(np.minimum, x, axes_of(axis, x.ndim), keepdims)
 
 
 def _place(x: Spec, axis=None, keepdims=False) -> Spec:

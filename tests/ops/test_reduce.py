@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad as mg
+from minigrad.kernels import pieces
 from minigrad.ops import reduce
 from minigrad.testing import gradcheck
 
@@ -243,3 +244,34 @@ def test_values_and_gradients_are_pytorchs(torch, name, values):
     y.backward(v)
     z.backward(torch.tensor(v))
     np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("f, wanted", [(mg.max, np.max), (mg.min, np.min)])
+def test_extremes_of_long_rows(f, wanted, dtype):
+    """The ends of rows, infinities, and a NaN anywhere: by a kernel, as NumPy has them."""
+    rng = np.random.default_rng(0)
+    for shape, axis in (((7, 33), -1), ((3, 2, 5, 13), (2, 3)), ((1, 1000), 1), ((40, 31), 1), ((40, 3), 0)):
+        x = rng.normal(size=shape).astype(dtype)
+        for value in (None, np.inf, -np.inf, np.nan, np.nan):
+            if value is not None:
+                x.flat[rng.integers(x.size)] = value
+            np.testing.assert_array_equal(f(x, axis).numpy(), wanted(x, axis))
+            np.testing.assert_array_equal(f(x, axis, True).numpy(), wanted(x, axis, keepdims=True))
+        np.testing.assert_array_equal(f(np.full(shape, -np.inf, dtype), axis).numpy(), -np.inf)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 20])
+def test_running_sums_of_rows_are_those_of_each_row_alone(rows, dtype, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(rows, 50)).astype(dtype)
+    for f, wanted in ((mg.cumsum, np.cumsum), (mg.cumprod, np.cumprod)):
+        exact = wanted(x.astype("float64"), 1)
+        alone = f(x, 1).numpy()
+        np.testing.assert_allclose(alone, exact, rtol=np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+        np.testing.assert_array_equal(alone[-1:], f(x[-1:], 1).numpy())
+        with monkeypatch.context() as m:
+            m.setattr(pieces, "SHARED", 1)
+            m.setattr(pieces, "PIECE", 1)
+            m.setattr(pieces.threads, "count", 3)
+            np.testing.assert_array_equal(f(x, 1).numpy(), alone)
