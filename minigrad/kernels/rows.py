@@ -286,10 +286,18 @@ WORDS = {
 }  # fmt: skip
 
 
+def grouped(signature: str, arrays) -> tuple[int, int]:
+    """Of how many groups the rows are, and how many channels a row has."""
+    last = arrays[-1]
+    if signature[-1] == "i" and last.dtype == INT64 and last.shape == (2,):
+        return int(last[0]), int(last[1])
+    return 1, 1
+
+
 def check(name: str, rows: int, n: int, parts: int, arrays) -> None:
     signature, dtype, good = SIGNATURES[name], arrays[0].dtype, len(arrays) == len(SIGNATURES[name])
     runs = -(-rows // RUN)
-    groups, channels = arrays[-1].tolist() if signature[-1] == "i" else (1, 1)
+    groups, channels = grouped(signature, arrays)
     sizes = {"m": rows * n * parts, "c": n, "r": rows, "b": runs * n, "t": rows, "s": 1, "i": 2}
     sizes |= {"w": groups * channels, "p": rows * channels}
     dtypes = {"t": INT64, "s": FLOAT64, "i": INT64}
@@ -357,7 +365,7 @@ def run(name: str, n: int, *arrays: np.ndarray, parts: int = 1) -> np.ndarray:
         with np.errstate(all="ignore"):
             interpreted(name, result.dtype.name)(*[a.reshape(-1) for a in arrays], rows, n, parts, apart)
         return result
-    groups, channels = arrays[-1].tolist() if signature[-1] == "i" else (1, 1)
+    groups, channels = grouped(signature, arrays)
     once = rows == groups  # or else a thread takes the rows of all groups, for which it finds the numbers of "w"
     multiple = RUN if "b" in signature else 1 if once else groups
     elements = {"m": n * multiple, "c": 0, "r": multiple, "b": n, "t": multiple, "s": 0, "i": 0}  # for so many rows

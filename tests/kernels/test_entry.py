@@ -13,6 +13,7 @@ TARGETS = np.array([0, 3, 1])
 
 def operands(signature: str) -> list:
     kinds = {"m": X, "c": X[0], "r": X[:, 0], "b": X[:1], "t": TARGETS, "s": np.array([1e-5])}
+    kinds |= {"w": X[:, :2], "p": X[:, :2], "i": np.array([3, 2])}
     return [kinds[kind].copy() for kind in signature]
 
 
@@ -36,6 +37,14 @@ def test_rows(name):
                 rows.run(name, 4, *good[:k], other, *good[k + 1 :])
     with pytest.raises(ValueError, match=f"kernel {name}: got"):
         rows.run(name, 4, *good[:-1])
+
+
+@pytest.mark.parametrize("sizes", [[0, 2], [3, 0], [-3, -2], [2, 3], [3, 3]])
+@pytest.mark.parametrize("name", [name for name, signature in rows.SIGNATURES.items() if signature[-1] == "i"])
+def test_groups_and_channels(name, sizes):
+    *good, _ = operands(rows.SIGNATURES[name])
+    with pytest.raises(ValueError, match=f"kernel {name}: got"):
+        rows.run(name, 4, *good, np.array(sizes))
 
 
 @pytest.mark.skipif(loops.INTERPRETED, reason="the JIT is off: rows.py does it")
