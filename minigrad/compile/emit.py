@@ -34,7 +34,9 @@ from minigrad.symbolic import key_of
 
 CALLED = ("matmul", "pack", "conv", "pack_filters", "conv_weight", "unpack")  # fixed kernels
 FIXED = 3 + len(CALLED)  # numbers that every kernel is given: steps, first and last row, addresses of these
-UNROLLED = 8  # elements that a fold takes without a loop, where neighbours of its result read neighbours
+# elements that a fold takes without a loop, where neighbours of its result read neighbours; of sums the bits would
+# depend on whether a size is a number or a symbol
+UNROLLED = 8
 FLUSH = """
 @njit(error_model="numpy")
 def flush_{dtype}(part, total, n):
@@ -238,13 +240,11 @@ class Emitter:
         lines = nest.opening([], [("x", outer), ("y", to)])
         at, index = nest.place("x", outer)
         kind = element(x, self.schedule.dtype)
-        if not fold.sums or x.dtype.kind != "f":
-            start, step = fold.steps(x.dtype.kind)
-            start, step = [text.replace("Float", kind if x.dtype.kind == "f" else "Float") for text in (start, step)]
-        else:
-            start, step = f"{kind}(0)", "total + value"
+        start, step = fold.steps(x.dtype.kind)
+        start, step = [text.replace("Float", kind if x.dtype.kind == "f" else "Float") for text in (start, step)]
         counts = [x.shape[k] for k in task.axes]
-        if x.strides[task.axes[-1]] != 1 and all(type(n) is int for n in counts) and math.prod(counts) <= UNROLLED:
+        small = all(type(n) is int for n in counts) and math.prod(counts) <= UNROLLED
+        if small and fold.any_order and x.strides[task.axes[-1]] != 1:
             body = [f"total = {start}"]
             for places in itertools.product(*map(range, counts)):
                 terms = [f"{k} * {self.bytes(x.strides[axis], x.dtype)}" for k, axis in zip(places, task.axes) if k]
@@ -271,7 +271,7 @@ class Emitter:
         if not fold.sums or x.dtype.kind != "f":
             body = [f"for k{last} in range({self.number(x.shape[last])}):", f"    {reading}", f"    total = {step}"]
         else:
-            start = "np.float64(0)" if math.prod([x.shape[k] for k in axes]) > BLOCK else start
+            start = "np.float64(0)" if math.prod([x.shape[k] for k in axes]) > BLOCK else f"{kind}(0)"
             body = [*sums(self, [("part", "value", kind)], f"k{last}", x.shape[last], [reading]), "total += part"]
         lines.append(f"total = {start}")
         indent = ""

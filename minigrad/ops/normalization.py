@@ -30,7 +30,7 @@ def _scaled(y, weight, bias, axes):
 
 def _standardized(x, axes, weight, bias, shape, eps):
     """standardize(x) * weight + bias, which are in this shape, or None."""
-    if weight is None or x.dtype.kind != "f":
+    if weight is None:
         y = standardize(x, axes, eps)
         return y if bias is None else y + reshape(bias, shape)
     bias = filled(weight.shape, weight.dtype) if bias is None else bias

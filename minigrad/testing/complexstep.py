@@ -61,6 +61,10 @@ def standardize(f):
     return standardized
 
 
+def standardize_affine(f):
+    return lambda x, weight, bias, axis, eps: standardize(f)(x, axis, eps) * weight + bias
+
+
 def softmax(f):
     def of(x, axis=-1):
         e = np.exp(x - x.real.max(axis, keepdims=True))
@@ -74,6 +78,7 @@ FORWARDS = {
     "matmul": bilinear,
     "conv2d": bilinear,
     "standardize": standardize,
+    "standardize_affine": standardize_affine,
     "softmax": softmax,
 }
 

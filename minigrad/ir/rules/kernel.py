@@ -92,11 +92,12 @@ class Product(Kernel):
 class Fold(Kernel):
     """A reduction over axes, element by element. steps: of a kind of operands (f, i or b) the text of the start, and of
     how `total` goes on with `value`. made: the text of the result. sums: whether it is a sum, of which a long one is
-    added up in float64, block by block."""
+    added up in float64, block by block. any_order: whether the result is the same in any order."""
 
     steps: Callable[[str], tuple[str, str]]
     made: str = "total"
     sums: bool = False
+    any_order: bool = False
 
     def fits(self, v, main, constants) -> bool:
         return any(dtypes_of(v) <= {kind, BOOL} for kind in (FLOAT32, FLOAT64, INT64))

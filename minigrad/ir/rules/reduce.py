@@ -167,8 +167,8 @@ def sum_stacked(v, axis, x):
 
 
 FOLDS = {
-    "max": Fold(folding("Float(-np.inf)", MAX, MOST, SMALLEST)),
-    "min": Fold(folding("Float(np.inf)", MIN, LEAST, LARGEST)),
+    "max": Fold(folding("Float(-np.inf)", MAX, MOST, SMALLEST), any_order=True),
+    "min": Fold(folding("Float(np.inf)", MIN, LEAST, LARGEST), any_order=True),
     "prod": Fold(folding("Float(1)", "total * value", "total * np.int64(value)", "np.int64(1)")),
     "any": Fold(folding("np.int64(0)", "1 if value != Float(0) else total", "1 if {true} else total"), "total != 0"),
     "all": Fold(folding("np.int64(1)", "total if value != Float(0) else 0", "total if {true} else 0"), "total != 0"),
