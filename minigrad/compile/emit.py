@@ -34,8 +34,8 @@ from minigrad.symbolic import key_of
 
 CALLED = ("matmul", "pack", "conv", "pack_filters", "conv_weight", "unpack")  # fixed kernels
 FIXED = 3 + len(CALLED)  # numbers that every kernel is given: steps, first and last row, addresses of these
-# elements that a fold takes without a loop, where neighbours of its result read neighbours; of sums the bits would
-# depend on whether a size is a number or a symbol
+# A maximum or minimum of up to so many elements that do not lie side by side is unrolled, so that LLVM vectorises over
+# the results. Sums are not: unrolled, they have other bits, and a size is a number in one trace, a symbol in another.
 UNROLLED = 8
 FLUSH = """
 @njit(error_model="numpy")
